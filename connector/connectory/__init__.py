@@ -1,0 +1,106 @@
+"""Connectory: move records between your systems and the OpenAI API by configuration.
+
+This is the front door: every public name, and nothing else. Names load on first use, so that importing the package
+costs almost nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from connectory.blocking import Connector
+    from connectory.catalogue import Catalogue, Entity
+    from connectory.connector import AsyncConnector
+    from connectory.errors import (
+        ApiError,
+        ConfigError,
+        ConnectoryError,
+        CredentialsError,
+        ExpressionError,
+        NotSentError,
+        OutcomeUnknownError,
+        RecordError,
+        RequestError,
+        RunStoppedError,
+        TransformerError,
+        TransportError,
+        UnavailableError,
+        UnknownNameError,
+    )
+    from connectory.expressions import Expression
+    from connectory.interfaces import Context, Journal, Sink, Source
+    from connectory.placeholders import Template
+    from connectory.plugins import transformer
+    from connectory.record import Record, Result
+
+_HOMES = {
+    "ApiError": "errors",
+    "AsyncConnector": "connector",
+    "Catalogue": "catalogue",
+    "ConfigError": "errors",
+    "ConnectoryError": "errors",
+    "Connector": "blocking",
+    "Context": "interfaces",
+    "CredentialsError": "errors",
+    "Entity": "catalogue",
+    "Expression": "expressions",
+    "ExpressionError": "errors",
+    "Journal": "interfaces",
+    "NotSentError": "errors",
+    "OutcomeUnknownError": "errors",
+    "Record": "record",
+    "RecordError": "errors",
+    "RequestError": "errors",
+    "Result": "record",
+    "RunStoppedError": "errors",
+    "Sink": "interfaces",
+    "Source": "interfaces",
+    "Template": "placeholders",
+    "TransformerError": "errors",
+    "TransportError": "errors",
+    "UnavailableError": "errors",
+    "UnknownNameError": "errors",
+    "transformer": "plugins",
+}
+
+__all__ = [
+    "ApiError",
+    "AsyncConnector",
+    "Catalogue",
+    "ConfigError",
+    "Connector",
+    "ConnectoryError",
+    "Context",
+    "CredentialsError",
+    "Entity",
+    "Expression",
+    "ExpressionError",
+    "Journal",
+    "NotSentError",
+    "OutcomeUnknownError",
+    "Record",
+    "RecordError",
+    "RequestError",
+    "Result",
+    "RunStoppedError",
+    "Sink",
+    "Source",
+    "Template",
+    "TransformerError",
+    "TransportError",
+    "UnavailableError",
+    "UnknownNameError",
+    "transformer",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'connectory' has no attribute {name!r}")
+    return getattr(import_module(f"connectory.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,5 @@
+"""Run the command line with `python -m connectory`."""
+
+from connectory.cli import main
+
+main()

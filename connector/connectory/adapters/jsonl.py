@@ -1,0 +1,230 @@
+"""JSON Lines: one JSON value a line, from and to files and pipes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from connectory.errors import ConfigError, RecordError
+from connectory.interfaces import Item
+from connectory.jsontext import JsonTextError, dumps, loads
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Iterator
+
+CHUNK = 256 * 1024
+CHUNKS_AHEAD = 4
+"""How many chunks of a pipe are read before they are asked for."""
+
+LONGEST_LINE = 64 * 1024 * 1024
+"""Bytes; a longer line is one bad record and is skipped without being held in memory."""
+
+BUFFERED = 1024 * 1024
+"""Bytes a sink holds at most before it writes."""
+
+
+class LineSource:
+    """Read records from a file, or from standard input (`-`).
+
+    A position is the line's number, from 1. Blank lines are passed over. A line that is no JSON object becomes an
+    item with an error. `limit` ends the reading after so many records. Raises ConfigError when the file cannot be
+    opened.
+    """
+
+    def __init__(self, path: str | Path, *, limit: int | None = None) -> None:
+        self.path, self.limit = path, limit
+        self.total: int | None = None
+        self._file = 0 if path == "-" else _open(Path(path), os.O_RDONLY, "read records from")
+
+    def count(self) -> int | None:
+        """Count the lines of a file; None for a pipe."""
+        if self.path == "-":
+            return None
+        with Path(self.path).open("rb") as file:
+            lines = (1 for line in file if line.strip())
+            self.total = sum(islice(lines, self.limit))
+        return self.total
+
+    async def __aiter__(self) -> AsyncIterator[Item]:
+        splitter, number, given = _Splitter(), 0, 0
+        try:
+            async for chunk in _chunks(self._file, threaded=self.path == "-"):
+                for line in splitter.feed(chunk):
+                    number += 1
+                    if line is None or line.strip():
+                        yield _item(number, line)
+                        given += 1
+                        if given == self.limit:
+                            return
+        finally:
+            self.close()
+
+    async def acknowledge(self, item: Item) -> None:
+        """Do nothing: a file does not need to hear."""
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file > 0:
+            os.close(self._file)
+            self._file = -1
+
+
+class LineSink:
+    """Write JSON values to a file, or to standard output (`-`).
+
+    The file is replaced when the sink is made; `lazy` waits with that for the first line, and makes the folder too.
+    """
+
+    def __init__(self, path: str | Path, *, lazy: bool = False) -> None:
+        self.path = path
+        self._buffer = bytearray()
+        self._file = -1
+        if not lazy:
+            self._open()
+
+    @property
+    def opened(self) -> bool:
+        """Say whether there is a file."""
+        return self._file >= 0
+
+    async def write(self, lines: Iterable[Any]) -> None:
+        """Take values; they leave when a mebibyte has gathered, or at `flush`."""
+        for line in lines:
+            self._buffer += dumps(line)
+            self._buffer += b"\n"
+        if len(self._buffer) >= BUFFERED:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Hand everything to the operating system."""
+        if not self._buffer:
+            return
+        if not self.opened:
+            Path(self.path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._open()
+        pending = bytes(self._buffer)
+        self._buffer.clear()
+        if self.path == "-":  # a pipe whose reader is slow must not hold up the requests under way
+            await asyncio.to_thread(_write_all, self._file, pending)
+        else:
+            _write_all(self._file, pending)
+
+    async def close(self) -> None:
+        """Flush and close."""
+        await self.flush()
+        if self.path != "-" and self.opened:
+            os.close(self._file)
+            self._file = -1
+
+    def _open(self) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        self._file = sys.stdout.fileno() if self.path == "-" else _open(Path(self.path), flags, "write to")
+
+
+def _write_all(file: int, data: bytes) -> None:
+    pending = memoryview(data)
+    while pending:
+        pending = pending[os.write(file, pending) :]
+
+
+class _Splitter:
+    """Cut a stream of bytes at line feeds; None stands for a line that was too long to keep."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+        self._skipping = False
+
+    def feed(self, chunk: bytes) -> Iterator[bytes | None]:
+        """Give the lines that this chunk completes; an empty chunk ends the stream."""
+        if not chunk:
+            yield from self._end()
+            return
+        first, *others = chunk.split(b"\n")
+        self._rest += first
+        for part in others:
+            yield None if self._skipping or len(self._rest) > LONGEST_LINE else bytes(self._rest)
+            self._skipping = False
+            self._rest = bytearray(part)
+        if len(self._rest) > LONGEST_LINE:
+            self._rest.clear()
+            self._skipping = True
+
+    def _end(self) -> Iterator[bytes | None]:
+        if self._skipping:
+            yield None
+        elif self._rest:
+            yield bytes(self._rest)
+
+
+def _item(number: int, line: bytes | None) -> Item:
+    position = str(number)
+    if line is None:
+        return Item(position, None, RecordError(f"line {number}: longer than {LONGEST_LINE} bytes"))
+    try:
+        record = loads(line)
+    except JsonTextError as error:
+        return Item(position, _text(line), RecordError(f"line {number}: not JSON: {error}"))
+    if not isinstance(record, dict):
+        kind = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}.get(
+            type(record), "a number"
+        )
+        return Item(
+            position, record, RecordError(f"line {number}: a record must be a JSON object, this is {kind}")
+        )
+    return Item(position, record)
+
+
+def _text(line: bytes) -> str:
+    return line.decode("utf-8", "backslashreplace")
+
+
+def _open(path: Path, flags: int, doing: str) -> int:
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(21, "it is a directory")
+        return os.open(path, flags | getattr(os, "O_BINARY", 0), 0o600)
+    except OSError as error:
+        raise ConfigError(f"cannot {doing} {str(path)!r}: {(error.strerror or str(error)).lower()}") from None
+
+
+async def _chunks(file: int, *, threaded: bool) -> AsyncIterator[bytes]:
+    if not threaded:
+        while chunk := os.read(file, CHUNK):
+            yield chunk
+        yield b""
+        return
+    queue: asyncio.Queue[bytes | OSError] = asyncio.Queue()
+    room = threading.Semaphore(CHUNKS_AHEAD)
+    _read_in_thread(file, queue, room)
+    chunk = b"?"
+    while chunk:
+        got = await queue.get()
+        room.release()
+        if isinstance(got, OSError):
+            raise got
+        chunk = got
+        yield chunk
+
+
+def _read_in_thread(file: int, queue: asyncio.Queue[bytes | OSError], room: threading.Semaphore) -> None:
+    """Read a pipe, which blocks until its writer writes, in a daemon thread: an interrupted run can end."""
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        chunk: bytes | OSError = b"?"
+        while chunk and not isinstance(chunk, OSError):
+            room.acquire()
+            try:
+                chunk = os.read(file, CHUNK)
+            except OSError as error:
+                chunk = error
+            with suppress(RuntimeError):  # the loop is closed: nobody listens any more
+                loop.call_soon_threadsafe(queue.put_nowait, chunk)
+
+    threading.Thread(target=read, name="connectory-stdin", daemon=True).start()

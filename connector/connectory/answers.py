@@ -1,0 +1,164 @@
+"""What an answer means: its value when it is usable, the error that explains it when it is not."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from connectory.errors import ApiError, OutcomeUnknownError
+from connectory.jsontext import JsonTextError, loads
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LARGEST_BODY = 512 * 1024 * 1024
+"""Bytes of one answer, decoded; a larger one ends in an error instead of the memory."""
+
+SNIPPET = 200
+"""Characters of an unusable answer that are quoted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole, usable answer.
+
+    `value` is the parsed JSON, None for an empty body, or `{content_type, text}` or `{content_type, base64}` for a
+    body of another kind.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    value: Any
+
+    @property
+    def request_id(self) -> str | None:
+        """Give the id by which the server's operator finds the request."""
+        return request_id(self.headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the caller expects: the kind of body the catalogue names, and how the request is called in messages."""
+
+    what: str
+    kind: str = "json"
+    empty: bool = False
+
+
+def request_id(headers: Mapping[str, str]) -> str | None:
+    """Give the request id that OpenAI (`x-request-id`) or Azure (`apim-request-id`) sends."""
+    return headers.get("x-request-id") or headers.get("apim-request-id")
+
+
+def interpret(expected: Expected, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
+    """Give the usable answer. Raises ApiError for a refusal, OutcomeUnknownError for what cannot be understood."""
+    body = _decoded(expected, headers, body)
+    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not 200 <= status < 300:  # noqa: PLR2004 - the success class of HTTP
+        raise _refusal(expected, status, headers, content_type, body)
+    value = _value(expected, status, content_type, body)
+    if isinstance(value, dict) and set(cast("dict[str, Any]", value)) == {"error"}:
+        raise _refusal(expected, status, headers, content_type, body)
+    return Answer(status, headers, value)
+
+
+def _value(expected: Expected, status: int, content_type: str, body: bytes) -> Any:
+    if not body:
+        if expected.kind == "json" and not expected.empty and status != 204:  # noqa: PLR2004
+            raise OutcomeUnknownError(f"{expected.what}: the server answered {status} with an empty body")
+        return None
+    if content_type.endswith("json") or (expected.kind == "json" and content_type in {"", "text/html"}):
+        try:
+            return loads(body)
+        except JsonTextError as error:
+            raise OutcomeUnknownError(
+                f"{expected.what}: the server answered {status} with {content_type or 'no content type'} "
+                f"that is not JSON ({error}): {_snippet(body)!r}"
+            ) from None
+    return _other(content_type, body)
+
+
+def _other(content_type: str, body: bytes) -> dict[str, str]:
+    if content_type.startswith("text/"):
+        try:
+            return {"content_type": content_type, "text": body.decode("utf-8")}
+        except UnicodeDecodeError:
+            pass
+    return {
+        "content_type": content_type or "application/octet-stream",
+        "base64": base64.b64encode(body).decode("ascii"),
+    }
+
+
+def _refusal(
+    expected: Expected, status: int, headers: Mapping[str, str], content_type: str, body: bytes
+) -> ApiError:
+    value = _lenient(content_type, body)
+    error = _error_object(value)
+    said = error.get("message") if error else None
+    if not isinstance(said, str) or not said:
+        said = f"{content_type or 'no content type'}: {_snippet(body)!r}" if body else "an empty body"
+    if 300 <= status < 400:  # noqa: PLR2004 - the redirection class of HTTP
+        said = f"a redirect, which is never followed; check base_uri ({said})"
+    code = error.get("code") if error else None
+    return ApiError(
+        f"{expected.what}: the server answered {status}: {said}",
+        status=status,
+        code=str(code) if code is not None else None,
+        type=_text_or_none(error, "type"),
+        param=_text_or_none(error, "param"),
+        request_id=request_id(headers),
+        headers=headers,
+        body=value,
+    )
+
+
+def _error_object(value: Any) -> dict[str, Any] | None:
+    """Find the API's error, wrapped in `error` or bare; some servers send a text instead of an object."""
+    if not isinstance(value, dict):
+        return None
+    body = cast("dict[str, Any]", value)
+    inner = body.get("error", body)
+    if isinstance(inner, dict):
+        return cast("dict[str, Any]", inner)
+    return {"message": inner} if isinstance(inner, str) else None
+
+
+def _text_or_none(error: dict[str, Any] | None, name: str) -> str | None:
+    value = error.get(name) if error else None
+    return value if isinstance(value, str) else None
+
+
+def _lenient(content_type: str, body: bytes) -> Any:
+    if content_type.endswith("json") or body[:1] in {b"{", b"["}:
+        try:
+            return loads(body)
+        except JsonTextError:
+            pass
+    return _snippet(body) or None
+
+
+def _snippet(body: bytes) -> str:
+    return body[: SNIPPET * 4].decode("utf-8", "replace")[:SNIPPET]
+
+
+def _decoded(expected: Expected, headers: Mapping[str, str], body: bytes) -> bytes:
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding in {"", "identity"} or not body:
+        return body
+    if encoding not in {"gzip", "x-gzip"}:
+        raise OutcomeUnknownError(
+            f"{expected.what}: the answer is encoded as {encoding!r}, which was not asked for"
+        )
+    unzip = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    try:
+        plain = unzip.decompress(body, LARGEST_BODY)
+    except zlib.error as error:
+        raise OutcomeUnknownError(f"{expected.what}: the answer is broken gzip ({error})") from None
+    if unzip.unconsumed_tail:
+        raise OutcomeUnknownError(f"{expected.what}: the answer unpacks to more than {LARGEST_BODY} bytes")
+    if not unzip.eof:
+        raise OutcomeUnknownError(f"{expected.what}: the answer's gzip ends too early")
+    return plain

@@ -1,0 +1,101 @@
+"""Which credential signs a request, and where it comes from."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from connectory.errors import ConfigError, CredentialsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+ALLOW_COMMANDS = "CONNECTORY_ALLOW_COMMANDS"
+COMMAND_SECONDS = 30.0
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+
+
+@dataclass(slots=True)
+class Credential:
+    """One token: given, or read from a file or a command, which are read again after a refusal.
+
+    `header` and `prefix` say how it is sent (`Authorization: Bearer …`). The token never appears in a repr.
+    """
+
+    header: str
+    prefix: str
+    token: str = field(default="", repr=False)
+    token_file: Path | None = None
+    token_command: Sequence[str] | str | None = field(default=None, repr=False)
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+    _current: str | None = field(default=None, init=False, repr=False)
+
+    def current(self) -> str:
+        """Give the token, without its prefix; empty when none is configured. Raises CredentialsError."""
+        if self._current is None:
+            self._current = self._read()
+        return self._current
+
+    @property
+    def known(self) -> str:
+        """Give the token if it was read already, else nothing: for blanking it out of texts."""
+        return self._current or ""
+
+    def refresh(self) -> bool:
+        """Read a file or command again; say whether the token changed."""
+        if self.token_file is None and self.token_command is None:
+            return False
+        before, self._current = self._current, None
+        return self.current() != before
+
+    def headers(self) -> dict[str, str]:
+        """Give the header that signs a request, or none when there is no token."""
+        token = self.current()
+        return {self.header: f"{self.prefix}{token}"} if token else {}
+
+    def _read(self) -> str:
+        if self.token_command is not None:
+            return self._clean(self._run(), "the output of token_command")
+        if self.token_file is not None:
+            return self._clean(self._read_file(self.token_file), f"the token file {str(self.token_file)!r}")
+        return self._clean(self.token, "the token")
+
+    def _clean(self, text: str, what: str) -> str:
+        token = text.strip()
+        scheme = self.prefix.strip()
+        if scheme and token[: len(scheme)].lower() == scheme.lower() and token[len(scheme) :][:1].isspace():
+            token = token[len(scheme) :].strip()
+        if token and not _TOKEN.fullmatch(token):
+            raise CredentialsError(
+                f"{what} holds a space, a line break or a character outside ASCII; it must be one word"
+            )
+        return token
+
+    @staticmethod
+    def _read_file(path: Path) -> str:
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise CredentialsError(f"cannot read the token file {str(path)!r}: {reason}") from None
+
+    def _run(self) -> str:
+        if self.environ.get(ALLOW_COMMANDS) != "1":
+            raise ConfigError(f"token_command is not allowed to run; set {ALLOW_COMMANDS}=1 to allow it")
+        command = self.token_command or ""
+        words = shlex.split(command) if isinstance(command, str) else list(command)
+        try:
+            done = subprocess.run(  # noqa: S603 - the user's own command, allowed by the user's own environment
+                words, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            reason = error.strerror if isinstance(error, OSError) else f"no answer in {COMMAND_SECONDS:g} s"
+            raise CredentialsError(f"token_command {words[:1]!r} did not run: {reason}") from None
+        if done.returncode:
+            raise CredentialsError(f"token_command {words[:1]!r} ended with exit code {done.returncode}")
+        return done.stdout

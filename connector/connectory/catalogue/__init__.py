@@ -1,0 +1,29 @@
+"""The entity catalogue: every URL template of the API, and what each of its actions takes and gives back."""
+
+from __future__ import annotations
+
+from connectory.catalogue.entity import (
+    METHODS,
+    Action,
+    ActionName,
+    Body,
+    Entity,
+    Pagination,
+    Parameter,
+    Prototype,
+    Response,
+)
+from connectory.catalogue.lookup import Catalogue
+
+__all__ = [
+    "METHODS",
+    "Action",
+    "ActionName",
+    "Body",
+    "Catalogue",
+    "Entity",
+    "Pagination",
+    "Parameter",
+    "Prototype",
+    "Response",
+]

@@ -1,0 +1,62 @@
+"""The command line: parses, calls, prints, exits."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS = {
+    "check": "checking",
+    "create": "direct",
+    "delete": "direct",
+    "entities": "entities",
+    "lint": "linting",
+    "preview": "previewing",
+    "read": "direct",
+    "request": "direct",
+    "run": "running",
+    "sandbox": "sandboxing",
+    "schema": "linting",
+    "transformers": "transforming",
+}
+"""Each command and the module that holds it, which is imported when the command is used."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is called, so that the rest costs no time."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Give the commands in alphabetical order."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import one command."""
+        home = COMMANDS.get(cmd_name)
+        return getattr(import_module(f"connectory.cli.{home}"), cmd_name) if home else None
+
+    def main(self, args: Sequence[str] | None = None, **options: object) -> None:  # type: ignore[override]  # never returns a value
+        """Run, and turn every expected error into one message and its exit code."""
+        from connectory.cli.outcome import report
+
+        options.pop("standalone_mode", None)
+        try:
+            super().main(args, standalone_mode=False, **options)  # type: ignore[call-overload]  # handed through
+        except BaseException as error:  # noqa: BLE001 - the one place where everything ends
+            sys.exit(report(error))
+
+
+@click.group(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(package_name="connectory", message="%(prog)s %(version)s")
+def main() -> None:
+    """Move records between your systems and the OpenAI API, or any server that speaks it.
+
+    Records are JSON Lines on stdout and stdin; everything else goes to stderr.
+    """

@@ -1,0 +1,189 @@
+"""`entities`: what the catalogue knows."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from connectory.cli.setup import CONFIG_NAME, config_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from connectory.catalogue import Action, Catalogue, Entity
+
+
+@click.group()
+def entities() -> None:
+    """List the entities of the catalogue, or show one."""
+
+
+@entities.command("list")
+@click.option(
+    "--action", type=click.Choice(["read", "create", "delete"]), help="Only entities that take this action."
+)
+@click.option(
+    "--search", metavar="TEXT", help="Only entities whose name, title, path or alias has this text."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option(
+    "-c",
+    "--config",
+    metavar="FILE",
+    help=f"Add the catalogue files of this configuration (default: ./{CONFIG_NAME}).",
+)
+def list_(action: str | None, search: str | None, *, as_json: bool, config: str | None) -> None:
+    """List entities with their actions and paths.
+
+    \b
+    connectory entities list --action delete
+    connectory entities list --search fine_tuning
+    """
+    found = [entity for entity in _catalogue(config).values() if _matches(entity, action, search)]
+    if as_json:
+        for entity in found:
+            click.echo(json.dumps(_summary(entity), ensure_ascii=False))
+        return
+    name_width = max((len(entity.name) for entity in found), default=0)
+    for entity in found:
+        mark = "  (retired)" if entity.retired else "  (deprecated)" if entity.deprecated else ""
+        click.echo(f"{entity.name:<{name_width}}  {','.join(entity.actions):<18}  {entity.path}{mark}")
+
+
+@entities.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@click.option("--schema", is_flag=True, help="The JSON Schema of its payload.")
+@click.option("--example", is_flag=True, help="The smallest payload that it takes.")
+@click.option(
+    "-c",
+    "--config",
+    metavar="FILE",
+    help=f"Add the catalogue files of this configuration (default: ./{CONFIG_NAME}).",
+)
+def show(name: str, *, as_json: bool, schema: bool, example: bool, config: str | None) -> None:
+    """Show one entity: its parameters, its payload, and a connection to paste.
+
+    \b
+    connectory entities show file
+    connectory entities show moderations --example
+    """
+    catalogue = _catalogue(config)
+    entity = catalogue.find(name)
+    if schema or example:
+        _show_payload(catalogue, entity, example=example)
+    elif as_json:
+        click.echo(json.dumps(_summary(entity), ensure_ascii=False))
+    else:
+        for line in _description(entity):
+            click.echo(line)
+
+
+def _catalogue(config: str | None) -> Catalogue:
+    from connectory.catalogue import Catalogue
+
+    path = config_path(config)
+    if config is None and not path.exists():
+        return Catalogue.load()
+    from connectory.config import load_config
+
+    loaded = load_config(path)
+    return Catalogue.load(*(loaded.file(name) for name in loaded.catalogue))
+
+
+def _matches(entity: Entity, action: str | None, search: str | None) -> bool:
+    if action is not None and action not in entity.actions:
+        return False
+    words = [entity.name, entity.title, entity.path, *entity.aliases]
+    return search is None or any(search.lower() in word.lower() for word in words)
+
+
+def _summary(entity: Entity) -> dict[str, Any]:
+    return {
+        "name": entity.name,
+        "title": entity.title,
+        "group": entity.group,
+        "path": entity.path,
+        "path_parameters": list(entity.path_parameters),
+        "parent": entity.parent,
+        "auth": entity.auth,
+        "aliases": dict(entity.aliases),
+        "deprecated": entity.deprecated,
+        "retired": entity.retired,
+        "replacement": entity.replacement,
+        "actions": {name: _action_summary(action) for name, action in entity.actions.items()},
+    }
+
+
+def _action_summary(action: Action) -> dict[str, Any]:
+    return {
+        "method": action.method,
+        "kind": action.kind,
+        "query": {name: parameter.schema for name, parameter in action.query.items()},
+        "payload": list(action.body.content) if action.body else [],
+        "response": action.response.kind,
+    }
+
+
+def _description(entity: Entity) -> Iterator[str]:
+    mark = " (retired)" if entity.retired else " (deprecated)" if entity.deprecated else ""
+    yield f"{entity.name}: {entity.title}{mark}"
+    if entity.replacement:
+        yield f"  use instead  {entity.replacement}"
+    yield f"  path         {entity.path}"
+    if entity.parent:
+        yield f"  parent       {entity.parent}: its items fill {entity.path_parameters[-1]!r}"
+    if entity.auth == "admin":
+        yield "  credentials  an administrator's key (admin_token)"
+    for name, action in entity.actions.items():
+        yield f"  {name:<11}  {action.method}, {action.kind}"
+        for parameter in action.query.values():
+            needed = " (required)" if parameter.required else ""
+            yield f"    query      {parameter.name}: {_type(parameter.schema)}{needed}"
+        if action.body is not None:
+            yield f"    payload    {', '.join(action.body.content)}{' (required)' if action.body.required else ''}"
+    yield f"  aliases      {', '.join(entity.aliases)}"
+    yield ""
+    yield from _pasteable(entity)
+
+
+def _pasteable(entity: Entity) -> Iterator[str]:
+    parameters = ", ".join(f"{name}: ..." for name in entity.path_parameters)
+    if "read" in entity.actions:
+        yield "incoming:"
+        yield f"  my-{entity.name.replace('.', '-')}:"
+        yield f"    entity: {entity.name}"
+        if parameters:
+            yield f"    request_parameters: {{path: {{{parameters}}}}}"
+    for action in ("create", "delete"):
+        if action in entity.actions:
+            yield "outgoing:"
+            yield f"  my-{action}-{entity.name.replace('.', '-')}:"
+            yield f"    entity: {entity.name}"
+            yield f"    action: {action}"
+            if parameters:
+                placeholders = ", ".join(f'{name}: "&{{{name}}}"' for name in entity.path_parameters)
+                yield f"    path: {{{placeholders}}}"
+            if entity.actions[action].body is not None:
+                yield '    payload: "&{@}"'
+
+
+def _type(schema: dict[str, Any]) -> str:
+    if "enum" in schema:
+        return " | ".join(str(value) for value in schema["enum"])
+    kind = schema.get("type", "any")
+    return " | ".join(map(str, cast("list[Any]", kind))) if isinstance(kind, list) else str(kind)
+
+
+def _show_payload(catalogue: Catalogue, entity: Entity, *, example: bool) -> None:
+    from connectory.examples import minimal
+
+    action = entity.actions.get("create")
+    if action is None or action.body is None:
+        raise click.UsageError(f"entity {entity.name!r} takes no payload")
+    content = action.body.content
+    body = content.get("application/json") or next(iter(content.values()))
+    value = minimal(body, catalogue.resolve) if example else catalogue.schema(body)
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))

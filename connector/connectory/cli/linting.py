@@ -1,0 +1,53 @@
+"""`lint` and `schema`: is the configuration right, and what may stand in one."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from connectory.cli.outcome import CONFIGURATION, Ended, say
+from connectory.cli.setup import config_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from connectory.errors import Problem
+
+
+@click.command()
+@click.argument("file", required=False)
+def lint(file: str | None) -> None:
+    """Check a configuration without a network: every problem at once, with its place."""
+    path = config_path(file)
+    problems = _problems(path)
+    for problem in problems:
+        label = "" if problem.severity == "error" else "warning: "
+        say(str(problem).replace(": ", f": {label}", 1) if label else str(problem))
+    errors = sum(problem.severity == "error" for problem in problems)
+    say(f"{path}: {errors} errors, {len(problems) - errors} warnings")
+    if errors:
+        raise Ended(CONFIGURATION)
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of the configuration, for editors."""
+    from connectory.catalogue import Catalogue
+    from connectory.config import config_schema
+
+    click.echo(json.dumps(config_schema(Catalogue.load()), indent=2))
+
+
+def _problems(path: Path) -> list[Problem]:
+    from connectory.catalogue import Catalogue
+    from connectory.config import lint as lint_file
+    from connectory.config import load_config
+    from connectory.connector import AsyncConnector
+
+    problems = lint_file(path, Catalogue.load())
+    if any(problem.severity == "error" for problem in problems):
+        return problems
+    found = AsyncConnector(load_config(path)).assembly.problems()
+    return sorted([*problems, *found], key=lambda problem: (problem.line, problem.column))

@@ -1,0 +1,112 @@
+"""How a command ends: one message for each kind of error, and its exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from contextlib import suppress
+
+import click
+
+from connectory.errors import (
+    ApiError,
+    ConfigError,
+    ConnectoryError,
+    CredentialsError,
+    RunInterruptedError,
+    TransportError,
+    UnavailableError,
+)
+
+DONE, SOME_FAILED, USAGE, CONFIGURATION, CREDENTIALS, UNAVAILABLE, BUG, INTERRUPTED = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    70,
+    130,
+)
+
+
+class Ended(Exception):  # noqa: N818 - a signal: the command has said everything, only the code is left
+    """A command ends with this exit code."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def say(message: str) -> None:
+    """Write a line to stderr."""
+    click.echo(message, err=True)
+
+
+def report(error: BaseException) -> int:  # noqa: PLR0911 - one line for each way to end
+    """Say what went wrong and give the exit code."""
+    match error:
+        case Ended():
+            return error.code
+        case SystemExit():
+            return error.code if isinstance(error.code, int) else 0
+        case click.exceptions.Exit():
+            return error.exit_code
+        case click.ClickException():
+            error.show()
+            return error.exit_code
+        case KeyboardInterrupt() | click.Abort():
+            say("interrupted")
+            return INTERRUPTED
+        case BrokenPipeError():
+            _silence_stdout()
+            return DONE
+        case ConnectoryError():
+            return _expected(error)
+        case _:
+            return _bug(error)
+
+
+def exit_code(error: ConnectoryError) -> int:  # noqa: PLR0911 - a table
+    """Give the exit code that stands for an error's consequence."""
+    match error:
+        case ConfigError():
+            return CONFIGURATION
+        case CredentialsError():
+            return CREDENTIALS
+        case UnavailableError() | TransportError():
+            return UNAVAILABLE
+        case RunInterruptedError():
+            return error.code
+        case ApiError(status=401 | 403):
+            return CREDENTIALS
+        case ApiError(status=status) if status == 429 or status >= 500:  # noqa: PLR2004 - HTTP's own classes
+            return UNAVAILABLE
+        case _:
+            return SOME_FAILED
+
+
+def _expected(error: ConnectoryError) -> int:
+    code = exit_code(error)
+    say(f"error: {error}" if not isinstance(error, ConfigError) else str(error))
+    hint = {
+        CONFIGURATION: "connectory lint",
+        CREDENTIALS: "connectory check",
+        UNAVAILABLE: "connectory check",
+    }.get(code)
+    if hint:
+        say(hint)
+    return code
+
+
+def _bug(error: BaseException) -> int:
+    traceback.print_exception(error)
+    say("this is a bug in connectory, not in your data; please report it with the lines above")
+    return BUG
+
+
+def _silence_stdout() -> None:
+    """Point stdout at nothing, so that the interpreter's last flush does not complain about the closed pipe."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,149 @@
+"""`preview`: the exact requests, and what each step makes of a record; nothing is created or deleted."""
+
+from __future__ import annotations
+
+import json
+import sys
+from itertools import islice
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from connectory.cli.outcome import SOME_FAILED, Ended
+from connectory.cli.setup import config_options, connector, parameter_options, run_loop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import httpx
+
+    from connectory.chain import Traced
+    from connectory.connector import AsyncConnector
+    from connectory.interfaces import Item
+    from connectory.publisher import Publisher
+
+_SHOWN_HEADERS = frozenset({"accept-encoding", "connection", "host", "user-agent"})
+_SECRET_HEADERS = frozenset({"authorization", "api-key", "proxy-authorization"})
+_limit = click.option(
+    "-n", "--limit", type=click.IntRange(min=1), default=3, show_default=True, help="How many records."
+)
+
+
+@click.group()
+def preview() -> None:
+    """Show what a connection would ask or send, step by step; nothing is created or deleted."""
+
+
+@preview.command()
+@click.argument("name")
+@_limit
+@parameter_options
+@config_options
+def incoming(name: str, **options: Any) -> None:
+    """Read the first items and show what each transformer makes of them.
+
+    \b
+    connectory preview incoming files --sandbox
+    """
+    with connector(options["config"], sandbox=options["sandbox"]) as made:
+        run_loop(lambda: _incoming(made, name, options))
+
+
+@preview.command()
+@click.argument("name")
+@click.option(
+    "--input",
+    metavar="FILE",
+    help="Where the records are, - for stdin (default: the connection's, or stdin).",
+)
+@_limit
+@parameter_options
+@config_options
+def outgoing(name: str, **options: Any) -> None:
+    """Show the request of each of the first records; nothing is sent.
+
+    \b
+    connectory preview outgoing moderate --input posts.jsonl
+    """
+    with connector(options["config"], sandbox=options["sandbox"]) as made:
+        if run_loop(lambda: _outgoing(made, name, options)):
+            raise Ended(SOME_FAILED)
+
+
+async def _incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> None:
+    from connectory.parameters import Given
+
+    given = Given(options["path"], options["query"])
+    subscriber = made.subscriber(name, given=given, client=options["client"])
+    async with made:
+        for parameters in subscriber.parameter_sets():
+            call = subscriber.call(parameters)
+            _show({"request": _described(subscriber.client.prepare(call), call.payload)})
+            items = await subscriber.first_items(parameters)
+            for item in islice(items, options["limit"]):
+                scope = {"run": subscriber.subscription.run, "input": item}
+                _show({"record": item, "steps": _steps(subscriber.subscription.chain.trace(item, scope))})
+
+
+async def _outgoing(made: AsyncConnector, name: str, options: dict[str, Any]) -> int:
+    from connectory.adapters.jsonl import LineSource
+    from connectory.cli.wiring import place
+    from connectory.parameters import Given
+
+    given = Given(options["path"], options["query"])
+    publisher = made.publisher(name, given=given, client=options["client"])
+    path = place(made.config, options["input"], made.assembly.outgoing(name).input)
+    failed = index = 0
+    async for item in LineSource(path, limit=options["limit"]):
+        failed += _show_item(publisher, item, index)
+        index += 1
+    return failed
+
+
+def _show_item(publisher: Publisher, item: Item, index: int) -> int:
+    from connectory.errors import RecordError
+
+    publication, failed = publisher.publication, 0
+    traced = (
+        []
+        if item.error
+        else publication.chain.trace(item.record, {"run": publication.run, "input": item.record})
+    )
+    shown: dict[str, Any] = {"record": item.record, "steps": _steps(traced), "requests": []}
+    for part in publication.parts(item, index, publisher.journal.run):
+        try:
+            if part.error is not None:
+                raise part.error
+            if part.record is not None:
+                call = publication.call(part)
+                shown["requests"].append(_described(publisher.client.prepare(call), call.payload))
+        except RecordError as error:
+            shown["error"] = str(error)
+            failed += 1
+    _show(shown)
+    return failed
+
+
+def _described(request: httpx.Request, payload: Any) -> dict[str, Any]:
+    headers = {name: value for name, value in request.headers.items() if name not in _SHOWN_HEADERS}
+    masked = {name: _masked(value) if name in _SECRET_HEADERS else value for name, value in headers.items()}
+    described: dict[str, Any] = {"method": request.method, "url": str(request.url), "headers": masked}
+    return described | ({"payload": payload} if payload is not None else {})
+
+
+def _masked(value: str) -> str:
+    scheme, space, _ = value.rpartition(" ")
+    return f"{scheme}{space}****"
+
+
+def _steps(traced: Iterable[Traced]) -> list[dict[str, Any]]:
+    return [
+        {"step": one.step, "records": one.records} | ({"error": str(one.error)} if one.error else {})
+        for one in traced
+    ]
+
+
+def _show(value: dict[str, Any]) -> None:
+    """Write one JSON object: on one line for programs, indented for people."""
+    indent = 2 if sys.stdout.isatty() else None
+    click.echo(json.dumps(value, ensure_ascii=False, indent=indent, default=cast("Any", str)))

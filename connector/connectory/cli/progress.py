@@ -1,0 +1,90 @@
+"""How far a run is, on stderr: a bar on a terminal, a summary at the end."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Self
+
+from connectory.cli.outcome import say
+from connectory.events import Event, Noticed, RecordFinished, RequestRetried
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+REFRESH = 0.1
+"""Seconds between two drawings: more often would cost more than it tells."""
+
+
+class Progress:
+    """Listens to a run; use it as a context manager around the run."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.total: int | None = None
+        self.counts: Counter[str] = Counter()
+        self.retries = 0
+        self.shown = sys.stderr.isatty() and "CI" not in os.environ and os.environ.get("TERM") != "dumb"
+        self._bar: Any = None
+        self._task: Any = None
+        self._drawn = 0.0
+
+    def hear(self, event: Event) -> None:
+        """Take in what happened."""
+        match event:
+            case RecordFinished(_, _, status):
+                self.counts[status] += 1
+                self._draw()
+            case RequestRetried(what, attempt, wait, reason):
+                self.retries += 1
+                self._line(f"{what}: attempt {attempt} failed, the next in {wait:.1f} s: {reason}")
+            case Noticed(message):
+                self._line(f"note: {message}")
+            case _:
+                pass
+
+    def __enter__(self) -> Self:
+        if self.shown:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+            from rich.progress import Progress as Bar
+
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+            )
+            self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
+            self._task = self._bar.add_task(self.title, total=self.total)
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def summary(self) -> None:
+        """Say what became of the records."""
+        counts = self.counts
+        parts = [f"{counts['ok']} ok", f"{counts['error']} failed"]
+        parts += [f"{counts['skipped']} skipped"] if counts["skipped"] else []
+        parts += [f"{self.retries} retries"] if self.retries else []
+        say(f"{self.title}: {', '.join(parts)}")
+
+    def _line(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False)
+        else:
+            say(text)
+
+    def _draw(self) -> None:
+        now = time.monotonic()
+        if self._bar is not None and now - self._drawn > REFRESH:
+            self._drawn = now
+            self._bar.update(self._task, completed=self.counts.total())

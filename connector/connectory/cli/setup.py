@@ -1,0 +1,190 @@
+"""What commands share: their options, the configuration, the sandbox, the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from connectory.cli.outcome import Ended, say
+from connectory.errors import ConfigError, RunInterruptedError
+from connectory.events import Event, Noticed, RequestRetried
+from connectory.jsontext import JsonTextError, loads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+
+    from connectory.connector import AsyncConnector
+    from connectory.events import Listener
+
+T = TypeVar("T")
+F = TypeVar("F", bound="Callable[..., Any]")
+
+NO_CONFIGURATION: Mapping[str, Any] = {"version": 1, "clients": {"default": {"token": "${OPENAI_API_KEY}"}}}
+"""What commands that need no named connection work with where there is no file."""
+
+CONFIG_NAME, CONFIG_VARIABLE = "connectory.yaml", "CONNECTORY_CONFIG"
+
+
+def config_options(command: F) -> F:
+    """Add `--config`, `--client` and `--sandbox`."""
+    for option in (
+        click.option(
+            "--sandbox", is_flag=True, help="Point every client to an embedded sandbox; no key is needed."
+        ),
+        click.option("--client", metavar="NAME", help="Use this client instead of the configured one."),
+        click.option(
+            "-c",
+            "--config",
+            metavar="FILE",
+            help=f"Configuration file (default: ./{CONFIG_NAME}, else ${CONFIG_VARIABLE}).",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def parameter_options(command: F) -> F:
+    """Add `--path k=v` and `--query k=v`."""
+    for name in ("query", "path"):
+        help_text = f"A {name} parameter; repeat it for more." + (
+            " A repeated key is a list." * (name == "query")
+        )
+        command = click.option(
+            f"--{name}", metavar="KEY=VALUE", multiple=True, callback=_pairs, help=help_text
+        )(command)
+    return command
+
+
+def config_path(given: str | None) -> Path:
+    """Find the configuration file."""
+    return Path(
+        given or (CONFIG_NAME if Path(CONFIG_NAME).exists() else os.environ.get(CONFIG_VARIABLE, CONFIG_NAME))
+    )
+
+
+@contextmanager
+def connector(
+    config: str | None, *, sandbox: bool, listen: Listener | None = None, optional: bool = False
+) -> Generator[AsyncConnector, None, None]:
+    """Give the connector of the configuration file, in front of an embedded sandbox if asked for.
+
+    `optional`: a missing file means one client for the OpenAI API with the token of OPENAI_API_KEY.
+    """
+    from connectory.assembly import Endpoint
+    from connectory.config import config_from_dict, load_config
+    from connectory.connector import AsyncConnector
+
+    path = config_path(config)
+    missing = optional and config is None and not path.exists()
+    loaded = config_from_dict(NO_CONFIGURATION) if missing else load_config(path)
+    if not sandbox:
+        yield AsyncConnector(loaded, listen=listen or tell)
+        return
+    from connectory.sandbox import EmbeddedSandbox
+
+    with EmbeddedSandbox() as server:
+        endpoint = Endpoint(server.base_uri.removesuffix("/v1"), server.token)
+        yield AsyncConnector(loaded, listen=listen or tell, endpoint=endpoint)
+
+
+def run_loop(
+    main: Callable[[], Coroutine[Any, Any, T]], *, stop: Callable[[RunInterruptedError], bool] | None = None
+) -> T:
+    """Run a coroutine to its end. The first signal stops gently where `stop` can, the second at once."""
+    factory: Any = import_module("uvloop").new_event_loop if find_spec("uvloop") else None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(_interruptible(main, stop))
+
+
+async def _interruptible(
+    main: Callable[[], Coroutine[Any, Any, T]], stop: Callable[[RunInterruptedError], bool] | None
+) -> T:
+    task = asyncio.ensure_future(main())
+    reasons: list[RunInterruptedError] = []
+
+    def interrupt(number: int) -> None:
+        reason = RunInterruptedError("interrupted")
+        reason.code = 128 + number
+        gentle = not reasons and stop is not None and stop(reason)
+        reasons.append(reason)
+        if gentle:
+            say("stopping: requests under way are being finished; interrupt again to stop at once")
+        else:
+            task.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, interrupt, number)
+        except (
+            NotImplementedError
+        ):  # Windows' event loop has no signal handlers: Ctrl-C raises KeyboardInterrupt
+            break
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if reasons:
+            raise reasons[-1] from None
+        raise
+
+
+def tell(event: Event) -> None:
+    """Print what a person should know: the listener of commands without progress."""
+    match event:
+        case Noticed(message):
+            say(f"note: {message}")
+        case RequestRetried(what, attempt, wait, reason):
+            say(f"{what}: attempt {attempt} failed, the next in {wait:.1f} s: {reason}")
+        case _:
+            pass
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something is deleted: on a terminal; elsewhere `--yes` must have been given."""
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        say(f"error: {question} Not on a terminal, so nothing was deleted; add --yes")
+        raise Ended(2)
+    if not click.confirm(question, err=True):
+        say("nothing was deleted")
+        raise Ended(1)
+
+
+def _pairs(_ctx: click.Context, parameter: click.Parameter, values: Sequence[str]) -> dict[str, Any]:
+    pairs: dict[str, Any] = {}
+    for text in values:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise click.BadParameter(f"{text!r} is not KEY=VALUE")
+        if key in pairs and parameter.name == "query":
+            earlier = pairs[key]
+            pairs[key] = [*earlier, value] if isinstance(earlier, list) else [earlier, value]
+        else:
+            pairs[key] = value
+    return pairs
+
+
+def payload_of(text: str | None) -> Any:
+    """Read `--payload`: JSON, `@FILE` or `-` for stdin."""
+    if text is None:
+        return None
+    try:
+        if text == "-":
+            return loads(sys.stdin.buffer.read())
+        return loads(Path(text[1:]).read_bytes() if text.startswith("@") else text)
+    except JsonTextError as error:
+        raise ConfigError(f"--payload is not JSON: {error}") from None
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read the payload file {text[1:]!r}: {(error.strerror or '').lower()}"
+        ) from None

@@ -1,0 +1,340 @@
+"""One request, sent well: built from the catalogue's words, signed, retried, bounded in time, explained."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, cast
+
+import httpx
+
+from connectory import encoding
+from connectory.answers import LARGEST_BODY, Answer, Expected, interpret
+from connectory.errors import (
+    ApiError,
+    ConnectoryError,
+    CredentialsError,
+    NotSentError,
+    OutcomeUnknownError,
+    RequestError,
+    TransportError,
+    UnavailableError,
+)
+from connectory.events import Listener, RequestRetried, ignore
+from connectory.jsontext import JsonTextError, dumps
+from connectory.retry import Again, Decision, Failed, Policy, Stop, decide
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from connectory.auth import Credential
+    from connectory.catalogue import Action, Body, Entity, Prototype
+
+REPEATABLE = frozenset({"list", "read", "compute", "delete"})
+"""Kinds of action that may be sent again after a doubt: twice does no harm beyond its price."""
+
+_NEVER_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
+UNAUTHORIZED = 401
+_JSON, _FORM = "application/json", "multipart/form-data"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request in the catalogue's words; a payload of None is no body."""
+
+    entity: Entity
+    action: Action
+    path: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    query: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    payload: Any = None
+
+    @property
+    def what(self) -> str:
+        """Name the request in messages: method and template, never a value."""
+        return f"{self.action.method} {self.entity.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a call: an answer or an error.
+
+    `attempts` counts the requests that left or tried to; `in_doubt` says that the server may have acted without
+    telling, so that what it did may have happened more than once.
+    """
+
+    answer: Answer | None
+    error: ConnectoryError | None
+    attempts: int
+    in_doubt: bool = False
+    retryable: bool = False
+
+    def unwrap(self) -> Answer:
+        """Give the answer, or raise the error."""
+        if self.answer is None:
+            raise self.error or ConnectoryError("there is neither an answer nor an error")
+        return self.answer
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    """What a client needs beside its transport, everything resolved; times are seconds."""
+
+    name: str
+    base_uri: str
+    prototype: Prototype
+    credential: Credential
+    admin_credential: Credential | None = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    query: Mapping[str, str] = field(default_factory=dict[str, str])
+    deployments: Mapping[str, str] = field(default_factory=dict[str, str])
+    connect_timeout: float = 10.0
+    idle_timeout: float = 60.0
+    total_timeout: float = 600.0
+    policy: Policy = field(default_factory=Policy)
+    concurrency: int = 32
+
+
+class Client:
+    """A configured HTTP client: prepares calls and sends them.
+
+    `schema` gives the self-contained form of a catalogue's schema; `sleep` is the clock of the waits between attempts.
+    """
+
+    def __init__(
+        self,
+        options: ClientOptions,
+        transport: httpx.AsyncBaseTransport,
+        *,
+        schema: Callable[[Any], dict[str, Any]] = dict,
+        listen: Listener = ignore,
+        sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
+    ) -> None:
+        self.options, self.transport = options, transport
+        self.name, self.concurrency = options.name, options.concurrency
+        self._schema, self._listen, self._sleep = schema, listen, sleep
+        self._base = httpx.URL(options.base_uri)
+        self.base_path = self._base.path.rstrip("/")
+        connect, idle = options.connect_timeout, options.idle_timeout
+        timeout = {"connect": connect, "read": idle, "write": idle, "pool": options.total_timeout}
+        self._extensions = {"timeout": timeout}
+
+    def prepare(self, call: Call, *, key: str | None = None) -> httpx.Request:
+        """Build the signed request of a call; nothing is sent. `key` is the delivery's.
+
+        Raises RequestError when path, query or payload do not fit, CredentialsError without a usable token.
+        """
+        headers = self._headers(call)
+        if key is not None and call.action.method != "GET":
+            headers["Idempotency-Key"] = headers["X-Client-Request-Id"] = key
+        url = self._url(call)
+        body = self._body(call, headers)
+        return httpx.Request(call.action.method, url, headers=headers, extensions=self._extensions, **body)
+
+    async def send(self, call: Call, request: httpx.Request) -> Outcome:
+        """Send a prepared request until there is an answer or a reason to give up; raises neither."""
+        attempt, doubt = 0, False
+        trouble: ConnectoryError | None = None
+        try:
+            async with asyncio.timeout(self.options.total_timeout):
+                while True:
+                    attempt += 1
+                    trouble = None
+                    answer, trouble = await self._attempt(call, request)
+                    if trouble is None:
+                        return Outcome(answer, None, attempt, in_doubt=doubt)
+                    if isinstance(trouble, RequestError):
+                        return Outcome(None, trouble, attempt)
+                    if _unauthorised(trouble) and self._sign_anew(call, request):
+                        continue
+                    decision = self._decide(call, trouble, attempt)
+                    if not isinstance(decision, Again):
+                        return _give_up(decision, trouble, attempt, doubt=doubt)
+                    doubt = doubt or isinstance(trouble, OutcomeUnknownError)
+                    self._listen(RequestRetried(call.what, attempt, decision.wait, str(trouble)))
+                    await self._sleep(decision.wait)
+        except TimeoutError:
+            return self._overtime(call, trouble, attempt)
+
+    async def call(self, call: Call) -> Answer:
+        """Prepare, send, and give the answer or raise."""
+        return (await self.send(call, self.prepare(call))).unwrap()
+
+    def redact(self, text: str) -> str:
+        """Blank this client's tokens out of a text that came from elsewhere."""
+        for credential in (self.options.credential, self.options.admin_credential):
+            if credential is not None and credential.known:
+                text = text.replace(credential.known, "****")
+        return text
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self.transport.aclose()
+
+    def _url(self, call: Call) -> httpx.URL:
+        path = self.base_path + self._deployment(call) + encoding.expand_path(call.entity.path, call.path)
+        query = {**self.options.query, **call.query}
+        text = encoding.encode_query(query, call.action.query, call.action.fixed_query)
+        return self._base.copy_with(raw_path=(f"{path}?{text}" if text else path).encode("ascii"))
+
+    def _deployment(self, call: Call) -> str:
+        rule = self.options.prototype.deployment
+        if rule is None or call.entity.name not in rule["entities"]:
+            return ""
+        payload: Any = call.payload
+        model = payload.get("model") if isinstance(payload, dict) else None  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
+        if not isinstance(model, str) or not model:
+            raise RequestError(f"{call.what}: the payload needs a 'model', which names the deployment")
+        return encoding.expand_path(rule["path"], {"deployment": self.options.deployments.get(model, model)})
+
+    def _credential(self, call: Call) -> Credential:
+        admin = self.options.admin_credential
+        return admin if admin is not None and call.entity.auth == "admin" else self.options.credential
+
+    def _headers(self, call: Call) -> dict[str, str]:
+        signature = self._credential(call).headers()
+        if not signature and self.options.prototype.token_required:
+            raise CredentialsError(
+                f"client {self.name!r} has no token; set its token, token_file or token_command"
+            )
+        accept = _JSON if call.action.response.kind == "json" else "*/*"
+        fixed = {"Accept": accept, "Accept-Encoding": "gzip", "User-Agent": f"connectory/{_version()}"}
+        return {**fixed, **call.action.headers, **self.options.headers, **signature}
+
+    def _body(self, call: Call, headers: dict[str, str]) -> dict[str, Any]:
+        body, payload = call.action.body, call.payload
+        if payload is None:
+            if body is not None and body.required:
+                hint = """payload: "&{@}" sends the record itself"""
+                raise RequestError(
+                    f"{call.what}: the entity needs a payload and the record brings none; {hint}"
+                )
+            return {}
+        if body is None:
+            raise RequestError(f"{call.what}: the entity takes no payload")
+        parts = self._form(body, payload)
+        if parts is not None:
+            return {"files": parts}
+        headers["Content-Type"] = _JSON
+        try:
+            return {"content": dumps(payload)}
+        except JsonTextError as error:
+            raise RequestError(f"{call.what}: the payload is {error}") from None
+
+    def _form(self, body: Body, payload: Any) -> list[tuple[str, Any]] | None:
+        """Lay out a form where the entity takes nothing else, or where the payload holds a file; else give None."""
+        if _FORM not in body.content:
+            return None
+        fields, files = encoding.split_multipart(payload, self._schema(body.content[_FORM]))
+        if _JSON in body.content and not files:
+            return None
+        for name, _, content, _ in files:
+            if not isinstance(content, bytes):
+                raise RequestError(
+                    f"file {name!r}: uploads from disk are not possible yet; give content or base64"
+                )
+        plain: list[tuple[str, Any]] = [
+            (name, (None, value)) for name, value in fields
+        ]  # no file name: a plain field
+        return plain + [(name, (filename, content, media)) for name, filename, content, media in files]
+
+    def _sign_anew(self, call: Call, request: httpx.Request) -> bool:
+        credential = self._credential(call)
+        if not credential.refresh():
+            return False
+        request.headers.update(credential.headers())
+        return True
+
+    async def _attempt(
+        self, call: Call, request: httpx.Request
+    ) -> tuple[Answer | None, ConnectoryError | None]:
+        try:
+            response = await self.transport.handle_async_request(request)
+            body = await _read(call, response)
+            return interpret(_expected(call), response.status_code, response.headers, body), None
+        except httpx.LocalProtocolError as error:
+            return None, RequestError(f"{call.what}: {error}")
+        except _NEVER_SENT as error:
+            return None, NotSentError(f"{call.what}: {_reason(error)}")
+        except httpx.TransportError as error:
+            return None, OutcomeUnknownError(f"{call.what}: {_reason(error)}")
+        except ApiError as error:
+            error.args = (self.redact(str(error)),)
+            return None, error
+        except TransportError as error:
+            return None, error
+
+    def _decide(self, call: Call, error: ConnectoryError, attempt: int) -> Decision:
+        repeatable = call.action.kind in REPEATABLE
+        if isinstance(error, ApiError):
+            code = error.code or error.type
+            failed = Failed(True, repeatable, error.status, code, str(error), error.headers)
+        else:
+            failed = Failed(not isinstance(error, NotSentError), repeatable, message=str(error))
+        return decide(failed, attempt=attempt, policy=self.options.policy, luck=random.random())  # noqa: S311 - jitter
+
+    def _overtime(self, call: Call, trouble: ConnectoryError | None, attempt: int) -> Outcome:
+        seconds = self.options.total_timeout
+        if trouble is not None:  # the time ran out while waiting for the next attempt
+            return Outcome(
+                None, trouble, attempt, in_doubt=isinstance(trouble, OutcomeUnknownError), retryable=True
+            )
+        error = OutcomeUnknownError(f"{call.what}: no whole answer within timeout.total ({seconds:g} s)")
+        return Outcome(None, error, attempt, in_doubt=True, retryable=True)
+
+
+def _give_up(decision: Decision, error: ConnectoryError, attempt: int, *, doubt: bool) -> Outcome:
+    if isinstance(decision, Stop):
+        kind = CredentialsError if decision.cause == "credentials" else UnavailableError
+        stopped = kind(decision.reason)
+        stopped.__cause__ = error
+        return Outcome(None, stopped, attempt, in_doubt=doubt)
+    in_doubt = doubt or getattr(decision, "in_doubt", False)
+    return Outcome(None, error, attempt, in_doubt=in_doubt, retryable=getattr(decision, "retryable", False))
+
+
+async def _read(call: Call, response: httpx.Response) -> bytes:
+    stream = cast("httpx.AsyncByteStream", response.stream)
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in stream:
+            size += len(chunk)
+            if size > LARGEST_BODY:
+                raise OutcomeUnknownError(f"{call.what}: the answer is larger than {LARGEST_BODY} bytes")
+            parts.append(chunk)
+    finally:
+        await stream.aclose()
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _expected(call: Call) -> Expected:
+    empty = call.action.response.kind == "empty" or call.action.method == "DELETE"
+    return Expected(call.what, call.action.response.kind, empty=empty)
+
+
+def _unauthorised(error: ConnectoryError) -> bool:
+    return isinstance(error, ApiError) and error.status == UNAUTHORIZED
+
+
+def _reason(error: httpx.TransportError) -> str:
+    return str(error) or type(error).__name__
+
+
+_known_version: list[str] = []
+
+
+def _version() -> str:
+    if not _known_version:
+        try:
+            _known_version.append(version("connectory"))
+        except PackageNotFoundError:  # run from a checkout that is not installed
+            _known_version.append("0")
+    return _known_version[0]

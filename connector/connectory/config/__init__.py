@@ -1,0 +1,48 @@
+"""The configuration: one YAML or JSON file as one validated, frozen tree, every problem at once."""
+
+from __future__ import annotations
+
+from connectory.config.checks import check_against
+from connectory.config.document import Place
+from connectory.config.loader import config_from_dict, lint, lint_warnings, load_config
+from connectory.config.model import (
+    CertificateConfig,
+    ClientConfig,
+    IncomingConfig,
+    IncomingRequest,
+    LimitsConfig,
+    OutgoingConfig,
+    OutgoingRequest,
+    PagesConfig,
+    RequestParameters,
+    RetryConfig,
+    TimeoutConfig,
+)
+from connectory.config.schema import config_schema
+from connectory.config.steps import StepConfig, parse_step
+from connectory.config.tree import Config, Unset
+
+__all__ = [
+    "CertificateConfig",
+    "ClientConfig",
+    "Config",
+    "IncomingConfig",
+    "IncomingRequest",
+    "LimitsConfig",
+    "OutgoingConfig",
+    "OutgoingRequest",
+    "PagesConfig",
+    "Place",
+    "RequestParameters",
+    "RetryConfig",
+    "StepConfig",
+    "TimeoutConfig",
+    "Unset",
+    "check_against",
+    "config_from_dict",
+    "config_schema",
+    "lint",
+    "lint_warnings",
+    "load_config",
+    "parse_step",
+]

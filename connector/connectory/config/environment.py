@@ -1,0 +1,107 @@
+"""`${NAME}` and `${NAME:-default}` in the configuration's values: read once, after the file is parsed."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from connectory.config.shapes import is_list, is_map, is_tuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from connectory.config.shapes import Path
+
+_REFERENCE = re.compile(
+    r"\$\$\{|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<has_default>:-(?P<default>[^{}]*))?\})?"
+)
+_EXPRESSION = re.compile(r"[&?]\{")
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """The data with the variables' values in it, and what could not be put in."""
+
+    data: Any
+    inserted: frozenset[Path] = frozenset()
+    unset: tuple[tuple[Path, str], ...] = ()
+    wrong: tuple[tuple[Path, str], ...] = ()
+
+
+@dataclass(slots=True)
+class _Substitution:
+    environ: Mapping[str, str]
+    inserted: set[Path] = field(default_factory=set["Path"])
+    unset: list[tuple[Path, str]] = field(default_factory=list[tuple["Path", str]])
+    wrong: list[tuple[Path, str]] = field(default_factory=list[tuple["Path", str]])
+
+    def value(self, value: Any, path: Path) -> Any:
+        if is_map(value):
+            return {key: self.value(one, (*path, key)) for key, one in value.items()}
+        if is_list(value) or is_tuple(value):
+            return [self.value(one, (*path, index)) for index, one in enumerate(value)]
+        if isinstance(value, float) and not math.isfinite(value) and path[:1] != ("clients",):
+            self.wrong.append((path, "is no number that JSON can hold; put it in quotes if it is text"))
+            return None
+        return self.text(value, path) if isinstance(value, str) and "${" in value else value
+
+    def text(self, text: str, path: Path) -> str:
+        """Put the variables' values into one text."""
+        parts: list[tuple[str, bool]] = []  # the text in pieces, and whether each comes from outside the file
+        end = 0
+        for match in _REFERENCE.finditer(text):
+            parts += [(text[end : match.start()], False), self.piece(match, path)]
+            end = match.end()
+        parts.append((text[end:], False))
+        if any(from_outside for _, from_outside in parts):
+            self.inserted.add(path)
+        if path[:1] == ("clients",):
+            return "".join(piece for piece, _ in parts)
+        return self.escaped(parts, path)
+
+    def piece(self, match: re.Match[str], path: Path) -> tuple[str, bool]:
+        """Give what replaces one reference."""
+        if match[0] == "$${":
+            return "${", False
+        name = match["name"]
+        if name is None:
+            self.wrong.append(
+                (path, "has a '${' that is not ${NAME} or ${NAME:-default}; for a literal '${' write '$${'")
+            )
+            return match[0], False
+        value = self.environ.get(name)
+        if match["has_default"] and not value:
+            return match["default"], True
+        if value is None:
+            self.unset.append((path, name))
+            return match[0], False
+        return value, True
+
+    def escaped(self, parts: list[tuple[str, bool]], path: Path) -> str:
+        """Join the pieces so that no expression comes, even in part, from the environment."""
+        text = "".join(piece for piece, _ in parts)
+        outside = "".join(("1" if from_outside else "0") * len(piece) for piece, from_outside in parts)
+        result, end = "", 0
+        for match in _EXPRESSION.finditer(text):
+            start = match.start()
+            if "1" in outside[start : match.end()]:
+                result += text[end:start] + text[start]
+                end = start
+            elif start and text[start - 1] == text[start] and outside[start - 1] == "1":
+                # the value's last character would turn the file's own expression into literal text
+                self.wrong.append(
+                    (path, f"has a variable whose value ends with {text[start]!r} right before an expression")
+                )
+        return result + text[end:]
+
+
+def substitute(data: Any, environ: Mapping[str, str]) -> Environment:
+    """Put the environment into every value, never into a key; what is put in is not looked at again.
+
+    Outside `clients` the signs `&{` and `?{` in what is put in are escaped: data is never an expression.
+    """
+    work = _Substitution(environ)
+    changed = work.value(data, ())
+    return Environment(changed, frozenset(work.inserted), tuple(work.unset), tuple(work.wrong))

@@ -1,0 +1,162 @@
+"""The kinds of value that the configuration's fields hold, with the checks that belong to the value alone."""
+
+from __future__ import annotations
+
+import math
+import re
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, JsonValue
+from pydantic_core import PydanticCustomError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    Json = Any  # the same words as everywhere in the engine, where a JSON value is Any
+else:
+    Json = JsonValue
+
+T = TypeVar("T")
+Method = Literal["GET", "POST", "DELETE", "PUT", "PATCH"]
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_NAME = re.compile(r"[^\s/\\\x00-\x1f\x7f]+")
+
+
+def wrong(message: str) -> PydanticCustomError:
+    """Make an error whose message is the rest of a sentence that begins with the field's name."""
+    return PydanticCustomError("connectory", "{message}", {"message": message})
+
+
+def nothing() -> Mapping[str, Any]:
+    """Give an empty map that cannot change."""
+    return MappingProxyType({})
+
+
+def freeze(values: Mapping[str, T]) -> Mapping[str, T]:
+    """Give a view of a map through which it cannot be changed."""
+    return MappingProxyType(values)
+
+
+def shape(value: Any) -> str:
+    """Say which branch of a union a value belongs to."""
+    if isinstance(value, dict):
+        return "<mapping>"
+    return "<list>" if isinstance(value, (list, tuple)) else "<text>"
+
+
+def _template_shape(value: Any) -> str:
+    return "<mapping>" if value == [] else shape(value)
+
+
+def _empty_map(value: Any) -> Any:
+    # `[]` is how an empty map comes out of Alumio; a key with nothing after it means the same
+    return {} if value is None or value in ([], {}) else value
+
+
+def _empty_list(value: Any) -> Any:
+    return () if value is None else value
+
+
+def _empty_text(value: Any) -> Any:
+    return None if value == "" else value
+
+
+def _seconds(value: Any) -> Any:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        raise wrong("must be a number of seconds: no timeout can be infinite")
+    return value
+
+
+def _present(value: Any) -> Any:
+    if value is None:
+        raise wrong("must be a mapping of connect, idle and total: no timeout can be infinite")
+    return value
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value) or value.startswith("-"):
+        raise wrong("is no name: a name has at least one character, no space, no slash and no '-' in front")
+    return value
+
+
+def _header_name(value: str) -> str:
+    if not _TOKEN.fullmatch(value):
+        raise wrong("is no header's name: letters, digits and '-' make one")
+    return value
+
+
+def _header_value(value: str) -> str:
+    if _CONTROL.search(value.strip()):
+        raise wrong("has a line break or another control character, and a header can have none")
+    return value
+
+
+def _base_uri(value: str | None) -> str | None:
+    if value is None or "${" in value:
+        return value
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError as error:
+        raise wrong("is no URI; write something like https://api.openai.com/v1") from error
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise wrong("must begin with https:// or http:// and a host")
+    if parts.username is not None or parts.query or parts.fragment or _CONTROL.search(value):
+        raise wrong("must be scheme, host and path only; a token goes to 'token', a query to 'query'")
+    return value
+
+
+def _relative_path(value: str) -> str:
+    if not value.startswith("/") or value.startswith("//") or _CONTROL.search(value):
+        raise wrong("must be a path that begins with one '/': the host is the client's")
+    return value
+
+
+def at_least(count: int, message: str) -> tuple[AfterValidator, Any]:
+    """Ask for a number of items, after each of them was found right, and tell an editor."""
+
+    def check(values: tuple[T, ...]) -> tuple[T, ...]:
+        if len(values) < count:
+            raise wrong(message)
+        return values
+
+    return AfterValidator(check), Field(json_schema_extra={"minItems": count})
+
+
+_SOME_CHECK, _SOME_SCHEMA = at_least(1, "must not be empty")
+_TWO_CHECK, _TWO_SCHEMA = at_least(2, "needs at least two names: an incoming, then one or more outgoings")
+Name = Annotated[str, AfterValidator(_name)]
+Text = Annotated[str, Field(min_length=1)]
+Texts = Annotated[tuple[Text, ...], Field(strict=False), BeforeValidator(_empty_list)]
+SomeTexts = Annotated[tuple[Text, ...], Field(strict=False), _SOME_CHECK, _SOME_SCHEMA]
+Methods = Annotated[tuple[Method, ...], Field(strict=False), _SOME_CHECK, _SOME_SCHEMA]
+Route = Annotated[tuple[Text, ...], Field(strict=False), _TWO_CHECK, _TWO_SCHEMA]
+OptionalText = Annotated[str | None, BeforeValidator(_empty_text)]
+HeaderText = Annotated[
+    str | None, BeforeValidator(_empty_text), AfterValidator(lambda v: v and _header_value(v))
+]
+HeaderName = Annotated[str, AfterValidator(_header_name)]
+HeaderValue = Annotated[str, AfterValidator(_header_value)]
+BaseUri = Annotated[str | None, BeforeValidator(_empty_text), AfterValidator(_base_uri)]
+RelativePath = Annotated[str, AfterValidator(_relative_path)]
+Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False), BeforeValidator(_seconds)]
+Present = BeforeValidator(_present)
+EmptyMap = BeforeValidator(_empty_map)
+EmptyList = BeforeValidator(_empty_list)
+Frozen = AfterValidator(freeze)
+ByShape = Discriminator(shape)
+ByTemplateShape = Discriminator(_template_shape)
+
+
+def empty_list_too(schema: dict[str, Any]) -> None:
+    """Tell an editor that `[]` is accepted for an empty map."""
+    outside: dict[str, Any] = {key: schema.pop(key) for key in ("description", "default") if key in schema}
+    branch = dict(schema)
+    schema.clear()
+    schema.update({**outside, "anyOf": [branch, {"type": "array", "maxItems": 0}]})
+
+
+JsonMap = Annotated[dict[str, Json], EmptyMap, Field(json_schema_extra=empty_list_too)]

@@ -1,0 +1,332 @@
+"""The configuration as models: every key there is, its type, its bounds and its default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, Tag
+
+from connectory.config.fields import (
+    BaseUri,
+    ByShape,
+    ByTemplateShape,
+    EmptyList,
+    EmptyMap,
+    Frozen,
+    HeaderName,
+    HeaderText,
+    HeaderValue,
+    Json,
+    JsonMap,
+    Method,
+    Methods,
+    Name,
+    OptionalText,
+    Present,
+    RelativePath,
+    Route,
+    Seconds,
+    SomeTexts,
+    Text,
+    Texts,
+    nothing,
+)
+from connectory.config.steps import StepConfig
+
+Steps = Annotated[tuple[StepConfig, ...], Field(strict=False), EmptyList]
+TextOrList = Annotated[Annotated[Text, Tag("<text>")] | Annotated[SomeTexts, Tag("<list>")], ByShape]
+TextOrMap = Annotated[Annotated[Text, Tag("<text>")] | Annotated[JsonMap, Tag("<mapping>")], ByTemplateShape]
+TextMap = Annotated[Mapping[str, str], EmptyMap, Frozen]
+
+
+class Section(BaseModel):
+    """What all parts of the configuration have in common."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class TimeoutConfig(Section):
+    """How long to wait before an attempt is given up; nothing waits without end."""
+
+    connect: Seconds = Field(default=10, description="Seconds to reach the server (default: 10)")
+    idle: Seconds = Field(default=60, description="Seconds in which not one byte arrives (default: 60)")
+    total: Seconds = Field(default=600, description="Seconds for one whole attempt (default: 600)")
+
+
+class CertificateConfig(Section):
+    """The certificate with which the client shows who it is."""
+
+    certificate: Text = Field(description="PEM file with the certificate (required)")
+    key: Text = Field(description="PEM file with its private key (required)")
+
+
+class LimitsConfig(Section):
+    """How much may be under way at once."""
+
+    concurrency: int = Field(
+        default=32, ge=1, le=1000, description="Requests under way at once (default: 32)"
+    )
+
+
+class RetryConfig(Section):
+    """How often and how long to try again."""
+
+    attempts: int = Field(
+        default=4, ge=1, le=20, description="Attempts for one request, the first included (default: 4)"
+    )
+    max_wait: float = Field(
+        default=60,
+        ge=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="Longest wait between two attempts, in seconds (default: 60)",
+    )
+
+
+Certificate = Annotated[
+    Annotated[Text, Tag("<text>")] | Annotated[CertificateConfig, Tag("<mapping>")], ByShape
+]
+
+
+class ClientConfig(Section):
+    """One HTTP client, made from a prototype."""
+
+    prototype: Text = Field(default="openai", description="What kind of server it is (default: openai)")
+    base_uri: BaseUri = Field(
+        default=None, description="Scheme, host and path of the API (default: the prototype's)"
+    )
+    path_prefix: str | None = Field(
+        default=None,
+        description="Path put after a base URI that has none; '' for none (default: the prototype's, /v1)",
+    )
+    token: SecretStr | None = Field(
+        default=None,
+        description="The API key, with or without 'Bearer ', best as ${OPENAI_API_KEY} (default: none)",
+    )
+    token_file: OptionalText = Field(default=None, description="File that holds the token (default: none)")
+    token_command: TextOrList | None = Field(
+        default=None,
+        description="Command that prints the token; needs CONNECTORY_ALLOW_COMMANDS=1 (default: none)",
+    )
+    admin_token: SecretStr | None = Field(
+        default=None, description="The key for entities that want an administrator's (default: none)"
+    )
+    organization: HeaderText = Field(
+        default=None, description="The organization's id; empty: not sent (default: none)"
+    )
+    project: HeaderText = Field(default=None, description="The project's id; empty: not sent (default: none)")
+    headers: Annotated[Mapping[HeaderName, HeaderValue], EmptyMap, Frozen] = Field(
+        default_factory=nothing, repr=False, description="Headers sent with every request (default: none)"
+    )
+    query: TextMap = Field(
+        default_factory=nothing,
+        repr=False,
+        description="Query parameters sent with every request (default: none)",
+    )
+    deployments: Annotated[Mapping[str, Text], EmptyMap, Frozen] = Field(
+        default_factory=nothing,
+        description="Which deployment serves which model (default: the model's own name)",
+    )
+    timeout: Annotated[TimeoutConfig, Present] = Field(
+        default_factory=TimeoutConfig,
+        description="How long to wait (default: connect 10, idle 60, total 600 seconds)",
+    )
+    proxy: OptionalText = Field(default=None, repr=False, description="URI of an HTTP proxy (default: none)")
+    ca_file: OptionalText = Field(
+        default=None, description="PEM file with the authorities to trust (default: the system's)"
+    )
+    client_certificate: Certificate | None = Field(
+        default=None, description="PEM file with certificate and key, or {certificate, key} (default: none)"
+    )
+    limits: LimitsConfig = Field(
+        default_factory=LimitsConfig, description="How much at once (default: concurrency 32)"
+    )
+    retry: RetryConfig = Field(
+        default_factory=RetryConfig,
+        description="How to try again (default: 4 attempts, 60 seconds at most between)",
+    )
+
+    @property
+    def certificate_files(self) -> tuple[str, str | None] | None:
+        """The files of the client certificate: certificate and key, the key None where one file has both."""
+        if isinstance(self.client_certificate, CertificateConfig):
+            return self.client_certificate.certificate, self.client_certificate.key
+        return None if self.client_certificate is None else (self.client_certificate, None)
+
+
+class RequestParameters(Section):
+    """What fills a URL: path parameters and the query."""
+
+    path: JsonMap = Field(default_factory=dict, description="Values of the path parameters (default: none)")
+    query: JsonMap = Field(default_factory=dict, description="Query parameters (default: none)")
+
+
+class IncomingRequest(Section):
+    """A raw request that reads."""
+
+    method: Literal["GET"] = Field(default="GET", description="The HTTP method (default: GET)")
+    path: RelativePath = Field(
+        description="Path below the client's base URI, {name} for a parameter (required)"
+    )
+
+
+class OutgoingRequest(Section):
+    """A raw request that writes; a record may choose among its methods and nothing else."""
+
+    method: Method | None = Field(
+        default=None, description="The HTTP method, where there is one (default: none)"
+    )
+    methods: Methods | None = Field(
+        default=None,
+        description="The HTTP methods a record may choose from, the first is the default (default: none)",
+    )
+    path: RelativePath = Field(
+        description="Path below the client's base URI, {name} for a parameter (required)"
+    )
+
+    @property
+    def allowed(self) -> tuple[Method, ...]:
+        """The methods a record may use, the default one first."""
+        return self.methods or (self.method and (self.method,)) or ()
+
+
+class PagesConfig(Section):
+    """How many pages to read."""
+
+    pages: int = Field(ge=1, description="How many pages to read (required)")
+
+
+Pagination = Annotated[
+    Annotated[Literal["all", "first"], Tag("<text>")] | Annotated[PagesConfig, Tag("<mapping>")], ByShape
+]
+
+
+class IncomingConfig(Section):
+    """A named connection that reads an entity."""
+
+    client: Text | None = Field(
+        default=None, description="Which client (default: the only one, or 'default')"
+    )
+    entity: Text | None = Field(
+        default=None, description="Which entity to read (this or 'request' is required)"
+    )
+    request: IncomingRequest | None = Field(
+        default=None, description="A raw request instead of an entity (default: none)"
+    )
+    request_parameters: Annotated[RequestParameters, EmptyMap] = Field(
+        default_factory=RequestParameters, description="Path and query parameters (default: none)"
+    )
+    input_transformers: Steps = Field(
+        default=(),
+        validation_alias=AliasChoices("input_transformers", "transformer"),
+        description="Steps that make sets of request parameters of the given one (default: none)",
+    )
+    pagination: Pagination = Field(default="all", description="all, first or {pages: N} (default: all)")
+    transformers: Steps = Field(default=(), description="Steps for every item that was read (default: none)")
+    output: OptionalText = Field(
+        default=None, description="File for the items, or '-' for stdout (default: stdout)"
+    )
+    disabled: bool = Field(default=False, description="Leave the connection out of runs (default: false)")
+    description: str | None = Field(default=None, description="What it is for, for people (default: none)")
+
+    @property
+    def page_limit(self) -> int | None:
+        """How many pages to read at most; None for all."""
+        if isinstance(self.pagination, PagesConfig):
+            return self.pagination.pages
+        return 1 if self.pagination == "first" else None
+
+
+class OutgoingConfig(Section):
+    """A named connection that creates or deletes an entity, one request a record."""
+
+    client: Text | None = Field(
+        default=None, description="Which client (default: the only one, or 'default')"
+    )
+    entity: Text | None = Field(
+        default=None, description="Which entity to write (this or 'request' is required)"
+    )
+    request: OutgoingRequest | None = Field(
+        default=None, description="A raw request instead of an entity (default: none)"
+    )
+    action: Literal["create", "delete"] | None = Field(
+        default=None, description="create or delete (default: the only write the entity has)"
+    )
+    request_parameters: Annotated[RequestParameters, EmptyMap] = Field(
+        default_factory=RequestParameters,
+        description="Path and query parameters below the record's own (default: none)",
+    )
+    input: OptionalText = Field(
+        default=None, description="File with the records, or '-' for stdin (default: stdin)"
+    )
+    transformers: Steps = Field(
+        default=(), description="Steps for every record before it is sent (default: none)"
+    )
+    path: TextOrMap | None = Field(
+        default=None, description="Template of the path parameters (default: the record's 'path')"
+    )
+    query: TextOrMap | None = Field(
+        default=None, description="Template of the query (default: the record's 'query')"
+    )
+    payload: Json = Field(
+        default=None, description="Template of the request body (default: the record's 'payload')"
+    )
+    result: Json = Field(
+        default=None,
+        description="Template that replaces the line of an ok result (default: the whole result)",
+    )
+    response_transformers: Steps = Field(default=(), description="Steps for every ok result (default: none)")
+    identifier: TextOrList | None = Field(
+        default=None,
+        description="JMESPath, or a list of them, that names a record in results (default: its index)",
+    )
+    output: OptionalText = Field(
+        default=None, description="File for the results, or '-' for stdout (default: stdout)"
+    )
+    dead_letters: OptionalText = Field(
+        default=None, description="File for records that were set aside (default: none)"
+    )
+    order: Literal["input", "completion"] = Field(
+        default="input", description="Order of the results: input or completion (default: input)"
+    )
+    concurrency: int | None = Field(
+        default=None, ge=1, le=1000, description="Requests under way at once (default: the client's)"
+    )
+    disabled: bool = Field(default=False, description="Leave the connection out of runs (default: false)")
+    description: str | None = Field(default=None, description="What it is for, for people (default: none)")
+
+    @property
+    def has_payload(self) -> bool:
+        """Say whether the connection has a payload template of its own (which may be null)."""
+        return "payload" in self.model_fields_set
+
+    @property
+    def has_result(self) -> bool:
+        """Say whether the connection shapes its results."""
+        return "result" in self.model_fields_set
+
+
+class ConfigModel(Section):
+    """The whole configuration file."""
+
+    version: Literal[1] = Field(default=1, description="Version of the file's format (default: 1)")
+    clients: Annotated[Mapping[Name, ClientConfig], EmptyMap, Frozen] = Field(
+        default_factory=nothing, description="The HTTP clients by name (default: none)"
+    )
+    incoming: Annotated[Mapping[Name, IncomingConfig], EmptyMap, Frozen] = Field(
+        default_factory=nothing, description="The connections that read, by name (default: none)"
+    )
+    outgoing: Annotated[Mapping[Name, OutgoingConfig], EmptyMap, Frozen] = Field(
+        default_factory=nothing, description="The connections that write, by name (default: none)"
+    )
+    routes: Annotated[Mapping[Name, Route], EmptyMap, Frozen] = Field(
+        default_factory=nothing,
+        description="An incoming and the outgoings that follow it, by name (default: none)",
+    )
+    transformers: Annotated[Mapping[Name, Steps], EmptyMap, Frozen] = Field(
+        default_factory=nothing, description="Chains to use by name as one step (default: none)"
+    )
+    catalogue: Texts = Field(
+        default=(), description="Catalogue files of one's own, relative to this file (default: none)"
+    )

@@ -1,0 +1,79 @@
+"""The JSON Schema of the configuration, for editors: made from the models and the catalogue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from connectory.config.model import ConfigModel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from connectory.catalogue import Catalogue
+
+_DRAFT = "https://json-schema.org/draft/2020-12/schema"
+_FROM_ENVIRONMENT = {"type": "string", "pattern": r"\$\{", "description": "From the environment: ${NAME}"}
+_KEPT = ("description", "default")
+_NEVER_TEXT = frozenset({"integer", "number", "boolean"})
+
+
+def config_schema(catalogue: Catalogue) -> dict[str, Any]:
+    """Give the schema, the same for the same catalogue; the catalogue's names are only suggestions."""
+    schema = ConfigModel.model_json_schema(mode="validation")
+    definitions = cast("dict[str, dict[str, Any]]", schema["$defs"])
+    for model in (schema, *definitions.values()):
+        for name, described in cast("dict[str, dict[str, Any]]", model.get("properties", {})).items():
+            _tidy(described)
+            if name != "version":
+                _accept_environment(described)
+    incoming = definitions["IncomingConfig"]["properties"]
+    outgoing = definitions["OutgoingConfig"]["properties"]
+    incoming["transformer"] = {
+        **incoming["input_transformers"],
+        "description": "Another name for input_transformers (default: none)",
+    }
+    _suggest(incoming["entity"], _names(catalogue, ("read",)))
+    _suggest(outgoing["entity"], _names(catalogue, ("create", "delete")))
+    _suggest(definitions["ClientConfig"]["properties"]["prototype"], sorted(catalogue.prototypes))
+    # nothing below a section's name, or below `request_parameters`, is the same as an empty mapping
+    for section in ("clients", "incoming", "outgoing", "routes", "transformers"):
+        _accept_nothing(schema["properties"][section])
+    return {"$schema": _DRAFT, **schema, "title": "Connectory configuration"}
+
+
+def _names(catalogue: Catalogue, actions: Iterable[str]) -> list[str]:
+    """Give the entities that take one of the actions."""
+    wanted = set(actions)
+    return sorted(name for name in catalogue if wanted & catalogue[name].actions.keys())
+
+
+def _suggest(described: dict[str, Any], names: list[str]) -> None:
+    kept: dict[str, Any] = {key: described[key] for key in _KEPT if key in described}
+    described.clear()
+    described.update(kept, anyOf=[{"enum": names}, {"type": "string", "minLength": 1}])
+
+
+def _tidy(described: dict[str, Any]) -> None:
+    """Drop the titles that pydantic makes of names, and `null` where it is only the default."""
+    described.pop("title", None)
+    branches = cast("list[dict[str, Any]]", described.get("anyOf", []))
+    if {"type": "null"} in branches:
+        branches.remove({"type": "null"})
+        if len(branches) == 1:
+            del described["anyOf"]
+            described.update({key: value for key, value in branches[0].items() if key not in described})
+    if "default" in described and described["default"] is None:
+        del described["default"]
+
+
+def _accept_environment(described: dict[str, Any]) -> None:
+    """Let a reference stand where a number, a boolean or one of several words is wanted."""
+    if described.get("type") in _NEVER_TEXT or "enum" in described:
+        kept: dict[str, Any] = {key: described.pop(key) for key in _KEPT if key in described}
+        branch = dict(described)
+        described.clear()
+        described.update(kept, anyOf=[branch, dict(_FROM_ENVIRONMENT)])
+
+
+def _accept_nothing(described: dict[str, Any]) -> None:
+    described["type"] = [described["type"], "null"]

@@ -1,0 +1,120 @@
+"""The configuration as one validated, frozen tree that knows where each of its values stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any
+
+from pydantic import PrivateAttr
+
+from connectory.config.document import Document, Place
+from connectory.config.model import ClientConfig, ConfigModel, IncomingConfig, OutgoingConfig
+from connectory.errors import ConfigError, Problem, UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from connectory.config.shapes import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Unset:
+    """A reference to an environment variable that is not set; `problem` says where it stands."""
+
+    path: Path
+    variable: str
+    problem: Problem
+
+
+class Config(ConfigModel):
+    """The whole configuration file."""
+
+    _folder: FilePath = PrivateAttr(default_factory=FilePath)
+    _document: Document | None = PrivateAttr(default=None)
+    _source: Any = PrivateAttr(default=None)
+    _unset: tuple[Unset, ...] = PrivateAttr(default=())
+
+    def attach(
+        self, *, folder: FilePath, document: Document | None, source: Any, unset: tuple[Unset, ...]
+    ) -> None:
+        """Say where the configuration came from; the loader does, once."""
+        self._folder, self._document, self._source, self._unset = folder, document, source, unset
+
+    @property
+    def folder(self) -> FilePath:
+        """The folder against which the files in the configuration are read."""
+        return self._folder
+
+    @property
+    def source(self) -> Any:
+        """The data as it was written, before the environment was put in."""
+        return self._source
+
+    @property
+    def unset(self) -> tuple[Unset, ...]:
+        """Every reference to an environment variable that is not set."""
+        return self._unset
+
+    def file(self, name: str) -> FilePath:
+        """Give the path of a file that the configuration names."""
+        return self._folder / FilePath(name).expanduser()
+
+    def location(self, path: Path, *, key: bool = False, offset: int = 0, width: int = 0) -> Place:
+        """Say where a value stands, or its key; `offset` and `width` point inside a text on one line."""
+        if self._document is None:
+            return Place("")
+        return self._document.place(path, key=key, offset=offset, width=width)
+
+    def problem(
+        self,
+        path: Path,
+        message: str,
+        *,
+        key: bool = False,
+        severity: str = "error",
+        offset: int = 0,
+        width: int = 0,
+    ) -> Problem:
+        """Make a problem that points into the file."""
+        return self.location(path, key=key, offset=offset, width=width).problem(
+            message, path=path, severity=severity
+        )
+
+    def require(self, path: Path, *, ignore: Collection[str] = ()) -> None:
+        """Raise ConfigError when something below a path needs an environment variable that is not set.
+
+        `ignore` names keys directly below the path whose variables do not matter now.
+        """
+        depth = len(path)
+        problems = [
+            one.problem
+            for one in self._unset
+            if one.path[:depth] == path and not (len(one.path) > depth and one.path[depth] in ignore)
+        ]
+        if problems:
+            raise ConfigError(problems)
+
+    def is_unset(self, path: Path) -> bool:
+        """Say whether the value at a path waits for an environment variable that is not set."""
+        return any(one.path == path for one in self._unset)
+
+    def client_name(self, connection: IncomingConfig | OutgoingConfig | None = None) -> str:
+        """Give the name of a connection's client: its own, the only one, or `default`."""
+        if connection is not None and connection.client is not None:
+            if connection.client not in self.clients:
+                raise UnknownNameError("client", connection.client, self.clients)
+            return connection.client
+        if len(self.clients) == 1:
+            return next(iter(self.clients))
+        if "default" in self.clients:
+            return "default"
+        if not self.clients:
+            message = "no client is configured; write one below 'clients'"
+            raise ConfigError(message)
+        message = f"which client? there are {', '.join(self.clients)}, and none is called 'default'"
+        raise ConfigError(message)
+
+    def client(self, connection: IncomingConfig | OutgoingConfig | None = None) -> ClientConfig:
+        """Give a connection's client."""
+        return self.clients[self.client_name(connection)]

@@ -1,0 +1,282 @@
+"""The connector: a configuration, its clients, and everything that can be done with them."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from connectory.adapters.memory import IterableSource
+from connectory.assembly import Assembly, Endpoint
+from connectory.catalogue import Catalogue
+from connectory.client import Call, Client
+from connectory.config import config_from_dict, load_config
+from connectory.events import Event, Listener, Noticed, RequestRetried
+from connectory.journal import MemoryJournal
+from connectory.parameters import Given
+from connectory.publisher import Publisher
+from connectory.route import Route
+from connectory.subscriber import Subscriber
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+    import httpx
+
+    from connectory.answers import Answer
+    from connectory.config import Config
+    from connectory.errors import RecordError
+    from connectory.interfaces import Journal
+    from connectory.record import Record, Result
+    from connectory.subscriber import Subscription
+
+logger = logging.getLogger("connectory")
+
+
+class AsyncConnector:
+    """Reads, creates and deletes entities, by named connections or directly.
+
+    Use it as an async context manager, in one event loop. `transport` replaces the network for every client, for
+    tests (`httpx.MockTransport(router.async_handler)` with respx); `endpoint` points every client to a sandbox.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        catalogue: Catalogue | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        endpoint: Endpoint | None = None,
+        listen: Listener | None = None,
+    ) -> None:
+        files = [config.folder / name for name in config.catalogue]
+        self.config, self.catalogue = config, catalogue or Catalogue.load(*files)
+        self.assembly = Assembly(config, self.catalogue, endpoint=endpoint)
+        self._transport, self._listen = transport, listen or log_event
+        self._clients: dict[str, Client] = {}
+
+    @classmethod
+    def from_file(cls, path: str | Path = "connectory.yaml", **options: Any) -> Self:
+        """Read a configuration file. Raises ConfigError with every problem; the options are the constructor's."""
+        return cls(load_config(path), **options)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], **options: Any) -> Self:
+        """Take the configuration as data; file names in it are relative to the current folder."""
+        return cls(config_from_dict(data), **options)
+
+    @classmethod
+    def openai(cls, *, token: str, base_uri: str | None = None, **options: Any) -> Self:
+        """Make one client and no named connections."""
+        client = {"token": token.replace("${", "$${"), **({"base_uri": base_uri} if base_uri else {})}
+        return cls.from_dict({"version": 1, "clients": {"openai": client}}, **options)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        clients, self._clients = self._clients, {}
+        for client in clients.values():
+            await client.aclose()
+
+    def client(self, name: str | None = None) -> Client:
+        """Give a client by its name; without one the only client, or `default`."""
+        name = self.assembly.client_name(name)
+        if name not in self._clients:
+            options = self.assembly.client_options(name)
+            self._clients[name] = Client(
+                options,
+                self._transport or self.assembly.transport(name),
+                schema=self.catalogue.schema,
+                listen=self._listen,
+            )
+        return self._clients[name]
+
+    async def incoming(
+        self, name: str, *, path: Mapping[str, Any] | None = None, query: Mapping[str, Any] | None = None
+    ) -> AsyncIterator[Record]:
+        """Read a named connection; pages are fetched as you go.
+
+        Raises ApiError when a request is refused; an item that a transformer cannot shape is logged and left out.
+        """
+        async for record in _records(self.subscriber(name, given=Given(path or {}, query or {}))):
+            yield record
+
+    async def outgoing(
+        self, name: str, records: Iterable[Record] | AsyncIterable[Record]
+    ) -> AsyncIterator[Result]:
+        """Send records through a named connection; one result a delivery, errors among them, as they get ready.
+
+        Raises RunStoppedError for a cause that concerns every record.
+        """
+        publisher = self.publisher(name)
+        async for settled in publisher.deliver(IterableSource(records)):
+            for _, result in settled:
+                yield result
+
+    async def read(
+        self,
+        entity: str,
+        *,
+        path: Mapping[str, Any] | None = None,
+        query: Mapping[str, Any] | None = None,
+        client: str | None = None,
+    ) -> AsyncIterator[Record]:
+        """Read an entity without a named connection: every item of every page. Raises ApiError."""
+        async for record in _records(
+            self.reader(entity, given=Given(path or {}, query or {}), client=client)
+        ):
+            yield record
+
+    async def create(
+        self,
+        entity: str,
+        *,
+        payload: Any = None,
+        path: Mapping[str, Any] | None = None,
+        query: Mapping[str, Any] | None = None,
+        client: str | None = None,
+    ) -> Result:
+        """Create one entity; raises what a named connection would give as an error."""
+        return await self._write("create", entity, {"path": path, "query": query, "payload": payload}, client)
+
+    async def delete(
+        self,
+        entity: str,
+        *,
+        path: Mapping[str, Any] | None = None,
+        query: Mapping[str, Any] | None = None,
+        client: str | None = None,
+    ) -> Result:
+        """Delete one entity; one that is gone already is ok, and its response says `already_gone`."""
+        return await self._write("delete", entity, {"path": path, "query": query}, client)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        payload: Any = None,
+        client: str | None = None,
+    ) -> Answer:
+        """Send a raw request to a path below the client's base URI, and give the answer or raise."""
+        chosen = self.client(client)
+        return await chosen.call(self.assembly.raw_call(method, path, query or {}, payload, chosen.base_path))
+
+    def prepare(
+        self,
+        action: str,
+        entity: str,
+        *,
+        path: Mapping[str, Any] | None = None,
+        query: Mapping[str, Any] | None = None,
+        payload: Any = None,
+        client: str | None = None,
+    ) -> httpx.Request:
+        """Build the request that would be sent. Raises RequestError for what does not fit the entity."""
+        found = self.catalogue.find(entity, action)
+        call = Call(found, found.actions[action], dict(path or {}), dict(query or {}), payload)
+        return self.client(client).prepare(call)
+
+    def subscriber(
+        self,
+        name: str,
+        *,
+        given: Given | None = None,
+        client: str | None = None,
+        limit: int | None = None,
+        journal: Journal | None = None,
+        on_error: Callable[[RecordError], None] | None = None,
+    ) -> Subscriber:
+        """Build the Subscriber of a named connection, with another client if one is named."""
+        journal = journal or MemoryJournal()
+        settings = self.assembly.incoming(name)
+        subscription = self.assembly.subscription(name, run=run_scope(journal), given=given, limit=limit)
+        return self._subscriber(subscription, client or settings.client, journal, on_error)
+
+    def reader(
+        self, entity: str, *, given: Given, client: str | None = None, limit: int | None = None
+    ) -> Subscriber:
+        """Build the Subscriber of an entity without a named connection."""
+        return self._subscriber(self.assembly.direct_subscription(entity, given, limit=limit), client)
+
+    def publisher(
+        self,
+        name: str,
+        *,
+        given: Given | None = None,
+        client: str | None = None,
+        journal: Journal | None = None,
+    ) -> Publisher:
+        """Build the Publisher of a named connection, with another client if one is named."""
+        journal = journal or MemoryJournal()
+        settings = self.assembly.outgoing(name)
+        publication = self.assembly.publication(name, run=run_scope(journal), given=given)
+        return Publisher(publication, self.client(client or settings.client), journal, listen=self._listen)
+
+    def route(
+        self,
+        name: str,
+        *,
+        client: str | None = None,
+        limit: int | None = None,
+        on_error: Callable[[RecordError], None] | None = None,
+    ) -> Route:
+        """Build the parts of a route: an incoming and the outgoings that follow it, each with a run of its own."""
+        first, *others = self.assembly.route(name)
+        subscriber = self.subscriber(first, client=client, limit=limit, on_error=on_error)
+        return Route(subscriber, [self.publisher(other, client=client) for other in others])
+
+    def _subscriber(
+        self,
+        subscription: Subscription,
+        client: str | None,
+        journal: Journal | None = None,
+        on_error: Callable[[RecordError], None] | None = None,
+    ) -> Subscriber:
+        return Subscriber(
+            subscription,
+            self.client(client),
+            journal or MemoryJournal(),
+            listen=self._listen,
+            on_error=on_error,
+        )
+
+    async def _write(self, action: str, entity: str, record: Record, client: str | None) -> Result:
+        publication = self.assembly.direct_publication(entity, action)
+        publisher = Publisher(publication, self.client(client), MemoryJournal(), listen=self._listen)
+        results = [
+            result async for group in publisher.deliver(IterableSource([record])) for _, result in group
+        ]
+        return results[0].unwrap()
+
+
+def run_scope(journal: Journal) -> Record:
+    """Give what expressions see as `run`; `started_at` is in epoch seconds."""
+    return {"id": journal.run, "started_at": int(datetime.now(UTC).timestamp())}
+
+
+def log_event(event: Event) -> None:
+    """Hand events to the logger `connectory`: the default listener."""
+    match event:
+        case Noticed(message):
+            logger.warning(message)
+        case RequestRetried(what, attempt, wait, reason):
+            logger.info("%s: attempt %d failed, next in %.1f s: %s", what, attempt, wait, reason)
+        case _:
+            pass
+
+
+async def _records(subscriber: Subscriber) -> AsyncIterator[Record]:
+    async for page in subscriber.pages():
+        for record in page.records:
+            yield record

@@ -1,0 +1,181 @@
+"""Every exception of the project, grouped by what the run does next.
+
+ConnectoryError
+├── ConfigError                the run never starts; every problem at once in `.problems`
+│   └── UnknownNameError       a name that is in no list; also a KeyError
+├── RecordError                this record is set aside, the run goes on
+│   ├── ExpressionError        an expression met an absent field or a wrong type
+│   ├── TransformerError       a transformer failed or gave something that is no record
+│   ├── RequestError           path, query and payload do not make a request
+│   └── ApiError               the server refused the request, or its answer cannot be used
+├── TransportError             no usable answer came; whether to send again is decided by `retry`
+│   ├── NotSentError           certain: not one byte of the request left
+│   └── OutcomeUnknownError    the server may have acted
+└── RunStoppedError            the run stops, records not yet done stay pending
+    ├── CredentialsError       a wrong or missing token, or no permission
+    ├── UnavailableError       the server is away, or money or quota is used up
+    └── RunInterruptedError    a signal asked the run to end
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+
+class ConnectoryError(Exception):
+    """Anything this project raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a configuration, and where.
+
+    `line` and `column` count from 1; 0 means that the configuration came as data and has no lines.
+    `path` is the dotted way to the value; `excerpt` is the source line, `width` how much of it to underline.
+    """
+
+    message: str
+    path: str = ""
+    file: str = ""
+    line: int = 0
+    column: int = 0
+    excerpt: str = ""
+    width: int = 1
+    severity: str = "error"
+
+    def __str__(self) -> str:
+        place = (
+            f"{self.file}:{self.line}:{self.column}: " if self.line else f"{self.file}: " if self.file else ""
+        )
+        where = f"{self.path}: " if self.path and not self.line else ""
+        head = f"{place}{where}{self.message}"
+        if not self.excerpt:
+            return head
+        gutter = f"{self.line:>5} | "
+        underline = " " * (len(gutter) - 2) + "| " + " " * (self.column - 1) + "^" * max(1, self.width)
+        return f"{head}\n{gutter}{self.excerpt}\n{underline}"
+
+
+class ConfigError(ConnectoryError):
+    """The configuration cannot be used; nothing was sent."""
+
+    def __init__(self, problems: str | Problem | Iterable[Problem]) -> None:
+        if isinstance(problems, str):
+            problems = [Problem(problems)]
+        elif isinstance(problems, Problem):
+            problems = [problems]
+        self.problems: tuple[Problem, ...] = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class UnknownNameError(ConfigError, KeyError):
+    """A name that is in no list; the message suggests the nearest one."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], *, hint: str = "") -> None:
+        self.kind, self.name = kind, name
+        super().__init__(f"no {kind} {name!r}{did_you_mean(name, known)}{hint and f' ({hint})'}")
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class RecordError(ConnectoryError):
+    """One record cannot be delivered as it is; the others go on."""
+
+    kind: ClassVar[str] = "record"
+    retryable: ClassVar[bool] = False
+    code: str | None = None
+
+
+class ExpressionError(RecordError):
+    """An expression met an absent field, or values of types that do not go together."""
+
+    kind = "expression"
+
+
+class TransformerError(RecordError):
+    """A transformer raised, or returned something that is neither a record, records nor (declared) nothing."""
+
+    kind = "transformer"
+
+
+class RequestError(RecordError):
+    """Path parameters, query or payload do not make a valid request."""
+
+    kind = "request"
+
+
+class ApiError(RecordError):
+    """The server answered and did not do what was asked.
+
+    `status` is the HTTP status, `code`, `type` and `param` come from the API's error envelope where there is one;
+    `body` is the parsed answer, or the first bytes of one that is not JSON.
+    """
+
+    kind = "api"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        code: str | None = None,
+        type: str | None = None,  # noqa: A002 - the API's own word
+        param: str | None = None,
+        request_id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: Any = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code, self.type, self.param = status, code, type, param
+        self.request_id, self.headers, self.body = request_id, headers or {}, body
+
+
+class TransportError(ConnectoryError):
+    """No usable answer came from the server."""
+
+    kind: ClassVar[str] = "transport"
+    retryable: ClassVar[bool] = True
+    code: str | None = None
+
+
+class NotSentError(TransportError):
+    """Certain: no byte of the request reached the server (no connection, name, certificate or proxy)."""
+
+    kind = "not_sent"
+
+
+class OutcomeUnknownError(TransportError):
+    """The request left, or part of it, and no whole answer came back: the server may have acted."""
+
+    kind = "outcome_unknown"
+
+
+class RunStoppedError(ConnectoryError):
+    """A cause that concerns the whole run; records not yet done stay pending."""
+
+
+class CredentialsError(RunStoppedError):
+    """The token is missing or wrong, or it has no permission."""
+
+
+class UnavailableError(RunStoppedError):
+    """The server cannot be reached, keeps failing, or money or quota is used up."""
+
+
+class RunInterruptedError(RunStoppedError):
+    """A signal asked the run to end; `code` is the exit code that the shell expects for it."""
+
+    code: int = 130
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Give `; did you mean 'x'?` for the nearest of the known names, or nothing."""
+    originals = {one.lower(): one for one in known}
+    nearest: Sequence[str] = get_close_matches(name.lower(), originals, n=1, cutoff=0.6)
+    return f"; did you mean {originals[nearest[0]]!r}?" if nearest else ""

@@ -1,0 +1,68 @@
+"""What happened during a run, for progress, logs and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """A run began; `total` is the number of records where the source knows it."""
+
+    run: str
+    connection: str
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PageRead:
+    """One page of an incoming was read, transformed and written."""
+
+    connection: str
+    items: int
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRetried:
+    """An attempt failed and another follows after `wait` seconds."""
+
+    what: str
+    attempt: int
+    wait: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFinished:
+    """One outgoing record reached its end: `ok`, `error` or `skipped`."""
+
+    connection: str
+    index: int
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Noticed:
+    """Something that deserves a line on stderr and stops nothing."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    """A run ended by itself; `counts` has `ok`, `error` and `skipped`, or `items`, `records`, `errors` and `pages`."""
+
+    run: str
+    connection: str
+    counts: dict[str, Any]
+
+
+Event: TypeAlias = RunStarted | PageRead | RequestRetried | RecordFinished | Noticed | RunFinished
+Listener: TypeAlias = Callable[[Event], None]
+
+
+def ignore(_event: Event) -> None:
+    """Listen to nothing: the default listener."""

@@ -1,0 +1,96 @@
+"""JSON text in and out, strictly: what the standard forbids is refused, and no number changes its value."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, NoReturn
+
+try:
+    import orjson
+except ImportError:
+    orjson = None  # type: ignore[assignment]  # the extra `fast` is optional
+
+
+class JsonTextError(ValueError):
+    """The text is not JSON; the message says where and never quotes it."""
+
+
+# orjson reads an integer beyond 64 bits as a float, and the standard library reads 1e999 as infinity: texts in which
+# either could stand go to the slower reader that keeps integers and refuses infinities.
+_SUSPICIOUS = re.compile(rb"\d{19}|[eE]\+?\d{3}")
+
+
+def loads(text: bytes | str) -> Any:
+    """Parse JSON text.
+
+    Integers of any size keep their value. `NaN` and `Infinity` are refused, as are numbers too large for a float.
+    A byte order mark is accepted. Raises JsonTextError.
+    """
+    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    try:
+        if _SUSPICIOUS.search(raw):
+            return _strict.decode(raw.decode("utf-8-sig"))
+        if orjson is not None:
+            try:
+                return orjson.loads(raw)
+            except orjson.JSONDecodeError:
+                pass  # the standard library decides what is wrong, so that both installs say the same
+        return _plain.decode(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise JsonTextError(f"not UTF-8 at byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        raise JsonTextError(f"{error.msg.lower()} at line {error.lineno} column {error.colno}") from None
+    except RecursionError:
+        raise JsonTextError("nested too deeply") from None
+    except ValueError as error:
+        raise JsonTextError(str(error)) from None
+
+
+def dumps(value: Any) -> bytes:
+    """Write compact UTF-8 JSON. Raises JsonTextError for what JSON cannot hold."""
+    if orjson is not None:
+        try:
+            text = orjson.dumps(value)
+        except TypeError:  # integers beyond 64 bits and lone surrogates: the slower writer keeps them
+            pass
+        else:
+            if b"null" not in text or not _has_nan(value):  # orjson would write NaN as null
+                return text
+    try:
+        return _dump(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return _dump(value, ensure_ascii=True).encode()
+
+
+def _dump(value: Any, *, ensure_ascii: bool) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=ensure_ascii, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise JsonTextError(f"not representable as JSON: {error}") from None
+
+
+def _has_nan(value: Any) -> bool:
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    if isinstance(value, dict):
+        return any(map(_has_nan, value.values()))  # pyright: ignore[reportUnknownArgumentType,reportUnknownMemberType]
+    if isinstance(value, list | tuple):
+        return any(map(_has_nan, value))  # pyright: ignore[reportUnknownArgumentType]
+    return False
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise JsonTextError(f"{constant} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise JsonTextError("a number is too large")
+    return number
+
+
+_plain = json.JSONDecoder(parse_constant=_refuse)
+_strict = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)

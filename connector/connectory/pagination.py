@@ -1,0 +1,83 @@
+"""Where is the next page? Decisions only: the subscriber asks and fetches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from connectory.errors import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MOST_EMPTY_PAGES = 100
+"""Pages in a row without an item that are believed before the walk is called endless."""
+
+
+class Paging(Protocol):
+    """How an entity pages, as the catalogue says it."""
+
+    @property
+    def style(self) -> str: ...  # noqa: D102 - the catalogue's schema describes these five
+    @property
+    def parameter(self) -> str | None: ...  # noqa: D102
+    @property
+    def cursor(self) -> str | None: ...  # noqa: D102
+    @property
+    def item_field(self) -> str | None: ...  # noqa: D102
+    @property
+    def more(self) -> str | None: ...  # noqa: D102
+
+
+@dataclass(slots=True)
+class Walk:
+    """One walk over the pages of a list; remembers what it has seen, so that it ends."""
+
+    paging: Paging | None
+    seen: set[str] = field(default_factory=set[str])
+    empty: int = 0
+
+    def following(self, answer: Any, items: list[Any]) -> dict[str, Any] | None:
+        """Give the query parameters that fetch the page after this one, or None after the last.
+
+        Raises ApiError for a list that cannot be walked to its end: a cursor that comes again, a next page that is
+        promised without a cursor, or a hundred empty pages in a row.
+        """
+        paging = self.paging
+        if paging is None or paging.style == "none" or not isinstance(answer, dict):
+            return None
+        if not _has_more(paging, answer):  # pyright: ignore[reportUnknownArgumentType]
+            return None
+        cursor = _cursor(paging, answer, items)  # pyright: ignore[reportUnknownArgumentType]
+        self._check(cursor, items)
+        return None if cursor is None else {str(paging.parameter): cursor}
+
+    def _check(self, cursor: str | None, items: list[Any]) -> None:
+        self.empty = 0 if items else self.empty + 1
+        if cursor is None:
+            raise ApiError("the list says that there is more and gives no cursor to ask with", status=200)
+        if cursor in self.seen:
+            raise ApiError(
+                f"the list gives the cursor {cursor!r} a second time: it would never end", status=200
+            )
+        if self.empty >= MOST_EMPTY_PAGES:
+            raise ApiError(
+                f"the list gave {self.empty} empty pages in a row: it seems never to end", status=200
+            )
+        self.seen.add(cursor)
+
+
+def _has_more(paging: Paging, answer: Mapping[str, Any]) -> bool:
+    more = answer.get(paging.more) if paging.more else None
+    if more is not None:
+        return bool(more)
+    # A list that is silent about `has_more` goes on as long as it hands out a cursor made for that purpose. `last_id`
+    # is not: it stands on the last page too.
+    return paging.style in {"next", "page"} and bool(paging.cursor and answer.get(paging.cursor))
+
+
+def _cursor(paging: Paging, answer: Mapping[str, Any], items: list[Any]) -> str | None:
+    cursor = answer.get(paging.cursor) if paging.cursor else None
+    if cursor is None and paging.item_field and items and isinstance(items[-1], dict):
+        cursor = items[-1].get(paging.item_field)  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
+    return cursor if isinstance(cursor, str) and cursor else None

@@ -1,0 +1,236 @@
+"""What a transformer's signature says: its options and their types, and what it may return."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import NoneType, SimpleNamespace
+from typing import Any, TypeAlias, TypeVar, cast, get_args, get_type_hints, overload
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+
+from connectory.errors import ConfigError, did_you_mean
+from connectory.interfaces import Context
+
+Function: TypeAlias = Callable[..., Any]
+Complaint: TypeAlias = "tuple[tuple[str | int, ...], str]"
+"""Where in the options something is wrong, and what."""
+
+_F = TypeVar("_F", bound=Function)
+_MARK = "__connectory_value__"
+_MODULES = re.compile(r"\b(?:[a-z_]\w*\.)+(?=\w)")
+_OR_NONE = re.compile(r"\b(None|Optional)\b")
+
+
+@overload
+def transformer(function: _F, /) -> _F: ...
+@overload
+def transformer(*, value: str | None = None) -> Callable[[_F], _F]: ...
+def transformer(function: Any = None, /, *, value: str | None = None) -> Any:
+    """Mark a function as a transformer; it stays an ordinary function.
+
+    `value` names the option that a step gives as it stands: `- keep_if: "..."` instead of
+    `- keep_if: {condition: "..."}`. Where there are more options, an object gives them by their names.
+    """
+
+    def mark(function: _F) -> _F:
+        setattr(function, _MARK, value)
+        return function
+
+    return mark if function is None else mark(function)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One keyword-only parameter of a transformer: `type` is its annotation as it is written."""
+
+    name: str
+    type: str
+    annotation: Any = field(repr=False)
+    default: Any = inspect.Parameter.empty
+
+    @property
+    def required(self) -> bool:
+        """Say whether a step must give it."""
+        return self.default is inspect.Parameter.empty
+
+    @cached_property
+    def adapter(self) -> TypeAdapter[Any]:
+        """Give what checks a value of its type."""
+        try:
+            return TypeAdapter(self.annotation)
+        except (PydanticSchemaGenerationError, PydanticUserError):
+            raise ConfigError(
+                f"option {self.name!r} has the type {self.type}, which cannot be checked"
+            ) from None
+
+    def check(self, value: Any) -> Any:
+        """Give the value as its type wants it; raises pydantic's ValidationError."""
+        return self.adapter.validate_python(value)
+
+
+@dataclass(frozen=True)
+class Transformer:
+    """A function that can be a step, and what its signature says."""
+
+    name: str
+    origin: str
+    function: Function = field(repr=False)
+    options: Mapping[str, Option]
+    value: str | None
+    context: str | None
+    may_drop: bool
+
+    @property
+    def doc(self) -> str:
+        """The first line of the function's docstring."""
+        return (inspect.getdoc(self.function) or "").partition("\n")[0]
+
+    def check(self, written: Any) -> tuple[dict[str, Any], list[Complaint]]:
+        """Check a step's options; give the function's arguments, and all that is wrong."""
+        given, complaints = self._given(written)
+        checked: dict[str, Any] = {}
+        for name, value in given.items():
+            try:
+                checked[name] = self.options[name].check(value)
+            except ValidationError as error:
+                complaints += self._invalid(name, error, bare=given is not written)
+        for name, option in self.options.items():
+            if option.required and name not in given and not complaints:
+                what = f"a value, its {name!r}" if name == self.value else f"the option {name!r}"
+                complaints.append(((), f"transformer {self.name!r} needs {what} ({option.type})"))
+        return checked, complaints
+
+    def schema(self) -> dict[str, Any]:
+        """Describe what a step may give as options, as JSON Schema."""
+        properties = {name: one.adapter.json_schema() for name, one in self.options.items()}
+        if self.value and len(properties) == 1:
+            return properties[self.value]
+        required = [name for name, option in self.options.items() if option.required]
+        whole = {
+            "type": "object",
+            "properties": properties,
+            "additionalProperties": False,
+            "required": required,
+        }
+        return {"anyOf": [whole, properties[self.value]]} if self.value else whole
+
+    def _given(self, written: Any) -> tuple[dict[str, Any], list[Complaint]]:
+        if written is None:
+            return {}, []
+        if self.value and (len(self.options) == 1 or not isinstance(written, dict)):
+            return {self.value: written}, []
+        if not isinstance(written, dict):
+            return {}, [((), f"transformer {self.name!r} takes {self._choice()}, as an object")]
+        given = cast("dict[str, Any]", written)
+        unknown = [name for name in given if name not in self.options]
+        if not unknown:
+            return given, []
+        known = {name: value for name, value in given.items() if name in self.options}
+        return known, [((str(name),), self._unknown(str(name))) for name in unknown]
+
+    def _unknown(self, name: str) -> str:
+        guess = did_you_mean(name, self.options)
+        return f"transformer {self.name!r} has no option {name!r}{guess or f'; it takes {self._choice()}'}"
+
+    def _choice(self) -> str:
+        return f"the options {', '.join(self.options)}" if self.options else "no options"
+
+    def _invalid(self, name: str, error: ValidationError, *, bare: bool) -> list[Complaint]:
+        complaints: list[Complaint] = []
+        for one in error.errors(include_url=False):
+            place = one["loc"] if bare else (name, *one["loc"])
+            label = f"transformer {self.name!r}, option {'.'.join(map(str, (name, *one['loc'])))!r}"
+            cause = getattr(one.get("ctx", {}).get("error"), "__cause__", None)
+            if isinstance(cause, ConfigError):
+                for problem in cause.problems:
+                    inner = [
+                        int(step) if step.isdigit() else step for step in problem.path.split(".") if step
+                    ]
+                    complaints.append(((*place, *inner), f"{label}: {problem.message}"))
+            else:
+                words = one["msg"][:1].lower() + one["msg"][1:]
+                complaints.append((place, f"{label}: {words}, not {_kind(one['input'])}"))
+        return complaints
+
+
+def read_signature(name: str, function: Function, *, origin: str) -> Transformer:
+    """Read a function's signature; one that no step can have is a ConfigError."""
+    what = f"transformer {name!r}"
+    if not callable(function):
+        raise ConfigError(f"{what} is no function")
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise ConfigError(f"{what} is asynchronous; write it with a plain 'def'")
+    try:
+        signature = inspect.signature(function)
+    except (ValueError, TypeError):
+        raise ConfigError(f"{what} has no readable signature; wrap it in a function of your own") from None
+    parameters = list(signature.parameters.values())
+    if not parameters or parameters[0].kind not in _POSITIONAL:
+        raise ConfigError(f"{what} must take the record as its first argument")
+    hints = {one.name: _resolve(function, one.annotation, what=what) for one in parameters[1:]}
+    context = next((one for one, hint in hints.items() if hint is Context), None)
+    options = {
+        one.name: Option(one.name, _spell(one.annotation), hints[one.name], one.default)
+        for one in parameters[1:]
+        if one.name != context
+    }
+    for one in parameters[1:]:
+        if one.name in options and one.kind is not inspect.Parameter.KEYWORD_ONLY:
+            raise ConfigError(
+                f"{what} has the option {str(one)!r} that is not keyword-only; put '*' after the record"
+            )
+    value = cast("str | None", getattr(function, _MARK, None))
+    if value is not None and value not in options:
+        raise ConfigError(f"{what} is marked with value={value!r}, which is none of its options")
+    may_drop = _allows_none(function, signature.return_annotation)
+    return Transformer(name, origin, function, options, value, context, may_drop)
+
+
+_POSITIONAL = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
+
+
+def _resolve(function: Function, annotation: Any, *, what: str) -> Any:
+    if annotation is inspect.Parameter.empty:
+        return Any
+    holder = SimpleNamespace(__annotations__={"it": annotation})
+    names = getattr(inspect.unwrap(function), "__globals__", {})
+    try:
+        return get_type_hints(holder, globalns=names, include_extras=True)["it"]
+    except (NameError, TypeError, AttributeError, SyntaxError) as error:
+        raise ConfigError(
+            f"{what} has the annotation {_spell(annotation)!r}, which cannot be resolved: {error}; "
+            "import its names outside 'if TYPE_CHECKING'"
+        ) from None
+
+
+def _allows_none(function: Function, annotation: Any) -> bool:
+    """Say whether a returned None was meant: only an annotation can tell it from a forgotten return."""
+    try:
+        hint = _resolve(function, annotation, what="")
+    except ConfigError:
+        # A name that is imported for type checkers only; the text still tells.
+        return bool(_OR_NONE.search(str(annotation)))
+    return hint is NoneType or NoneType in get_args(hint)
+
+
+def _spell(annotation: Any) -> str:
+    if annotation is inspect.Parameter.empty:
+        return "any"
+    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    return _MODULES.sub("", text)
+
+
+def _kind(value: Any) -> str:
+    names = {
+        "dict": "an object",
+        "list": "a list",
+        "str": "a text",
+        "bool": "true or false",
+        "NoneType": "null",
+    }
+    return names.get(type(value).__name__, "a number" if isinstance(value, (int, float)) else "that")

@@ -1,0 +1,156 @@
+"""What an outgoing connection makes of a record, and of the answer to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from connectory.client import Call
+from connectory.errors import ExpressionError, RecordError, RequestError
+from connectory.parameters import as_object
+from connectory.record import Delivery, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from connectory.catalogue import Action, Entity
+    from connectory.chain import Chain
+    from connectory.expressions import Expression
+    from connectory.interfaces import Item
+    from connectory.parameters import RequestParameters
+    from connectory.placeholders import Template
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One delivery to make.
+
+    `record` is what the chain left; without one there is nothing to send, because of `error` or because the chain
+    dropped the record.
+    """
+
+    item: Item
+    index: int
+    delivery: Delivery
+    id: str
+    record: Record | None = None
+    error: RecordError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """An outgoing connection, resolved.
+
+    `actions` maps the HTTP methods that a record may choose from to their actions, the default first. `defaults`
+    renders to the request parameters below the record's own. When `path`, `query` and `payload` are all None the
+    record brings them; otherwise these templates make the request and the record's columns are only data.
+    """
+
+    name: str
+    entity: Entity
+    actions: Mapping[str, Action]
+    chain: Chain
+    defaults: RequestParameters
+    path: Template | None = None
+    query: Template | None = None
+    payload: Template | None = None
+    result: Template | None = None
+    response_chain: Chain | None = None
+    derived: Mapping[str, Expression] = field(default_factory=dict[str, Any])
+    identifier: Sequence[Expression] = ()
+    ordered: bool = True
+    concurrency: int = 32
+    run: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def deletes(self) -> bool:
+        """Say whether a record can delete something."""
+        return any(action.method == "DELETE" for action in self.actions.values())
+
+    def parts(self, item: Item, index: int, run: str) -> Iterator[Part]:
+        """Run the chain over an item; an item that fails or is dropped is one part without a record."""
+        first = Delivery(run, item.position)
+        if item.error is not None:
+            yield Part(item, index, first, item.position, error=item.error)
+            return
+        try:
+            name = self._identify(item)
+            records = list(self.chain.apply(item.record, {"run": self.run, "input": item.record}))
+        except RecordError as error:
+            yield Part(item, index, first, item.position, error=error)
+            return
+        if not records:
+            yield Part(item, index, first, name)
+        for number, record in enumerate(records):
+            part_id = f"{name}#{number}" if len(records) > 1 else name
+            yield Part(item, index, Delivery(run, item.position, number), part_id, record)
+
+    def call(self, part: Part) -> Call:
+        """Make the request of a part in the catalogue's words. Raises RecordError."""
+        record = part.record or {}
+        scope = self._scope(part)
+        own = self._own(record, scope)
+        defaults = self.defaults.render(record, scope)
+        action = self._action(record)
+        return Call(
+            self.entity,
+            action,
+            {**defaults["path"], **as_object(own.get("path"), "'path'")},
+            {**defaults["query"], **as_object(own.get("query"), "'query'")},
+            self._payload(action, own),
+        )
+
+    def shape(self, part: Part, call: Call, response: Any) -> list[Any] | None:
+        """Make the output lines of an ok result, or None when nothing is configured. Raises RecordError."""
+        if self.result is None and self.response_chain is None:
+            return None
+        document = self._document(part, call, response)
+        scope = {**self._scope(part), **document}
+        shaped = (
+            [document] if self.response_chain is None else list(self.response_chain.apply(document, scope))
+        )
+        if self.result is None:
+            return list(shaped)
+        return [self.result.render(line, scope) for line in shaped]
+
+    def _own(self, record: Record, scope: Mapping[str, Any]) -> Record:
+        templates = {"path": self.path, "query": self.query, "payload": self.payload}
+        if all(template is None for template in templates.values()):
+            return record
+        return {name: each.render(record, scope) for name, each in templates.items() if each is not None}
+
+    def _payload(self, action: Action, own: Record) -> Any:
+        # A deletion takes no body: a payload that the record carries for other reasons is left where it is.
+        return own.get("payload") if action.body is not None or self.payload is not None else None
+
+    def _action(self, record: Record) -> Action:
+        default = next(iter(self.actions.values()))
+        if len(self.actions) == 1:
+            return default
+        method = record.get("method", default.method)
+        if method not in self.actions:
+            allowed = ", ".join(self.actions)
+            raise RequestError(
+                f"outgoing {self.name!r}: the record's 'method' is {method!r}; allowed are {allowed}"
+            )
+        return self.actions[method]
+
+    def _scope(self, part: Part) -> Record:
+        return {"run": self.run, "input": part.item.record, "record": part.record}
+
+    def _document(self, part: Part, call: Call, response: Any) -> Record:
+        request = {"path": dict(call.path), "query": dict(call.query), "payload": call.payload}
+        derived: Record = {}
+        for name, expression in self.derived.items():
+            try:
+                derived[name] = expression(response, {})
+            except ExpressionError:  # a derived output that this answer does not have is absent
+                continue
+        return {"input": part.item.record, "request": request, "response": response, "derived": derived}
+
+    def _identify(self, item: Item) -> str:
+        if not self.identifier:
+            own = item.record.get("id")
+            return str(own) if isinstance(own, str | int) and not isinstance(own, bool) else item.position
+        scope = {"run": self.run, "input": item.record}
+        return "/".join(str(expression(item.record, scope)) for expression in self.identifier)

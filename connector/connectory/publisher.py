@@ -1,0 +1,190 @@
+"""The outgoing flow: source → transformers → request → result → sink."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, cast
+
+from connectory.errors import (
+    ApiError,
+    ConnectoryError,
+    CredentialsError,
+    OutcomeUnknownError,
+    RecordError,
+    RunStoppedError,
+    TransportError,
+    UnavailableError,
+)
+from connectory.events import Listener, RecordFinished, ignore
+from connectory.jsontext import dumps
+from connectory.record import Failure, Record, Result
+from connectory.retry import Alarm
+from connectory.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    import httpx
+
+    from connectory.client import Call, Client, Outcome
+    from connectory.interfaces import Item, Journal, Sink, Source
+    from connectory.publication import Part, Publication
+
+GONE = frozenset({404, 410})
+"""What a server answers to the deletion of something that is not there."""
+
+
+class Publisher:
+    """Creates or deletes, one request a record."""
+
+    def __init__(
+        self, publication: Publication, client: Client, journal: Journal, *, listen: Listener = ignore
+    ) -> None:
+        self.publication, self.client, self.journal, self.listen = publication, client, journal, listen
+        self.counts = {"ok": 0, "error": 0, "skipped": 0}
+        self._alarm = Alarm()
+        self._open: dict[str, int] = {}
+        self._workers: Workers[Part, tuple[Part, Result]] | None = None
+
+    async def run(self, source: Source, sink: Sink, dead_letters: Sink) -> dict[str, int]:
+        """Send every record of the source; results go to the sink, failed ones to the dead letters as well."""
+        async for settled in self.deliver(source):
+            await dead_letters.write(dead_letter(result) for _, result in settled if result.error is not None)
+            await sink.write(line for _, result in settled for line in result.lines())
+            await dead_letters.flush()
+            await sink.flush()
+            await self._acknowledge(source, [part.item for part, _ in settled])
+        return self.counts
+
+    async def deliver(self, source: Source) -> AsyncIterator[list[tuple[Part, Result]]]:
+        """Give what became of each part, in groups: whatever was ready at once."""
+        limit, ordered = self.publication.concurrency, self.publication.ordered
+        self._workers = Workers(self._parts(source), self._deliver, limit=limit, ordered=ordered)
+        async for settled in self._workers:
+            yield settled
+
+    def stop(self, reason: RunStoppedError) -> bool:
+        """Take no further record; what is under way is finished, then the reason is raised to who reads results.
+
+        Gives False when nothing has begun.
+        """
+        if self._workers is not None:
+            self._workers.stop(reason)
+        return self._workers is not None
+
+    async def _parts(self, source: Source) -> AsyncIterator[Part]:
+        index = 0
+        async for item in source:
+            parts = [
+                part
+                for part in self.publication.parts(item, index, self.journal.run)
+                if not self.journal.is_done(part.delivery)
+            ]
+            self._open[item.position] = len(parts)
+            for part in parts:
+                yield part
+            index += 1
+
+    async def _deliver(self, part: Part) -> tuple[Part, Result]:
+        if part.record is None:
+            return part, await self._settle(part, _unsent(part))
+        try:
+            call = self.publication.call(part)
+            request = self.client.prepare(call, key=part.delivery.key)
+        except RecordError as error:
+            return part, await self._settle(part, _unsent(part, error))
+        await self.journal.intend(part.delivery, _fingerprint(request, call))
+        outcome = await self.client.send(call, request)
+        if isinstance(outcome.error, RunStoppedError):
+            raise outcome.error
+        return part, await self._settle(part, self._result(part, call, outcome), call)
+
+    async def _settle(self, part: Part, result: Result, call: Call | None = None) -> Result:
+        await self.journal.record(part.delivery, result)
+        if call is not None and result.ok:
+            self._shape(part, call, result)
+        self.counts[result.status] += 1
+        self.listen(RecordFinished(self.publication.name, result.index, result.status))
+        if result.status != "skipped":
+            self._listen_for_alarm(result)
+        return result
+
+    def _listen_for_alarm(self, result: Result) -> None:
+        message = result.error.message if result.error else None
+        reason = self._alarm.hear(result.ok, _signature(result), message)
+        if reason is not None:
+            self.stop(_cause(result)(reason))
+
+    def _result(self, part: Part, call: Call, outcome: Outcome) -> Result:
+        result = _unsent(part)
+        result.status, result.attempts, result.in_doubt = "ok", outcome.attempts, outcome.in_doubt
+        if outcome.answer is not None:
+            result.http_status, result.request_id = outcome.answer.status, outcome.answer.request_id
+            result.response, result.usage = outcome.answer.value, _usage(outcome.answer.value)
+            return result
+        error = cast("ConnectoryError", outcome.error)
+        if isinstance(error, ApiError):
+            result.http_status, result.request_id = error.status, error.request_id
+            if call.action.method == "DELETE" and error.status in GONE and isinstance(error.body, dict):
+                result.response = {"already_gone": True}
+                return result
+        return _failed(result, error, retryable=outcome.retryable)
+
+    def _shape(self, part: Part, call: Call, result: Result) -> None:
+        """Shape an ok result. It was bought and is in the journal: a failure here keeps it and sends nothing again."""
+        try:
+            result.output = self.publication.shape(part, call, result.response)
+        except RecordError as error:
+            result.status, result.cause = "error", error
+            result.error = Failure("result", f"the request is done; shaping its result failed: {error}")
+
+    async def _acknowledge(self, source: Source, items: Iterable[Item]) -> None:
+        for item in items:
+            self._open[item.position] -= 1
+            if not self._open[item.position]:
+                del self._open[item.position]
+                await source.acknowledge(item)
+
+
+def dead_letter(result: Result) -> Record:
+    """Give the line of a record that was set aside: its result, the record, and the response that was paid for."""
+    line = result.as_dict() | {"record": result.record}
+    return line | {"response": result.response} if result.response is not None else line
+
+
+def _unsent(part: Part, error: RecordError | None = None) -> Result:
+    result = Result(part.index, part.id, "skipped", record=part.item.record)
+    error = error or part.error
+    return _failed(result, error, retryable=False) if error else result
+
+
+def _failed(result: Result, error: ConnectoryError, *, retryable: bool) -> Result:
+    kind = error.kind if isinstance(error, RecordError | TransportError) else "unknown"
+    code = getattr(error, "code", None)
+    result.status, result.cause = "error", error
+    result.error = Failure(kind, str(error), code=code, retryable=retryable)
+    return result
+
+
+def _cause(result: Result) -> type[RunStoppedError]:
+    """Tell a run-level cause by what the records failed with: permission, the server, or the configuration."""
+    if result.http_status in {401, 403}:
+        return CredentialsError
+    remote = result.error is not None and result.error.kind in {ApiError.kind, OutcomeUnknownError.kind}
+    return UnavailableError if remote else RunStoppedError
+
+
+def _signature(result: Result) -> tuple[Any, ...]:
+    return (result.error and result.error.kind, result.http_status, result.error and result.error.code)
+
+
+def _usage(value: Any) -> Record | None:
+    usage = cast("Record", value).get("usage") if isinstance(value, dict) else None
+    return cast("Record", usage) if isinstance(usage, dict) else None
+
+
+def _fingerprint(request: httpx.Request, call: Call) -> str:
+    """Hash what is sent, so that a resend of something else under the same key is noticed."""
+    digest = hashlib.sha256(f"{request.method} {request.url.raw_path!r}\n".encode())
+    digest.update(dumps(call.payload))
+    return digest.hexdigest()

@@ -1,0 +1,101 @@
+"""What travels through the engine: records, the identity of a delivery, and results."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+Record: TypeAlias = dict[str, Any]
+"""One JSON object."""
+
+Status: TypeAlias = Literal["ok", "error", "skipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """The identity of one delivery: the run, the position in its source, and the part.
+
+    `part` counts what the chain made of one input, from 0; the run's id survives a resume and a replay.
+    """
+
+    run: str
+    position: str
+    part: int = 0
+
+    @property
+    def key(self) -> str:
+        """24 URL-safe characters that hash exactly run, position and part: the same on every attempt."""
+        name = f"{self.run}\n{self.position}\n{self.part}".encode()
+        return base64.urlsafe_b64encode(hashlib.sha256(name).digest()[:18]).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a record is in error: `kind` is the class of failure, `code` the API's own word where it gave one."""
+
+    kind: str
+    message: str
+    code: str | None = None
+    retryable: bool = False
+
+    def as_dict(self) -> Record:
+        """Give the `error` object of a result line."""
+        return {"class": self.kind, "code": self.code, "message": self.message, "retryable": self.retryable}
+
+
+@dataclass(slots=True)
+class Result:
+    """What became of one outgoing record.
+
+    `index` counts inputs from 0. `output` is what `result` and the response transformers made of an ok result, if
+    there are any: one line each. `record` is the record as it was read; `cause` is the exception behind an error.
+    """
+
+    index: int
+    id: str
+    status: Status
+    http_status: int | None = None
+    request_id: str | None = None
+    attempts: int = 0
+    in_doubt: bool = False
+    usage: Record | None = None
+    response: Any = None
+    error: Failure | None = None
+    output: list[Any] | None = field(default=None, repr=False)
+    record: Any = field(default=None, repr=False)
+    cause: Exception | None = field(default=None, repr=False)
+
+    @property
+    def ok(self) -> bool:
+        """Say whether the delivery succeeded."""
+        return self.status == "ok"
+
+    def unwrap(self) -> Result:
+        """Give the result itself when it is no error, else raise what is behind it."""
+        if self.cause is not None:
+            raise self.cause
+        return self
+
+    def as_dict(self) -> Record:
+        """Give the result line, in the order of the documented keys."""
+        line: Record = {
+            "index": self.index,
+            "id": self.id,
+            "status": self.status,
+            "http_status": self.http_status,
+            "request_id": self.request_id,
+            "attempts": self.attempts,
+            "in_doubt": self.in_doubt,
+            "usage": self.usage,
+        }
+        if self.error is not None:
+            line["error"] = self.error.as_dict()
+        else:
+            line["response"] = self.response
+        return line
+
+    def lines(self) -> list[Any]:
+        """Give what goes to the output: the shaped lines of an ok result, else the result itself."""
+        return self.output if self.output is not None else [self.as_dict()]

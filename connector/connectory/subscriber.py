@@ -1,0 +1,178 @@
+"""The incoming flow: request parameters → input transformers → pages → transformers → sink."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any, cast
+
+from connectory.client import Call
+from connectory.errors import ApiError, RecordError
+from connectory.events import Listener, Noticed, PageRead, ignore
+from connectory.pagination import Walk
+from connectory.parameters import checked
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+
+    from connectory.catalogue import Action, Entity
+    from connectory.chain import Chain
+    from connectory.client import Client
+    from connectory.interfaces import Journal, Sink
+    from connectory.parameters import RequestParameters
+    from connectory.record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page: how many items the server gave, the records they became, and the query that asks for the next."""
+
+    stream: str
+    items: int
+    records: list[Record]
+    following: Record | None
+
+
+@dataclass(slots=True)
+class Read:
+    """What a run of an incoming did."""
+
+    pages: int = 0
+    items: int = 0
+    records: int = 0
+    errors: int = 0
+
+    def as_dict(self) -> dict[str, int]:
+        """Give the counts by name."""
+        return {"items": self.items, "records": self.records, "errors": self.errors, "pages": self.pages}
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What to read and how to shape it: an incoming connection, resolved.
+
+    `most_pages` and `most_records` are None for all. `run` is the scope that expressions see.
+    """
+
+    name: str
+    entity: Entity
+    action: Action
+    parameters: RequestParameters
+    input_chain: Chain
+    chain: Chain
+    most_pages: int | None = None
+    most_records: int | None = None
+    run: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+class Subscriber:
+    """Reads an entity.
+
+    `on_error` hears of what could not be read or shaped; the walk goes on with the next item or set of parameters.
+    Without it, a request that fails raises, and an item that fails is told to the listener and left out.
+    """
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        client: Client,
+        journal: Journal,
+        *,
+        listen: Listener = ignore,
+        on_error: Callable[[RecordError], None] | None = None,
+    ) -> None:
+        self.subscription, self.client, self.journal = subscription, client, journal
+        self.listen, self._on_error = listen, on_error
+        self.counts = Read()
+
+    async def run(self, sink: Sink) -> Read:
+        """Read everything into the sink; a cursor is committed only after the sink has flushed."""
+        async for page in self.pages():
+            await sink.write(page.records)
+            await sink.flush()
+            await self.journal.commit(page.stream, page.following)
+        return self.counts
+
+    async def pages(self) -> AsyncGenerator[Page, None]:
+        """Walk every page of every set of request parameters."""
+        for number, parameters in enumerate(self.parameter_sets()):
+            try:
+                async for page in self._walk(f"{self.subscription.name}/{number}", parameters):
+                    yield page
+                    if self.counts.records == self.subscription.most_records:
+                        return
+            except RecordError as error:
+                self._set_aside(error, final=True)
+
+    def parameter_sets(self) -> Iterator[Record]:
+        """Give the sets of `{path, query}` to ask with, after the input transformers."""
+        scope = {"run": self.subscription.run}
+        first = self.subscription.parameters.render({}, scope)
+        for parameters in self.subscription.input_chain.apply(first, {**scope, "input": first}):
+            yield checked(parameters)
+
+    def call(self, parameters: Record) -> Call:
+        """Put a set of request parameters into the catalogue's words."""
+        return Call(
+            self.subscription.entity, self.subscription.action, parameters["path"], parameters["query"]
+        )
+
+    async def first_items(self, parameters: Record) -> list[Any]:
+        """Fetch the first page of a set of request parameters, as the server gives it."""
+        return self._items((await self.client.call(self.call(parameters))).value)
+
+    async def _walk(self, stream: str, parameters: Record) -> AsyncGenerator[Page, None]:
+        walk = Walk(self.subscription.action.response.pagination)
+        following: Record | None = {}
+        pages = 0
+        while following is not None and pages != self.subscription.most_pages:
+            query = {**parameters["query"], **following}
+            answer = await self.client.call(self.call({"path": parameters["path"], "query": query}))
+            items = self._items(answer.value)
+            following = walk.following(answer.value, items)
+            records = self._up_to_the_limit(record for item in items for record in self._shape(item))
+            pages += 1
+            self._count(items, records)
+            yield Page(stream, len(items), records, following)
+
+    def _items(self, value: Any) -> list[Any]:
+        name = self.subscription.action.response.items
+        if value is None:
+            return []
+        if isinstance(value, list):
+            return value  # pyright: ignore[reportUnknownVariableType]
+        if name is None:
+            return [value]
+        items = cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else None
+        if not isinstance(items, list):
+            if self.subscription.action.response.schema is None:  # nothing says that a list must come
+                return [value]
+            what = f"{self.subscription.action.method} {self.subscription.entity.path}"
+            raise ApiError(f"{what}: the answer has no list {name!r}", status=200, body=value)
+        return items  # pyright: ignore[reportUnknownVariableType]
+
+    def _up_to_the_limit(self, records: Iterator[Record]) -> list[Record]:
+        most = self.subscription.most_records
+        return list(islice(records, None if most is None else most - self.counts.records))
+
+    def _shape(self, item: Any) -> Iterator[Record]:
+        record: Record = cast("Record", item) if isinstance(item, dict) else {"value": item}
+        try:
+            yield from self.subscription.chain.apply(record, {"run": self.subscription.run, "input": record})
+        except RecordError as error:
+            self._set_aside(error, final=False)
+
+    def _set_aside(self, error: RecordError, *, final: bool) -> None:
+        self.counts.errors += 1
+        if self._on_error is not None:
+            self._on_error(error)
+        elif final:
+            raise error
+        else:
+            self.listen(Noticed(f"incoming {self.subscription.name!r}: an item was left out: {error}"))
+
+    def _count(self, items: list[Any], records: list[Record]) -> None:
+        self.counts.pages += 1
+        self.counts.items += len(items)
+        self.counts.records += len(records)
+        self.listen(PageRead(self.subscription.name, len(items), len(records)))

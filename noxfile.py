@@ -1,0 +1,84 @@
+"""The commands of the project: `nox` runs what CI runs, `nox -s NAME` one of them."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.10"
+nox.options.default_venv_backend = "uv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "types", "imports", "tests", "docs", "package"]
+
+PYPROJECT = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
+PYTHONS = [
+    name.rpartition(" ")[2]
+    for name in PYPROJECT["project"]["classifiers"]
+    if name.startswith("Programming Language :: Python :: 3.")
+]
+CONSTRAINTS = ".ci/constraints.txt"
+# These have a session of their own; the others need not run them again for every Python.
+GATES = ["tests/test_quality.py", "tests/test_docs.py", "tests/test_package.py"]
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """Install the project as CI does: editable, with its extras, at the versions of the constraints."""
+    chosen = [word for group in groups for word in ("--group", group)]
+    session.install("-c", CONSTRAINTS, "-e", ".[fast,sandbox]", *chosen)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Run ruff: rules and format. `nox -s lint -- --fix` repairs what it can."""
+    install(session, "lint")
+    fix = "--fix" in session.posargs
+    session.run("ruff", "check", *(["--fix"] if fix else []))
+    session.run("ruff", "format", *([] if fix else ["--check"]))
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Run both type checkers, strict."""
+    install(session, "lint", "test")
+    session.run("mypy")
+    session.run("pyright", "--pythonpath", str(Path(session.virtualenv.location) / "bin" / "python"))
+
+
+@nox.session
+def imports(session: nox.Session) -> None:
+    """Check who imports whom, and that what is imported is declared."""
+    install(session, "lint", "test")
+    session.run("lint-imports")
+    session.run("deptry", "connector", "schemas", "transformers")
+    session.run("pytest", "tests/test_quality.py", "-k", "import")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the tests on every Python that the project claims."""
+    install(session, "test")
+    ignored = [] if session.posargs else [f"--ignore={path}" for path in GATES]
+    session.run("pytest", *ignored, *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Run every example of the documents and check that nothing is left undescribed."""
+    install(session, "test")
+    session.run("pytest", "tests/test_docs.py", *session.posargs)
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build the sdist, the wheel from it, and use the wheel alone in a new environment."""
+    install(session, "test")
+    session.run("pytest", "tests/test_package.py", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def lowest(session: nox.Session) -> None:
+    """Run the tests with the oldest versions that the project claims to work with."""
+    session.install("--resolution", "lowest-direct", "-e", ".[fast,sandbox]", "--group", "test")
+    session.run("pytest", *(f"--ignore={path}" for path in GATES), *session.posargs)

@@ -1,0 +1,1 @@
+"""The entity catalogue as data, and the generator that makes it from an OpenAPI document."""

@@ -1,0 +1,349 @@
+"""Documents that cannot rot: what they show runs, what they name exists, and what exists is named."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import pytest
+from markdown_blocks import Block, anchors, blocks, links
+from ruamel.yaml import YAML
+
+import connectory
+from connectory.assembly import Endpoint
+from connectory.catalogue import Catalogue
+from connectory.cli import main
+from connectory.config import check_against, config_from_dict, config_schema
+from connectory.connector import AsyncConnector
+from connectory.sandbox import EmbeddedSandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [
+    path
+    for path in (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")))
+    if not path.name.startswith(".")
+]
+BLOCKS = [block for page in PAGES for block in blocks(page)]
+TOP_LEVEL_KEYS = {
+    "version",
+    "clients",
+    "incoming",
+    "outgoing",
+    "routes",
+    "transformers",
+    "catalogue",
+    "tests",
+    "journal",
+}
+CLIENT = {"openai": {"prototype": "openai", "token": "sk-made-up"}}
+
+
+def of(*languages: str) -> list[Any]:
+    """The blocks of a language as parameters, named by the page and the line."""
+    return [
+        pytest.param(
+            block, id=str(block), marks=[pytest.mark.skip(reason=block.excuse)] if block.excuse else []
+        )
+        for block in BLOCKS
+        if block.language in languages
+    ]
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+# -- blocks
+
+
+@pytest.mark.parametrize("block", of("json", "jsonl"))
+def test_json_in_the_documents_parses(block: Block):
+    try:
+        json.loads(block.text)
+    except json.JSONDecodeError:
+        for line in filter(str.strip, block.text.splitlines()):
+            json.loads(line)
+
+
+def as_config(written: Any) -> dict[str, Any] | None:
+    """Complete a part of a configuration: a list of steps, or sections without their clients."""
+    if isinstance(written, list):
+        written = {"incoming": {"example": {"entity": "files", "transformers": written}}}
+    if not isinstance(written, dict) or not written.keys() & TOP_LEVEL_KEYS:
+        return None
+    return {"version": 1, "clients": CLIENT, **written}
+
+
+@pytest.mark.parametrize("block", of("yaml"))
+def test_yaml_in_the_documents_is_a_configuration_that_lints_clean(block: Block, tmp_path: Path):
+    written = as_config(YAML(typ="safe").load(block.text))
+    assert written is not None, "not a configuration: fence it as text, or complete it"
+    config = config_from_dict(written)
+    assert [str(problem) for problem in check_against(config, Catalogue.load())] == []
+
+
+def command_lines(text: str) -> list[list[str]]:
+    """The words of each `connectory ...` of a shell block, without pipes and redirections."""
+    text = text.replace("\\\n", " ")
+    lines = []
+    for line in text.splitlines():
+        lexer = shlex.shlex(re.sub(r"^\s*\$ ", "", line), posix=True, punctuation_chars="|&;<>()")
+        lexer.whitespace_split = True
+        words: list[str] = []
+        for word in [*lexer, ";"]:
+            if not set(word) <= set("|&;<>()"):
+                words.append(word)
+                continue
+            while words and re.fullmatch(r"\w+=.*", words[0]):  # NAME=value before a command
+                words.pop(0)
+            lines.append(words)
+            words = [] if word not in {"<", ">", ">>"} else ["file"]
+    return [words[1:] for words in lines if words and words[0] == "connectory"]
+
+
+def parse(command: click.Command, words: list[str]) -> None:
+    """Parse a command line as the program does, and run nothing."""
+    context: click.Context | None = None
+    while True:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            context = command.make_context(command.name, list(words), parent=context)
+        if not isinstance(command, click.Group):
+            return
+        _, found, words = command.resolve_command(context, [*context._protected_args, *context.args])
+        assert found is not None
+        command = found
+
+
+@pytest.mark.parametrize("block", of("sh", "console", "bash", "shell"))
+def test_commands_in_the_documents_exist_with_their_options(
+    block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    for words in command_lines(block.text):
+        try:
+            parse(main, words)
+        except click.exceptions.Exit as stopped:  # --help and --version end the parsing
+            if stopped.exit_code:
+                raise
+        except click.ClickException as error:
+            pytest.fail(f"connectory {shlex.join(words)}: {error.format_message()}", pytrace=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("connectory lint", [["lint"]]),
+        ("$ connectory lint a.yaml", [["lint", "a.yaml"]]),
+        ("A=1 connectory lint | grep x > y", [["lint"]]),
+        (
+            "cat x | connectory run outgoing y --input - && connectory lint",
+            [["run", "outgoing", "y", "--input", "-"], ["lint"]],
+        ),
+        ("connectory read \\\n  files", [["read", "files"]]),
+        ("pip install connectory  # connectory lint", []),
+    ],
+)
+def test_a_command_line_is_found_among_the_shell(text: str, expected: list[list[str]]):
+    assert command_lines(text) == expected
+
+
+# -- blocks that run, with the files that their page speaks of and the sandbox in place of every server
+
+OFFLINE = ("lint", "entities", "transformers", "schema", "--help", "--version")
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[EmbeddedSandbox]:
+    with EmbeddedSandbox() as running:
+        yield running
+
+
+def prepare(page: Path, folder: Path) -> None:
+    """Lay out a folder as a reader of the page has it: the examples, and the files that the page says to write."""
+    if (ROOT / "docs" / "examples").is_dir():
+        shutil.copytree(ROOT / "docs" / "examples", folder, dirs_exist_ok=True)
+    for block in BLOCKS:
+        if block.page == page and block.file:
+            (folder / block.file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / block.file).write_text(block.text, encoding="utf-8")
+
+
+def pages_with(*languages: str) -> list[Path]:
+    return [
+        page for page in PAGES if any(block.page == page and block.language in languages for block in BLOCKS)
+    ]
+
+
+@pytest.mark.parametrize("page", pages_with("python"), ids=relative)
+def test_python_in_the_documents_runs(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sandbox: EmbeddedSandbox
+):
+    prepare(page, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    endpoint = Endpoint(sandbox.base_uri.removesuffix("/v1"), sandbox.token)
+    made = AsyncConnector.__init__
+    monkeypatch.setattr(
+        AsyncConnector,
+        "__init__",
+        lambda self, config, **options: made(self, config, **{"endpoint": endpoint, **options}),
+    )
+    namespace: dict[str, Any] = {"__name__": "documents"}
+    for block in BLOCKS:
+        if block.page == page and block.language == "python" and not block.excuse:
+            code = compile("\n" * (block.line - 1) + block.text, str(page), "exec")
+            exec(code, namespace)  # noqa: S102 - the project's own documents
+
+
+def offline_lines() -> list[Any]:
+    """The shell lines that reach no server: they are run, not only parsed."""
+    return [
+        pytest.param(block.page, line, id=f"{block.page.name}: {line}")
+        for block in BLOCKS
+        if block.language in {"sh", "console", "bash", "shell"} and not block.excuse
+        for line in re.sub(r"\\\n\s*", "", block.text).splitlines()
+        if (commands := command_lines(line)) and all(reaches_no_server(words) for words in commands)
+    ]
+
+
+def reaches_no_server(words: list[str]) -> bool:
+    return "--sandbox" in words or words[0] in OFFLINE
+
+
+@pytest.mark.parametrize(("page", "line"), offline_lines())
+def test_offline_commands_in_the_documents_succeed(page: Path, line: str, tmp_path: Path):
+    prepare(page, tmp_path)
+    programs = tmp_path / ".programs"
+    programs.mkdir()
+    (programs / "connectory").write_text(
+        f'#!/bin/sh\nexec "{sys.executable}" -m connectory "$@"\n', encoding="utf-8"
+    )
+    (programs / "connectory").chmod(0o755)
+    environment = {
+        **os.environ,
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": os.pathsep.join(str(ROOT / root) for root in ("connector", "schemas", "transformers")),
+    }
+    for name in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "CONNECTORY_CONFIG"):
+        environment.pop(name, None)
+    shell = ["bash", "-euo", "pipefail", "-c", re.sub(r"^\s*\$ ", "", line)]
+    done = subprocess.run(shell, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.fail(
+            f"{line}\nended with {done.returncode}\n{done.stdout[-2000:]}{done.stderr}", pytrace=False
+        )
+
+
+# -- links
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_links_lead_somewhere(page: Path):
+    broken = []
+    for line, target in links(page):
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        name, _, anchor = target.partition("#")
+        file = (page.parent / name).resolve() if name else page
+        if not file.exists() or (anchor and file.suffix == ".md" and anchor not in anchors(file)):
+            broken.append(f"{relative(page)}:{line}: {target}")
+    assert broken == []
+
+
+def test_every_page_is_reached_from_the_readme_or_the_index():
+    reached, waiting = set(), [ROOT / "README.md", ROOT / "docs" / "index.md"]
+    while waiting:
+        page = waiting.pop()
+        if page in reached or page.suffix != ".md" or not page.exists():
+            continue
+        reached.add(page)
+        waiting += [
+            (page.parent / target.partition("#")[0]).resolve()
+            for _, target in links(page)
+            if "://" not in target
+        ]
+    lost = [relative(page) for page in PAGES if page.is_relative_to(ROOT / "docs") and page not in reached]
+    assert lost == []
+
+
+# -- what exists is named
+
+
+DOCUMENTS = "\n".join(page.read_text(encoding="utf-8") for page in PAGES if page.name != "CHANGELOG.md")
+
+
+@pytest.mark.parametrize("name", sorted(connectory.__all__))
+def test_every_public_name_has_a_docstring_and_is_in_the_documents(name: str):
+    thing = getattr(connectory, name)
+    assert isinstance(thing, type(dict[str, Any])) or (thing.__doc__ or "").strip(), "no docstring"
+    assert re.search(rf"\b{name}\b", DOCUMENTS), "in no document"
+
+
+def commands(command: click.Command = main, above: str = "connectory") -> dict[str, click.Command]:
+    if not isinstance(command, click.Group):
+        return {above: command}
+    context = click.Context(command)
+    found: dict[str, click.Command] = {}
+    for name in command.list_commands(context):
+        inner = command.get_command(context, name)
+        assert inner is not None, f"{above} {name} is listed and does not exist"
+        found |= commands(inner, f"{above} {name}")
+    return found
+
+
+def test_every_command_has_help():
+    assert [name for name, command in commands().items() if not (command.help or "").strip()] == []
+
+
+def test_every_option_has_help():
+    silent = [
+        f"{name} {option.opts[0]}"
+        for name, command in commands().items()
+        for option in command.params
+        if isinstance(option, click.Option) and not option.help
+    ]
+    assert silent == []
+
+
+def test_every_command_is_in_the_documents():
+    text = re.sub(r"\s+", " ", DOCUMENTS)
+    assert [name for name in commands() if name not in text] == []
+
+
+def config_keys(schema: Any) -> set[str]:
+    """Every key that the configuration's JSON Schema knows, wherever in it."""
+    if isinstance(schema, list):
+        return set().union(*map(config_keys, schema))
+    if not isinstance(schema, dict):
+        return set()
+    properties = schema.get("properties", {})
+    named = set(properties) if isinstance(properties, dict) else set()
+    return named.union(*map(config_keys, schema.values()))
+
+
+def test_every_configuration_key_is_in_the_reference():
+    pages = sorted((ROOT / "docs" / "reference").glob("*.md"))
+    if not pages:
+        pytest.skip("docs/reference has no page yet: the configuration's keys are NOT compared with it")
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    assert (
+        sorted(
+            key
+            for key in config_keys(config_schema(Catalogue.load()))
+            if not re.search(rf"\b{re.escape(key)}\b", text)
+        )
+        == []
+    )

@@ -1,0 +1,458 @@
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+from referencing import Registry
+
+from connectory_schemas.convert import SchemaError, convert, reachable
+from connectory_schemas.generate import GenerateError, check, differences, generate, main, name_entities
+from connectory_schemas.naming import alias_key, entity_name, singular, title
+from connectory_schemas.overlay import Overlay, OverlayError, merge
+
+CASES = Path(__file__).parent / "cases"
+NAMES = json.loads((CASES / "entity_names.json").read_text())
+PETSTORE = json.loads((CASES / "petstore.openapi.json").read_text())
+PACKAGE = Path(__file__).parent.parent / "schemas" / "connectory_schemas"
+OVERLAY = json.loads((PACKAGE / "overlays" / "openai.json").read_text())
+METHODS = {"get": "read", "post": "create", "delete": "delete"}
+
+
+@pytest.fixture(scope="module")
+def spec():
+    path = os.environ.get("CONNECTORY_SPEC")
+    if not path:
+        pytest.skip("CONNECTORY_SPEC is not set: the API's document is not here to compare with")
+    return json.loads(Path(path).read_text())
+
+
+@pytest.fixture(scope="module")
+def generated(spec):
+    files = generate(spec, Overlay.of(OVERLAY), name="openai")
+    return json.loads(files["openai.json"])["entities"]
+
+
+@pytest.fixture(scope="module")
+def pets():
+    files = generate(PETSTORE, Overlay(), name="pets")
+    return json.loads(files["pets.json"])["entities"], json.loads(files["pets.schemas.json"])["$defs"]
+
+
+@pytest.mark.parametrize(("template", "name"), NAMES["names"].items())
+def test_an_entity_is_named_by_its_path(template, name):
+    assert entity_name(template) == name
+
+
+@pytest.mark.parametrize(("word", "one"), NAMES["singular"].items())
+def test_a_segment_becomes_singular_by_its_ending(word, one):
+    assert singular(word) == one
+
+
+def test_an_overlay_knows_the_exceptions_of_the_singular_rule():
+    assert entity_name("/caches/{id}", {"caches": "cache"}) == "cache"
+
+
+@pytest.mark.parametrize(("name", "written"), NAMES["titles"].items())
+def test_a_title_is_made_of_the_name(name, written):
+    assert title(name, OVERLAY["title_words"]) == written
+
+
+def test_spellings_of_one_alias_are_the_same():
+    assert alias_key("list-files") == alias_key("listFiles") == alias_key("List_Files")
+
+
+def test_templates_that_would_share_a_name_get_their_parameters_in_it():
+    names = name_entities(["/pet", "/pet/{petId}", "/a/{b}", "/a/{b}/{c}"], Overlay())
+    assert names == {
+        "/pet": "pet",
+        "/pet/{petId}": "pet.by_pet_id",
+        "/a/{b}": "a.by_b",
+        "/a/{b}/{c}": "a.by_b_c",
+    }
+
+
+def test_two_entities_never_share_a_name():
+    with pytest.raises(GenerateError, match=r"/a-b, /a_b would all be named 'a_b'"):
+        name_entities(["/a-b", "/a_b"], Overlay())
+    assert name_entities(["/a-b", "/a_b"], Overlay(names={"/a-b": "other"}))["/a-b"] == "other"
+
+
+def test_one_alias_never_means_two_actions():
+    twice = json.loads(json.dumps(PETSTORE))
+    twice["paths"]["/pets"]["post"]["operationId"] = "list-pets"
+    with pytest.raises(GenerateError, match="'list-pets', 'listPets'"):
+        generate(twice, Overlay(), name="pets")
+
+
+# Conversion of schemas
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"type": "string", "nullable": True}, {"type": ["string", "null"]}),
+        (
+            {"type": "string", "enum": ["a"], "nullable": True},
+            {"type": ["string", "null"], "enum": ["a", None]},
+        ),
+        ({"type": "string", "nullable": False}, {"type": "string"}),
+        (
+            {"oneOf": [{"type": "string"}], "nullable": True},
+            {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        ),
+        (
+            {"anyOf": [{"type": "string"}, {"type": "null"}], "nullable": True},
+            {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        ),
+        (
+            {"$ref": "#/components/schemas/A", "nullable": True},
+            {"anyOf": [{"$ref": "#/$defs/A"}, {"type": "null"}]},
+        ),
+        (
+            {"allOf": [{"$ref": "#/components/schemas/A"}, {"nullable": True, "description": "."}]},
+            {"anyOf": [{"$ref": "#/$defs/A"}, {"type": "null"}]},
+        ),
+        ({"minimum": 0, "exclusiveMinimum": True}, {"exclusiveMinimum": 0}),
+        ({"maximum": 9, "exclusiveMaximum": False}, {"maximum": 9}),
+        ({"exclusiveMinimum": True}, {}),
+        ({"exclusiveMaximum": 3}, {"exclusiveMaximum": 3}),
+        ({"required": ["a", "b", "a"]}, {"required": ["a", "b"]}),
+        ({"required": True}, {}),
+        ({"oneOf": [{"const": 1}]}, {"anyOf": [{"const": 1}]}),
+        (
+            {"anyOf": [{"const": 1}], "oneOf": [{"const": 2}]},
+            {"anyOf": [{"const": 1}], "allOf": [{"anyOf": [{"const": 2}]}]},
+        ),
+        ({"description": "d", "title": "t", "default": 1, "example": 2, "x-a": 3, "min_items": 4}, {}),
+        (
+            {"properties": {"description": {"type": "string"}, "default": {"default": 1}}},
+            {"properties": {"description": {"type": "string"}, "default": {}}},
+        ),
+        (
+            {"additionalProperties": False, "items": {"title": "x"}},
+            {"additionalProperties": False, "items": {}},
+        ),
+    ],
+)
+def test_a_schema_is_repaired_and_stripped_of_prose(before, after):
+    assert convert(before) == after
+
+
+def test_a_recursive_reference_means_the_component_it_stands_in():
+    tree = {"properties": {"children": {"items": {"$recursiveRef": "#"}}}, "$recursiveAnchor": True}
+    assert convert(tree, "Tree") == {"properties": {"children": {"items": {"$ref": "#/$defs/Tree"}}}}
+
+
+def test_a_reference_to_elsewhere_is_refused():
+    with pytest.raises(SchemaError, match=r"'other\.json#/A' does not point into"):
+        convert({"$ref": "other.json#/A"})
+
+
+def test_a_reference_to_nothing_is_refused():
+    with pytest.raises(SchemaError, match="'B', which the document does not have"):
+        reachable({"$ref": "#/$defs/B"}, {"A": {}})
+
+
+# A document of another API
+
+
+def test_another_document_gives_its_entities(pets):
+    entities, _ = pets
+    slots = {name: list(entity["actions"]) for name, entity in entities.items()}
+    assert slots == {
+        "groom": ["create"],
+        "pet": ["read"],
+        "pet.by_name": ["read"],
+        "pet.by_pet_id": ["read", "delete"],
+        "pet.photo": ["read", "create"],
+        "pet.walk": ["create"],
+        "pets": ["read", "create"],
+        "shops": ["read"],
+    }
+
+
+def test_another_documents_list_has_items_and_pages(pets):
+    read = pets[0]["pets"]["actions"]["read"]
+    assert read["kind"] == "list"
+    assert read["response"]["items"] == "data"
+    assert read["response"]["pagination"] == {"style": "page", "parameter": "page", "cursor": "next_page"}
+    assert read["query"]["page"] == {"schema": {"type": "string"}, "required": True}
+
+
+def test_a_bare_array_is_a_list_of_itself(pets):
+    response = pets[0]["shops"]["actions"]["read"]["response"]
+    assert (response["items"], response["pagination"]) == ("@", {"style": "none"})
+
+
+def test_without_an_overlay_query_lists_are_written_as_the_document_says(pets):
+    query = pets[0]["pets"]["actions"]["read"]["query"]
+    assert {name: one.get("style") for name, one in query.items()} == {
+        "page": None,
+        "tags": "form",
+        "ids": "brackets",
+        "filter": "brackets",
+    }
+
+
+def test_another_documents_kinds_follow_from_its_paths(pets):
+    entities, _ = pets
+    kinds = {
+        f"{name} {slot}": action["kind"]
+        for name, one in entities.items()
+        for slot, action in one["actions"].items()
+    }
+    assert kinds["pets create"] == "create"
+    assert kinds["pet.walk create"] == "command"
+    assert kinds["pet.photo create"] == "update"
+    assert kinds["groom create"] == "compute"
+
+
+def test_response_kinds_follow_from_content_types(pets):
+    entities, _ = pets
+    kinds = {
+        f"{name} {slot}": action["response"]["kind"]
+        for name, one in entities.items()
+        for slot, action in one["actions"].items()
+    }
+    assert kinds["pet.photo read"] == "binary"
+    assert kinds["pet read"] == "text"
+    assert kinds["groom create"] == "sse"
+    assert kinds["pet.walk create"] == "empty"
+    assert kinds["pets create"] == "json"
+
+
+def test_an_items_own_parameter_name_is_the_parents_field(pets):
+    item = next(one for one in pets[0].values() if one["path"] == "/pets/{petId}")
+    assert (item["parent"], item["parent_field"]) == ("pets", "petId")
+
+
+def test_a_security_scheme_called_admin_wants_the_admin_token(pets):
+    assert (pets[0]["pets"]["auth"], pets[0]["shops"]["auth"]) == ("admin", "api")
+
+
+def test_only_reachable_schemas_are_kept_and_have_no_prose(pets):
+    _, definitions = pets
+    assert list(definitions) == ["Note", "Pet"]
+    text = json.dumps(definitions)
+    assert "prose" not in text
+    assert "Rex" not in text
+    assert definitions["Pet"]["properties"]["description"] == {
+        "anyOf": [{"$ref": "#/$defs/Note"}, {"type": "null"}]
+    }
+
+
+def test_a_parts_content_type_is_kept_in_its_schema(pets):
+    content = pets[0]["pet.photo"]["actions"]["create"]["body"]["content"]["multipart/form-data"]
+    assert content["properties"]["about"]["contentMediaType"] == "application/json"
+
+
+def test_a_swagger_2_document_is_refused():
+    with pytest.raises(GenerateError, match="not an OpenAPI 3 document"):
+        generate({"swagger": "2.0"}, Overlay(), name="x")
+
+
+# Overlays
+
+
+def test_an_overlay_rule_that_applies_to_nothing_is_an_error():
+    with pytest.raises(OverlayError, match="applies to nothing"):
+        generate(PETSTORE, Overlay(rules=({"under": ["/cats"], "action": {"kind": "command"}},)), name="x")
+
+
+def test_an_overlay_with_an_unknown_key_is_an_error():
+    with pytest.raises(OverlayError, match="unknown keys \\['rulez'\\]"):
+        Overlay.of({"rulez": []})
+
+
+def test_an_overlay_may_not_name_a_parent_that_is_no_list():
+    rules = ({"paths": ["/pets/{petId}/walk"], "entity": {"parent": "groom"}},)
+    with pytest.raises(GenerateError, match=r"parent 'groom' of entity 'pet\.walk' is no list"):
+        generate(PETSTORE, Overlay(rules=rules), name="x")
+
+
+def test_null_in_an_overlay_takes_a_key_away():
+    target = {"response": {"kind": "json", "schema": {}}}
+    merge(target, {"response": {"kind": "binary", "schema": None}})
+    assert target == {"response": {"kind": "binary"}}
+
+
+# The command
+
+
+def test_the_command_writes_what_check_then_accepts(tmp_path, capsys):
+    spec = CASES / "petstore.openapi.json"
+    assert main([str(spec), "--out", str(tmp_path)]) == 0
+    assert "left out: PUT /pets/{petId}" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "corner-pet-shop.json",
+        "corner-pet-shop.schemas.json",
+    ]
+    assert main([str(spec), "--out", str(tmp_path), "--check"]) == 0
+
+
+def test_check_names_what_differs_and_writes_nothing(tmp_path, capsys):
+    spec = str(CASES / "petstore.openapi.json")
+    main([spec, "--out", str(tmp_path)])
+    path = tmp_path / "corner-pet-shop.json"
+    changed = path.read_text().replace('"Shops"', '"Stores"')
+    path.write_text(changed)
+    (tmp_path / "corner-pet-shop.schemas.json").unlink()
+    capsys.readouterr()
+    assert main([spec, "--out", str(tmp_path), "--check"]) == 1
+    told = capsys.readouterr().err
+    assert 'corner-pet-shop.json: entities.shops.title: "Stores", would be "Shops"' in told
+    assert "corner-pet-shop.schemas.json: missing" in told
+    assert path.read_text() == changed
+
+
+def test_check_sees_a_file_that_is_only_written_differently(tmp_path):
+    (tmp_path / "a.json").write_text("{}")
+    assert check({"a.json": "{ }\n"}, tmp_path) == ["a.json: same content, written differently"]
+
+
+def test_differences_are_named_by_path():
+    found = list(differences({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}, "d": 4}))
+    assert found == ["a.b: missing", "a.c: 3, would be 2", "d: not in the document"]
+
+
+def test_a_yaml_document_is_read_too(tmp_path):
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(
+        "openapi: 3.1.0\ninfo: {title: Tiny, version: '1'}\npaths: {/a: {get: {responses: {}}}}\n"
+    )
+    assert main([str(spec), "--out", str(tmp_path)]) == 0
+    assert json.loads((tmp_path / "tiny.json").read_text())["entities"]["a"]["path"] == "/a"
+
+
+def test_a_missing_document_is_told_in_one_line(monkeypatch, capsys, tmp_path):
+    monkeypatch.delenv("CONNECTORY_SPEC", raising=False)
+    assert main([]) == 2
+    assert "set CONNECTORY_SPEC" in capsys.readouterr().err
+    assert main([str(tmp_path / "none.json")]) == 2
+    assert "none.json" in capsys.readouterr().err
+
+
+def test_generating_twice_gives_the_same_bytes():
+    assert generate(PETSTORE, Overlay(), name="x") == generate(PETSTORE, Overlay(), name="x")
+
+
+# The files on disk
+
+
+@pytest.mark.parametrize("name", ["openai.json", "prototypes.json"])
+def test_a_built_in_file_keeps_to_the_format(name):
+    schema = json.loads((PACKAGE / "catalogue.schema.json").read_text())
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema, registry=Registry())
+    assert [
+        error.message
+        for error in validator.iter_errors(json.loads((PACKAGE / "catalogue" / name).read_text()))
+    ] == []
+
+
+def test_every_built_in_schema_is_valid_json_schema():
+    definitions = json.loads((PACKAGE / "catalogue" / "openai.schemas.json").read_text())
+    Draft202012Validator.check_schema(definitions)
+
+
+# The API's document
+
+
+def test_the_files_on_disk_are_what_the_document_gives(spec):
+    assert check(generate(spec, Overlay.of(OVERLAY), name="openai"), PACKAGE / "catalogue") == []
+
+
+def test_every_operation_of_the_document_is_an_action(spec, generated):
+    ids = [operation["operationId"] for item in spec["paths"].values() for operation in item.values()]
+    aliases = [alias for entity in generated.values() for alias in entity["aliases"]]
+    assert len(ids) == 288
+    assert sorted(aliases) == sorted(ids)
+    assert len(generated) == 182
+    assert sum(len(entity["actions"]) for entity in generated.values()) == 288
+
+
+def test_lists_page_in_the_four_ways_that_were_counted(generated):
+    reads = [entity["actions"]["read"] for entity in generated.values() if "read" in entity["actions"]]
+    paging = [one["response"]["pagination"] for one in reads if "pagination" in one["response"]]
+    assert Counter((one["style"], one.get("cursor")) for one in paging) == {
+        ("cursor", "last_id"): 40,
+        ("cursor", None): 2,
+        ("next", "next"): 9,
+        ("page", "next_page"): 11,
+        ("none", None): 2,
+    }
+    assert {one["response"]["items"] for one in reads if one["kind"] == "list"} == {"data"}
+
+
+def test_every_action_has_the_kind_that_was_found_by_reading(generated):
+    kinds = Counter(action["kind"] for entity in generated.values() for action in entity["actions"].values())
+    assert kinds == {
+        "list": 64,
+        "read": 58,
+        "create": 42,
+        "compute": 23,
+        "update": 28,
+        "command": 30,
+        "delete": 43,
+    }
+    assert generated["eval.run"]["actions"]["create"]["kind"] == "command"
+    assert generated["organization.spend_limit"]["actions"]["create"]["kind"] == "update"
+    assert generated["embeddings"]["actions"]["create"]["kind"] == "compute"
+
+
+def test_beta_headers_are_sent_where_the_official_client_sends_them(generated):
+    sent = Counter(
+        value
+        for entity in generated.values()
+        for action in entity["actions"].values()
+        for value in action.get("headers", {}).values()
+    )
+    assert sent == {"assistants=v2": 41, "chatkit_beta=v1": 6}
+
+
+def test_admin_operations_are_marked(generated):
+    admin = sum(len(entity["actions"]) for entity in generated.values() if entity["auth"] == "admin")
+    assert admin == 119
+
+
+def test_required_query_parameters_are_the_documents(generated):
+    required = [
+        name
+        for entity in generated.values()
+        for action in entity["actions"].values()
+        for name, one in action.get("query", {}).items()
+        if one.get("required")
+    ]
+    assert required == ["start_time"] * 11
+
+
+def test_stream_capable_actions_say_how_to_ask(generated):
+    stream = Counter(
+        action["response"].get("stream")
+        for entity in generated.values()
+        for action in entity["actions"].values()
+    )
+    del stream[None]
+    assert stream == {"body.stream": 10, "query.stream": 2, "body.stream_format": 1}
+
+
+def test_no_sentence_of_the_document_is_in_the_catalogue(generated):
+    words = {"description", "title", "summary", "example", "default"}
+
+    def keys(node):
+        if isinstance(node, dict):
+            if "properties" in node and isinstance(node["properties"], dict):
+                node = {**node, "properties": list(node["properties"].values())}
+            yield from node
+            for one in node.values():
+                yield from keys(one)
+        elif isinstance(node, list):
+            for one in node:
+                yield from keys(one)
+
+    definitions = json.loads((PACKAGE / "catalogue" / "openai.schemas.json").read_text())["$defs"]
+    assert not words & {key for one in definitions.values() for key in keys(one)}
