@@ -7,9 +7,10 @@ from pathlib import Path
 
 import nox
 
-nox.needs_version = ">=2024.10"
+nox.needs_version = ">=2025.10.14"
 nox.options.default_venv_backend = "uv"
 nox.options.reuse_venv = "yes"
+nox.options.download_python = "never"  # the Pythons that are installed, and no others
 nox.options.sessions = ["lint", "types", "imports", "tests", "docs", "package"]
 
 PYPROJECT = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
@@ -58,7 +59,7 @@ def imports(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Run the tests on every Python that the project claims."""
-    install(session, "test")
+    install(session, "test", "counterparts")
     ignored = [] if session.posargs else [f"--ignore={path}" for path in GATES]
     session.run("pytest", *ignored, *session.posargs)
 
@@ -74,6 +75,7 @@ def docs(session: nox.Session) -> None:
 def package(session: nox.Session) -> None:
     """Build the sdist, the wheel from it, and use the wheel alone in a new environment."""
     install(session, "test")
+    session.install("uv")  # the tests make environments with it
     session.run("pytest", "tests/test_package.py", *session.posargs)
 
 

@@ -40,7 +40,9 @@ def html(text: str = "<html><body>Welcome to the captive portal</body></html>") 
 
 def gzip_bomb(size: int = 50_000_000) -> bytes:
     """An answer of some kilobytes that unpacks to `size` bytes."""
-    return answer(gzip.compress(bytes(size)), headers="Content-Type: application/json\nContent-Encoding: gzip")
+    return answer(
+        gzip.compress(bytes(size)), headers="Content-Type: application/json\nContent-Encoding: gzip"
+    )
 
 
 class Peer:
@@ -150,7 +152,9 @@ class FaultServer:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._context, limit=1 << 20)
+        self._server = await asyncio.start_server(
+            self._accept, "127.0.0.1", 0, ssl=self._context, limit=1 << 20
+        )
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self
 

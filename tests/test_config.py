@@ -198,7 +198,7 @@ def test_a_file_that_is_no_text_is_refused(content, message, tmp_path):
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path):
     assert str(lint(tmp_path / "no.yaml")[0]) == (
-        f"{tmp_path / 'no.yaml'}: there is no such file; 'connectory init' writes one to begin with"
+        f"{tmp_path / 'no.yaml'}: there is no such file; write one, or name yours with --config"
     )
     assert str(lint(tmp_path)[0]) == f"{tmp_path}: this is a folder; name the configuration file in it"
 
@@ -605,6 +605,15 @@ def test_a_retired_entity_is_a_warning_that_names_its_replacement(tmp_path):
     assert [as_line(problem) for problem in found] == [
         "2:24: warning: entity 'old.engines' is retired; use 'models'"
     ]
+
+
+def test_lint_reads_the_catalogue_files_that_the_configuration_names(tmp_path, catalogue):
+    path = write(tmp_path, "clients: {a: {}}\ncatalogue: [own.json]\nincoming: {x: {entity: own.things}}\n")
+    assert ["own.json" in problem.message for problem in lint(path, catalogue, {})] == [True]
+    entity = {"path": "/things", "actions": {"read": {"kind": "list"}}}
+    own = {"format": 1, "source": {"title": "t", "version": "1"}, "entities": {"own.things": entity}}
+    write(tmp_path, json.dumps(own), "own.json")
+    assert lint(path, catalogue, {}) == []
 
 
 def test_an_unset_entity_is_not_looked_up(catalogue):

@@ -22,7 +22,7 @@ import connectory
 from connectory.assembly import Endpoint
 from connectory.catalogue import Catalogue
 from connectory.cli import main
-from connectory.config import check_against, config_from_dict, config_schema
+from connectory.config import check_against, config_from_dict, config_schema, load_config
 from connectory.connector import AsyncConnector
 from connectory.sandbox import EmbeddedSandbox
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = ROOT / "docs" / "examples"
 PAGES = [
     path
     for path in (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")))
@@ -94,6 +95,11 @@ def test_yaml_in_the_documents_is_a_configuration_that_lints_clean(block: Block,
     assert [str(problem) for problem in check_against(config, Catalogue.load())] == []
 
 
+@pytest.mark.parametrize("file", sorted(EXAMPLES.rglob("connectory.yaml")), ids=relative)
+def test_an_example_lints_clean(file: Path):
+    assert [str(problem) for problem in check_against(load_config(file), Catalogue.load())] == []
+
+
 def command_lines(text: str) -> list[list[str]]:
     """The words of each `connectory ...` of a shell block, without pipes and redirections."""
     text = text.replace("\\\n", " ")
@@ -110,7 +116,7 @@ def command_lines(text: str) -> list[list[str]]:
                 words.pop(0)
             lines.append(words)
             words = [] if word not in {"<", ">", ">>"} else ["file"]
-    return [words[1:] for words in lines if words and words[0] == "connectory"]
+    return [words[1:] for words in lines if words and Path(words[0]).name == "connectory"]
 
 
 def parse(command: click.Command, words: list[str]) -> None:
@@ -154,6 +160,7 @@ def test_commands_in_the_documents_exist_with_their_options(
         ),
         ("connectory read \\\n  files", [["read", "files"]]),
         ("pip install connectory  # connectory lint", []),
+        ("python3 -m venv .venv && .venv/bin/connectory lint", [["lint"]]),
     ],
 )
 def test_a_command_line_is_found_among_the_shell(text: str, expected: list[list[str]]):
@@ -173,8 +180,8 @@ def sandbox() -> Iterator[EmbeddedSandbox]:
 
 def prepare(page: Path, folder: Path) -> None:
     """Lay out a folder as a reader of the page has it: the examples, and the files that the page says to write."""
-    if (ROOT / "docs" / "examples").is_dir():
-        shutil.copytree(ROOT / "docs" / "examples", folder, dirs_exist_ok=True)
+    if EXAMPLES.is_dir():
+        shutil.copytree(EXAMPLES, folder / "docs" / "examples")
     for block in BLOCKS:
         if block.page == page and block.file:
             (folder / block.file).parent.mkdir(parents=True, exist_ok=True)
@@ -211,12 +218,18 @@ def test_python_in_the_documents_runs(
 def offline_lines() -> list[Any]:
     """The shell lines that reach no server: they are run, not only parsed."""
     return [
-        pytest.param(block.page, line, id=f"{block.page.name}: {line}")
+        pytest.param(
+            block.page, without_installing(line), id=f"{block.page.name}: {without_installing(line)}"
+        )
         for block in BLOCKS
         if block.language in {"sh", "console", "bash", "shell"} and not block.excuse
         for line in re.sub(r"\\\n\s*", "", block.text).splitlines()
         if (commands := command_lines(line)) and all(reaches_no_server(words) for words in commands)
     ]
+
+
+def without_installing(line: str) -> str:
+    return shlex.join(["connectory", *command_lines(line)[-1]]) if "pip install" in line else line
 
 
 def reaches_no_server(words: list[str]) -> bool:
@@ -347,3 +360,12 @@ def test_every_configuration_key_is_in_the_reference():
         )
         == []
     )
+
+
+def test_the_design_names_every_module_of_the_engine():
+    text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    folder = ROOT / "connector" / "connectory"
+    modules = {
+        path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert sorted(name for name in modules if not re.search(rf"\b{name}\b", text)) == []

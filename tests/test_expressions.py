@@ -123,7 +123,16 @@ NUMBERS = st.sampled_from(
     ["n", "f", "o.n", "list[0].n", "list.0.n", "list[-1].n", "length(list)", "`2`", "sum(list[].n)", "abs(n)"]
 )
 TEXTS = st.sampled_from(
-    ["s", "o.deep.s", "'a'", "list[0].s", "join('-', list[*].s)", "to_string(n)", "type(o)", "list[].s | [0]"]
+    [
+        "s",
+        "o.deep.s",
+        "'a'",
+        "list[0].s",
+        "join('-', list[*].s)",
+        "to_string(n)",
+        "type(o)",
+        "(list[].s | [0])",
+    ]
 )
 CONDITIONS = st.recursive(
     st.one_of(

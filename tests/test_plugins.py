@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,6 +18,9 @@ from connectory.plugins import (
     transformer_names,
 )
 from connectory.plugins.signatures import read_signature
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -134,6 +137,18 @@ def test_two_folders_may_have_a_module_of_one_name(tmp_path):
     assert made == [{"who": "oneone"}, {"who": "twotwo"}, {"who": "oneone"}]
 
 
+def test_an_environment_inside_the_folder_counts_as_installed(tmp_path, monkeypatch):
+    site = write(tmp_path / "venv", pl_library="VALUE = []\n")
+    monkeypatch.syspath_prepend(site)
+    text = "from pl_library import VALUE\ndef give(record: dict) -> dict:\n    return {'value': VALUE}\n"
+    write(tmp_path, pl_user=text)
+    write(tmp_path / "other", pl_user=text)
+    made = [
+        load_code("pl_user:give", folder=folder).function({}) for folder in (tmp_path, tmp_path / "other")
+    ]
+    assert made[0]["value"] is made[1]["value"]
+
+
 def test_code_never_comes_from_the_current_folder(tmp_path, monkeypatch):
     here = write(tmp_path / "here", pl_stray="raise SystemExit('must not run')\n")
     config = write(tmp_path / "config")
@@ -235,9 +250,9 @@ class Uncheckable:
         (_asynchronous, "is asynchronous; write it with a plain 'def'"),
         (_without_record, "must take the record as its first argument"),
         (_record_by_name, "must take the record as its first argument"),
-        (dict.fromkeys, "has the option 'value=None' that is not keyword-only; put '*' after the record"),
-        (_positional, "has the option 'field: "),
-        (_collecting, "has the option '**options: "),
+        (dict.fromkeys, "has the option 'value' that is not keyword-only; put '*' after the record"),
+        (_positional, "has the option 'field' that"),
+        (_collecting, "has the option 'options' that"),
         (_mismarked, "is marked with value='other', which is none of its options"),
         (_unresolved, "has the annotation 'NotImported', which cannot be resolved"),
     ],

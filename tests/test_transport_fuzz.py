@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from itertools import pairwise
 
 import httpx
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 import connectory.transport
 from connectory.transport import Transport
 
+KNOWN = {"RemoteProtocolError", "ReadError", "ReadTimeout"}
 ENDS = ["close", "reset", "stay"]
 VALID = [
     answer(b"hello"),
@@ -85,6 +87,7 @@ def exchange(scripts, *, end="stay", method="GET", monkeypatch=None):
         problems = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
         mine, other = socket.socketpair()
+        mine.setblocking(False)
         waiting = [list(pieces) for pieces in scripts]
 
         async def fake_open(_place, connection, *, context):
@@ -95,8 +98,7 @@ def exchange(scripts, *, end="stay", method="GET", monkeypatch=None):
         outcomes = []
         try:
             async with asyncio.timeout(20), Transport(limit=1, idle_timeout=0.02) as transport:
-                for _ in scripts:
-                    outcomes.append(await outcome(transport, method))
+                outcomes += [await outcome(transport, method) for _ in scripts]
                 for origin in transport._pool.origins.values():
                     assert origin.slots == len(origin.idle) == 1
                     assert not origin.waiters
@@ -116,14 +118,13 @@ async def outcome(transport, method):
         response = await transport.handle_async_request(request)
         body = b"".join([chunk async for chunk in response.stream])
     except httpx.RequestError as error:
-        assert error.request is request
-        return type(error).__name__
+        return type(error).__name__ if error.request is request else "an error of another request"
     return response.status_code, response.headers.raw, body
 
 
 def split(data, places):
     cuts = sorted({place % (len(data) + 1) for place in places} | {0, len(data)})
-    return [data[start:stop] for start, stop in zip(cuts, cuts[1:], strict=False)]
+    return [data[start:stop] for start, stop in pairwise(cuts)]
 
 
 @pytest.fixture(scope="module")
@@ -137,10 +138,13 @@ quick = settings(deadline=None, database=None, max_examples=250)
 
 
 @quick
-@given(st.lists(st.tuples(st.sampled_from(VALID), places), min_size=1, max_size=4), st.sampled_from(["GET", "HEAD"]))
+@given(
+    st.lists(st.tuples(st.sampled_from(VALID), places), min_size=1, max_size=4),
+    st.sampled_from(["GET", "HEAD"]),
+)
 def test_where_packets_end_makes_no_difference(patched, parts, method):
     if method == "HEAD":
-        parts = [(raw.rpartition(b"\r\n\r\n")[0] + b"\r\n\r\n", cuts) for raw, cuts in parts if b"chunked" not in raw]
+        parts = [(answer(b"", headers="X-A: " + "b" * len(cuts)), cuts) for _, cuts in parts]
     whole = exchange([[raw] for raw, _ in parts], method=method, monkeypatch=patched)
     assert exchange([split(*part) for part in parts], method=method, monkeypatch=patched) == whole
     assert all(isinstance(one, tuple) for one in whole)
@@ -167,9 +171,7 @@ def test_an_answer_until_the_close_may_come_in_any_pieces(patched, raw, cuts):
 def test_a_cut_answer_is_never_taken_for_a_whole_one(patched, raw, length, cuts, end):
     short = raw[: length % len(raw)]
     (got,) = exchange([split(short, cuts)], end=end, monkeypatch=patched)
-    # Closed while idle-free: only an answer without a length may end with the connection, and none of these does.
-    complete = exchange([[raw]], monkeypatch=patched)[0]
-    assert got in ({"RemoteProtocolError"} if end == "close" else {"ReadError"}) or got == complete
+    assert got == ("RemoteProtocolError" if end == "close" else "ReadError")
 
 
 JUNK = st.sampled_from(
@@ -177,7 +179,11 @@ JUNK = st.sampled_from(
      b"Transfer-Encoding: chunked\r\n", b"Content-Length: 3\r\n", b"Content-Length: 99999999999999999999\r\n", b"\xff\xfe"]
 )  # fmt: skip
 edits = st.lists(
-    st.tuples(st.sampled_from(["put", "cut", "replace", "repeat"]), st.integers(0, 2000), JUNK | st.binary(max_size=6)),
+    st.tuples(
+        st.sampled_from(["put", "cut", "replace", "repeat"]),
+        st.integers(0, 2000),
+        JUNK | st.binary(max_size=6),
+    ),
     min_size=1,
     max_size=4,
 )
@@ -198,11 +204,19 @@ def mutate(data, changes):
 
 
 @settings(quick, max_examples=600)
-@given(st.sampled_from(VALID + UNTIL_CLOSED), edits, places, st.sampled_from(ENDS), st.sampled_from(["GET", "HEAD"]))
-def test_a_damaged_answer_ends_in_an_answer_or_an_httpx_error(patched, raw, changes, cuts, end, method):
+@given(
+    st.sampled_from(VALID + UNTIL_CLOSED),
+    edits,
+    places,
+    st.tuples(st.sampled_from(ENDS), st.sampled_from(["GET", "HEAD"])),
+)
+def test_a_damaged_answer_ends_in_an_answer_or_an_httpx_error(patched, raw, changes, cuts, ending):
     damaged = mutate(raw, changes)
-    outcomes = exchange([split(damaged, cuts), [answer(b"clean")]], end=end, method=method, monkeypatch=patched)
-    assert len(outcomes) == 2
+    end, method = ending
+    outcomes = exchange(
+        [split(damaged, cuts), [answer(b"clean")]], end=end, method=method, monkeypatch=patched
+    )
+    assert all(isinstance(one, tuple) or one in KNOWN for one in outcomes)
 
 
 @quick
@@ -259,4 +273,4 @@ def test_no_header_method_or_path_makes_a_second_line(patched, pairs, method, pa
         lines = head.split(b"\r\n")
         assert lines[0].count(b" ") == 2
         assert len(lines) == 2 + 2 + len(pairs)
-        assert b"\n" not in b"".join(lines) and b"\r" not in b"".join(lines)
+        assert not {*b"\r\n"} & {*b"".join(lines)}

@@ -2,4 +2,4 @@
 
 from connectory.cli import main
 
-main()
+main(prog_name="connectory")

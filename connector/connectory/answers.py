@@ -6,6 +6,7 @@ import base64
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
 
 from connectory.errors import ApiError, OutcomeUnknownError
 from connectory.jsontext import JsonTextError, loads
@@ -19,13 +20,16 @@ LARGEST_BODY = 512 * 1024 * 1024
 SNIPPET = 200
 """Characters of an unusable answer that are quoted."""
 
+LONGEST_MESSAGE = 2000
+"""Characters of a server's own explanation that are passed on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A whole, usable answer.
 
-    `value` is the parsed JSON, None for an empty body, or `{content_type, text}` or `{content_type, base64}` for a
-    body of another kind.
+    `value` is the parsed JSON where the entity answers with JSON, None for an empty body, and
+    `{content_type, text}` or `{content_type, base64}` for any other.
     """
 
     status: int
@@ -54,14 +58,28 @@ def request_id(headers: Mapping[str, str]) -> str | None:
 
 def interpret(expected: Expected, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
     """Give the usable answer. Raises ApiError for a refusal, OutcomeUnknownError for what cannot be understood."""
-    body = _decoded(expected, headers, body)
     content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if not 200 <= status < 300:  # noqa: PLR2004 - the success class of HTTP
+    try:
+        body = _decoded(expected, headers, body)
+    except OutcomeUnknownError:
+        if _accepted(status):
+            raise
+        body = b""  # the status says what to do; only its explanation is lost
+    if not _accepted(status):
         raise _refusal(expected, status, headers, content_type, body)
     value = _value(expected, status, content_type, body)
-    if isinstance(value, dict) and set(cast("dict[str, Any]", value)) == {"error"}:
+    if _is_error_alone(value):
         raise _refusal(expected, status, headers, content_type, body)
     return Answer(status, headers, value)
+
+
+def _accepted(status: int) -> bool:
+    return 200 <= status < 300  # noqa: PLR2004 - the success class of HTTP
+
+
+def _is_error_alone(value: Any) -> bool:
+    """Say whether a body is the error envelope: an entity may have an `error` among other fields."""
+    return isinstance(value, dict) and value.keys() == {"error"} and bool(value["error"])  # pyright: ignore[reportUnknownMemberType,reportUnknownArgumentType]
 
 
 def _value(expected: Expected, status: int, content_type: str, body: bytes) -> Any:
@@ -69,7 +87,10 @@ def _value(expected: Expected, status: int, content_type: str, body: bytes) -> A
         if expected.kind == "json" and not expected.empty and status != 204:  # noqa: PLR2004
             raise OutcomeUnknownError(f"{expected.what}: the server answered {status} with an empty body")
         return None
-    if content_type.endswith("json") or (expected.kind == "json" and content_type in {"", "text/html"}):
+    if expected.kind in {"binary", "text"}:  # a file keeps its bytes, also where they happen to be JSON
+        return _other(content_type, body)
+    unnamed = expected.kind == "json" and content_type in {"", "text/html"}
+    if unnamed or content_type.endswith(("/json", "+json")):
         try:
             return loads(body)
         except JsonTextError as error:
@@ -81,7 +102,7 @@ def _value(expected: Expected, status: int, content_type: str, body: bytes) -> A
 
 
 def _other(content_type: str, body: bytes) -> dict[str, str]:
-    if content_type.startswith("text/"):
+    if content_type.startswith("text/") or content_type.endswith(("json", "jsonl", "sdp")):
         try:
             return {"content_type": content_type, "text": body.decode("utf-8")}
         except UnicodeDecodeError:
@@ -101,10 +122,10 @@ def _refusal(
     if not isinstance(said, str) or not said:
         said = f"{content_type or 'no content type'}: {_snippet(body)!r}" if body else "an empty body"
     if 300 <= status < 400:  # noqa: PLR2004 - the redirection class of HTTP
-        said = f"a redirect, which is never followed; check base_uri ({said})"
+        said = f"a redirect{_whither(headers)}, which is never followed; check base_uri ({said})"
     code = error.get("code") if error else None
     return ApiError(
-        f"{expected.what}: the server answered {status}: {said}",
+        f"{expected.what}: the server answered {status}: {said[:LONGEST_MESSAGE]}",
         status=status,
         code=str(code) if code is not None else None,
         type=_text_or_none(error, "type"),
@@ -113,6 +134,15 @@ def _refusal(
         headers=headers,
         body=value,
     )
+
+
+def _whither(headers: Mapping[str, str]) -> str:
+    """Name the host of a redirect and nothing else of it: the rest may hold a secret."""
+    try:
+        host = urlsplit(headers.get("location", "")).netloc.rpartition("@")[2]
+    except ValueError:
+        return ""
+    return f" to {host!r}" if host else ""
 
 
 def _error_object(value: Any) -> dict[str, Any] | None:
@@ -152,13 +182,25 @@ def _decoded(expected: Expected, headers: Mapping[str, str], body: bytes) -> byt
         raise OutcomeUnknownError(
             f"{expected.what}: the answer is encoded as {encoding!r}, which was not asked for"
         )
-    unzip = zlib.decompressobj(16 + zlib.MAX_WBITS)
     try:
-        plain = unzip.decompress(body, LARGEST_BODY)
+        return _unzipped(expected, body)
     except zlib.error as error:
         raise OutcomeUnknownError(f"{expected.what}: the answer is broken gzip ({error})") from None
-    if unzip.unconsumed_tail:
-        raise OutcomeUnknownError(f"{expected.what}: the answer unpacks to more than {LARGEST_BODY} bytes")
-    if not unzip.eof:
-        raise OutcomeUnknownError(f"{expected.what}: the answer's gzip ends too early")
-    return plain
+
+
+def _unzipped(expected: Expected, body: bytes) -> bytes:
+    """Unpack gzip, which may be several pieces one after the other, into bounded memory."""
+    plain: list[bytes] = []
+    room = LARGEST_BODY
+    while body:
+        unzip = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        plain.append(unzip.decompress(body, room + 1))
+        room -= len(plain[-1])
+        if room < 0:
+            raise OutcomeUnknownError(
+                f"{expected.what}: the answer unpacks to more than {LARGEST_BODY} bytes"
+            )
+        if not unzip.eof:
+            raise OutcomeUnknownError(f"{expected.what}: the answer's gzip ends too early")
+        body = unzip.unused_data
+    return plain[0] if len(plain) == 1 else b"".join(plain)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from connectory.auth import Credential
-from connectory.catalogue import Action, ActionName, Body, Entity, Pagination, Response
+from connectory.catalogue import Action, ActionName, Body, Entity, Pagination, Parameter, Response
 from connectory.chain import Chain, build_chain
 from connectory.client import Call, ClientOptions
 from connectory.errors import ConfigError, RequestError, UnknownNameError
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from connectory.errors import Problem
 
 _CREDENTIALS = ("token", "token_file", "token_command", "admin_token", "organization", "project")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _RAW_PAGING = Pagination("cursor", parameter="after", cursor="last_id", item_field="id", more="has_more")
 _RAW_ACTIONS: dict[str, ActionName] = {"GET": "read", "DELETE": "delete"}
 
@@ -72,7 +74,7 @@ class Assembly:
             prototype=prototype,
             credential=self._credential(settings, prototype, settings.token),
             admin_credential=self._admin_credential(settings, prototype),
-            headers={**prototype.headers, **self._identity(settings, prototype), **settings.headers},
+            headers=self._headers(name, settings, prototype),
             query={**prototype.query, **settings.query},
             deployments=settings.deployments,
             connect_timeout=settings.timeout.connect,
@@ -90,7 +92,7 @@ class Assembly:
             connect_timeout=settings.timeout.connect,
             idle_timeout=settings.timeout.idle,
             proxy=None if self.endpoint else settings.proxy,
-            ssl_context=self._ssl_context(name, settings),
+            ssl_context=None if self.endpoint else self._ssl_context(name, settings),
         )
 
     def incoming(self, name: str) -> IncomingConfig:
@@ -117,7 +119,9 @@ class Assembly:
         """Resolve an incoming connection; `limit` ends the reading after so many records."""
         settings, place = self.incoming(name), ("incoming", name)
         self.config.require(place)
-        entity = self._entity(settings.entity, "read") or raw_entity(("GET",), self._raw_path(settings))[0]
+        entity = (
+            self._entity(settings.entity, "read") or raw_entity(("GET",), self._raw_path(place, settings))[0]
+        )
         return Subscription(
             name=name,
             entity=entity,
@@ -181,19 +185,19 @@ class Assembly:
         self, method: str, path: str, query: Mapping[str, Any], payload: Any, base_path: str
     ) -> Call:
         """Make the call of a raw request. Raises RequestError for a path that would leave the client's server."""
-        method = method.upper()
-        parts = urlsplit(path)
-        if parts.scheme or parts.netloc or not path.startswith("/"):
-            raise RequestError(f"{method} {path!r}: give a path that begins with one '/', never a server")
-        below = parts.path.removeprefix(base_path) if parts.path.startswith(f"{base_path}/") else parts.path
+        method, what = method.upper(), f"{method.upper()} {path!r}"
+        bare, _, text = path.partition("?")
+        if not bare.startswith("/") or bare.startswith(("//", "/\\")):
+            raise RequestError(f"{what}: give a path that begins with one '/', never a server")
+        if "#" in path or _CONTROL.search(path):
+            raise RequestError(f"{what}: a path has no '#' and no control character")
+        if any(unquote(segment) in {".", ".."} for segment in bare.split("/")):
+            raise RequestError(f"{what}: '.' and '..' mean another path; write that one")
+        below = bare.removeprefix(base_path) if bare.startswith(f"{base_path}/") else bare
         entity, actions = raw_entity((method,), below)
-        return Call(
-            entity,
-            actions[method],
-            {},
-            {**dict(parse_qsl(parts.query, keep_blank_values=True)), **query},
-            payload,
-        )
+        written = _parsed_query(text)
+        parameters = {name: Parameter(name, {}) for name in written}
+        return Call(entity, replace(actions[method], query=parameters), {}, {**written, **query}, payload)
 
     def problems(self) -> list[Problem]:
         """Resolve every connection, and give everything that is wrong with any."""
@@ -211,7 +215,7 @@ class Assembly:
 
     def _write(self, name: str, settings: OutgoingConfig) -> tuple[Entity, Mapping[str, Action]]:
         if settings.request is not None:
-            return raw_entity(settings.request.allowed, settings.request.path)
+            return raw_entity(settings.request.allowed, self._raw_path(("outgoing", name), settings))
         wanted = settings.action
         entity = self.catalogue.find(settings.entity or "", wanted)
         writes = [one for one in entity.actions if one != "read"]
@@ -224,9 +228,12 @@ class Assembly:
     def _entity(self, name: str | None, action: str) -> Entity | None:
         return self.catalogue.find(name, action) if name is not None else None
 
-    @staticmethod
-    def _raw_path(settings: IncomingConfig) -> str:
-        return settings.request.path if settings.request is not None else ""
+    def _raw_path(self, place: tuple[str, ...], settings: IncomingConfig | OutgoingConfig) -> str:
+        path = settings.request.path if settings.request is not None else ""
+        if "?" in path or "#" in path:
+            message = f"'path' {path!r} has a query; write it as request_parameters: {{query: ...}}"
+            raise ConfigError(self.config.problem((*place, "request", "path"), message))
+        return path
 
     def _parameters(
         self, place: tuple[str, ...], settings: IncomingConfig | OutgoingConfig, given: Given | None
@@ -260,6 +267,9 @@ class Assembly:
         parts = urlsplit(text or "")
         path = parts.path.rstrip("/")
         if settings.path_prefix is not None:
+            if "?" in settings.path_prefix or "#" in settings.path_prefix:
+                message = f"'path_prefix' {settings.path_prefix!r} is no path; a query goes to 'query'"
+                raise ConfigError(self.config.problem(("clients", name, "path_prefix"), message))
             path += "/" + settings.path_prefix.strip("/")
         elif not path:
             path = "/" + prototype.path_prefix.strip("/")
@@ -283,18 +293,27 @@ class Assembly:
         )
 
     def _admin_credential(self, settings: ClientConfig, prototype: Prototype) -> Credential | None:
-        if settings.admin_token is None or self.endpoint is not None:
+        token = settings.admin_token.get_secret_value().strip() if settings.admin_token else ""
+        if not token or self.endpoint is not None:
             return None
-        header, prefix = prototype.auth["header"], prototype.auth["prefix"]
-        return Credential(header, prefix, settings.admin_token.get_secret_value())
+        return Credential(prototype.auth["header"], prototype.auth["prefix"], token)
 
-    @staticmethod
-    def _identity(settings: ClientConfig, prototype: Prototype) -> dict[str, str]:
-        wanted = {
+    def _headers(self, name: str, settings: ClientConfig, prototype: Prototype) -> dict[str, str]:
+        place = ("clients", name)
+        identity = {
             prototype.organization_header: settings.organization,
             prototype.project_header: settings.project,
         }
-        return {header: value for header, value in wanted.items() if header and value}
+        headers = {**prototype.headers}
+        headers |= {header: value for header, value in identity.items() if header and value and value.strip()}
+        for header, value in settings.headers.items():
+            headers = {one: kept for one, kept in headers.items() if one.lower() != header.lower()}
+            headers[header] = value
+        for header, value in headers.items():
+            if not value.isascii():
+                message = f"header {header!r} of client {name!r} has a character outside ASCII"
+                raise ConfigError(self.config.problem(place, message))
+        return {header: value.strip() for header, value in headers.items()}
 
     def _ssl_context(self, name: str, settings: ClientConfig) -> ssl.SSLContext | None:
         if settings.ca_file is None and settings.certificate_files is None:
@@ -305,7 +324,7 @@ class Assembly:
             context = ssl.create_default_context(cafile=str(authorities) if authorities else None)
             if settings.certificate_files is not None:
                 certificate, key = (self._file(one) for one in settings.certificate_files)
-                context.load_cert_chain(str(certificate), str(key) if key else None)
+                context.load_cert_chain(str(certificate), str(key) if key else None, password="")
         except OSError as error:  # ssl's own errors are OSErrors too
             reason = error.strerror or str(error)
             raise ConfigError(
@@ -351,3 +370,11 @@ def _raw_action(method: str) -> Action:
         body=None if name == "read" else Body(required=False, content={"application/json": {}}),
         response=Response("json", items="data" if name == "read" else None, pagination=_RAW_PAGING),
     )
+
+
+def _parsed_query(text: str) -> dict[str, Any]:
+    """Take a query string apart; a name that comes more than once has a list."""
+    values: dict[str, list[str]] = {}
+    for name, value in parse_qsl(text, keep_blank_values=True):
+        values.setdefault(name, []).append(value)
+    return {name: many if len(many) > 1 else many[0] for name, many in values.items()}

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 ALLOW_COMMANDS = "CONNECTORY_ALLOW_COMMANDS"
 COMMAND_SECONDS = 30.0
+SHORTEST_SECRET = 4
+"""Characters; shorter tokens are no secrets but what a local server wants to hear, and blanking them spoils texts."""
+
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
@@ -34,6 +37,7 @@ class Credential:
     token_command: Sequence[str] | str | None = field(default=None, repr=False)
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
     _current: str | None = field(default=None, init=False, repr=False)
+    _held: set[str] = field(default_factory=set[str], init=False, repr=False)
 
     def current(self) -> str:
         """Give the token, without its prefix; empty when none is configured. Raises CredentialsError."""
@@ -41,17 +45,18 @@ class Credential:
             self._current = self._read()
         return self._current
 
-    @property
-    def known(self) -> str:
-        """Give the token if it was read already, else nothing: for blanking it out of texts."""
-        return self._current or ""
+    def blank(self, text: str) -> str:
+        """Blank every token that this credential has held out of a text."""
+        for token in self._held:
+            text = text.replace(token, "****")
+        return text
 
     def refresh(self) -> bool:
         """Read a file or command again; say whether the token changed."""
         if self.token_file is None and self.token_command is None:
             return False
-        before, self._current = self._current, None
-        return self.current() != before
+        before, self._current = self._current, self._read()
+        return self._current != before
 
     def headers(self) -> dict[str, str]:
         """Give the header that signs a request, or none when there is no token."""
@@ -70,16 +75,20 @@ class Credential:
         scheme = self.prefix.strip()
         if scheme and token[: len(scheme)].lower() == scheme.lower() and token[len(scheme) :][:1].isspace():
             token = token[len(scheme) :].strip()
+        if token.lower() == scheme.lower():
+            return ""
         if token and not _TOKEN.fullmatch(token):
             raise CredentialsError(
                 f"{what} holds a space, a line break or a character outside ASCII; it must be one word"
             )
+        if len(token) >= SHORTEST_SECRET:
+            self._held.add(token)
         return token
 
     @staticmethod
     def _read_file(path: Path) -> str:
         try:
-            return path.read_text(encoding="utf-8")
+            return path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
             raise CredentialsError(f"cannot read the token file {str(path)!r}: {reason}") from None
@@ -87,11 +96,16 @@ class Credential:
     def _run(self) -> str:
         if self.environ.get(ALLOW_COMMANDS) != "1":
             raise ConfigError(f"token_command is not allowed to run; set {ALLOW_COMMANDS}=1 to allow it")
-        command = self.token_command or ""
-        words = shlex.split(command) if isinstance(command, str) else list(command)
+        words = _words(self.token_command or ())
         try:
             done = subprocess.run(  # noqa: S603 - the user's own command, allowed by the user's own environment
-                words, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
+                words,
+                stdin=subprocess.DEVNULL,  # records may be waiting there
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=COMMAND_SECONDS,
+                check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             reason = error.strerror if isinstance(error, OSError) else f"no answer in {COMMAND_SECONDS:g} s"
@@ -99,3 +113,13 @@ class Credential:
         if done.returncode:
             raise CredentialsError(f"token_command {words[:1]!r} ended with exit code {done.returncode}")
         return done.stdout
+
+
+def _words(command: Sequence[str] | str) -> list[str]:
+    try:
+        words = shlex.split(command) if isinstance(command, str) else list(command)
+    except ValueError as error:
+        raise ConfigError(f"token_command cannot be split into words: {str(error).lower()}") from None
+    if not words:
+        raise ConfigError("token_command is empty; name a program that prints the token")
+    return words

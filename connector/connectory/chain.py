@@ -102,7 +102,7 @@ class Chain:
                 return
             if not made:
                 return
-            (record,) = made
+            (record,) = cast("tuple[Record]", made)
         yield record
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote
 
 import httpx
 
@@ -14,17 +16,17 @@ from connectory import encoding
 from connectory.answers import LARGEST_BODY, Answer, Expected, interpret
 from connectory.errors import (
     ApiError,
+    ConfigError,
     ConnectoryError,
     CredentialsError,
     NotSentError,
     OutcomeUnknownError,
     RequestError,
-    TransportError,
     UnavailableError,
 )
 from connectory.events import Listener, RequestRetried, ignore
 from connectory.jsontext import JsonTextError, dumps
-from connectory.retry import Again, Decision, Failed, Policy, Stop, decide
+from connectory.retry import Again, Aside, Decision, Failed, Policy, Stop, decide
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -44,6 +46,8 @@ _NEVER_SENT = (
 )
 UNAUTHORIZED = 401
 _JSON, _FORM = "application/json", "multipart/form-data"
+_URI = "!#$%&'()*+,/:;=?@[]~"
+"""What may stand in a request's target as it is, beside letters, digits and `_.-`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +96,8 @@ class ClientOptions:
     prototype: Prototype
     credential: Credential
     admin_credential: Credential | None = None
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    query: Mapping[str, str] = field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    query: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     deployments: Mapping[str, str] = field(default_factory=dict[str, str])
     connect_timeout: float = 10.0
     idle_timeout: float = 60.0
@@ -121,7 +125,8 @@ class Client:
         self.name, self.concurrency = options.name, options.concurrency
         self._schema, self._listen, self._sleep = schema, listen, sleep
         self._base = httpx.URL(options.base_uri)
-        self.base_path = self._base.path.rstrip("/")
+        self.base_path = self._base.raw_path.decode("ascii").partition("?")[0].rstrip("/")
+        self._signing = asyncio.Lock()
         connect, idle = options.connect_timeout, options.idle_timeout
         timeout = {"connect": connect, "read": idle, "write": idle, "pool": options.total_timeout}
         self._extensions = {"timeout": timeout}
@@ -134,45 +139,37 @@ class Client:
         headers = self._headers(call)
         if key is not None and call.action.method != "GET":
             headers["Idempotency-Key"] = headers["X-Client-Request-Id"] = key
-        url = self._url(call)
         body = self._body(call, headers)
+        url = self._url(call)
         return httpx.Request(call.action.method, url, headers=headers, extensions=self._extensions, **body)
 
     async def send(self, call: Call, request: httpx.Request) -> Outcome:
         """Send a prepared request until there is an answer or a reason to give up; raises neither."""
-        attempt, doubt = 0, False
-        trouble: ConnectoryError | None = None
+        progress, deadline = _Progress(), asyncio.timeout(self.options.total_timeout)
         try:
-            async with asyncio.timeout(self.options.total_timeout):
-                while True:
-                    attempt += 1
-                    trouble = None
-                    answer, trouble = await self._attempt(call, request)
-                    if trouble is None:
-                        return Outcome(answer, None, attempt, in_doubt=doubt)
-                    if isinstance(trouble, RequestError):
-                        return Outcome(None, trouble, attempt)
-                    if _unauthorised(trouble) and self._sign_anew(call, request):
-                        continue
-                    decision = self._decide(call, trouble, attempt)
-                    if not isinstance(decision, Again):
-                        return _give_up(decision, trouble, attempt, doubt=doubt)
-                    doubt = doubt or isinstance(trouble, OutcomeUnknownError)
-                    self._listen(RequestRetried(call.what, attempt, decision.wait, str(trouble)))
-                    await self._sleep(decision.wait)
+            async with deadline:
+                return await self._persist(call, request, progress)
         except TimeoutError:
-            return self._overtime(call, trouble, attempt)
+            if not deadline.expired():
+                raise
+            return self._overtime(call, progress)
 
     async def call(self, call: Call) -> Answer:
         """Prepare, send, and give the answer or raise."""
         return (await self.send(call, self.prepare(call))).unwrap()
 
-    def redact(self, text: str) -> str:
-        """Blank this client's tokens out of a text that came from elsewhere."""
-        for credential in (self.options.credential, self.options.admin_credential):
-            if credential is not None and credential.known:
-                text = text.replace(credential.known, "****")
-        return text
+    def redact(self, value: Any) -> Any:
+        """Blank this client's tokens out of a text that came from elsewhere, or of every text in a JSON value."""
+        if isinstance(value, str):
+            for credential in (self.options.credential, self.options.admin_credential):
+                value = credential.blank(value) if credential is not None else value
+            return value
+        if isinstance(value, dict):
+            items = cast("dict[str, Any]", value).items()
+            return {self.redact(name): self.redact(one) for name, one in items}
+        if isinstance(value, list):
+            return [self.redact(one) for one in value]  # pyright: ignore[reportUnknownVariableType]
+        return value
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -182,11 +179,12 @@ class Client:
         path = self.base_path + self._deployment(call) + encoding.expand_path(call.entity.path, call.path)
         query = {**self.options.query, **call.query}
         text = encoding.encode_query(query, call.action.query, call.action.fixed_query)
-        return self._base.copy_with(raw_path=(f"{path}?{text}" if text else path).encode("ascii"))
+        target = quote(f"{path}?{text}" if text else path, safe=_URI)
+        return self._base.copy_with(raw_path=target.encode("ascii"))
 
     def _deployment(self, call: Call) -> str:
         rule = self.options.prototype.deployment
-        if rule is None or call.entity.name not in rule["entities"]:
+        if rule is None or call.action.body is None or call.entity.name not in rule["entities"]:
             return ""
         payload: Any = call.payload
         model = payload.get("model") if isinstance(payload, dict) else None  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
@@ -198,17 +196,22 @@ class Client:
         admin = self.options.admin_credential
         return admin if admin is not None and call.entity.auth == "admin" else self.options.credential
 
-    def _headers(self, call: Call) -> dict[str, str]:
+    def _headers(self, call: Call) -> httpx.Headers:
         signature = self._credential(call).headers()
         if not signature and self.options.prototype.token_required:
             raise CredentialsError(
                 f"client {self.name!r} has no token; set its token, token_file or token_command"
             )
         accept = _JSON if call.action.response.kind == "json" else "*/*"
-        fixed = {"Accept": accept, "Accept-Encoding": "gzip", "User-Agent": f"connectory/{_version()}"}
-        return {**fixed, **call.action.headers, **self.options.headers, **signature}
+        headers = httpx.Headers(
+            {"Accept": accept, "Accept-Encoding": "gzip", "User-Agent": f"connectory/{_version()}"}
+        )
+        for more in (call.action.headers, self.options.headers, signature):
+            headers.update(more)
+        return headers
 
-    def _body(self, call: Call, headers: dict[str, str]) -> dict[str, Any]:
+    def _body(self, call: Call, headers: httpx.Headers) -> dict[str, Any]:
+        headers.pop("Content-Type", None)  # the body decides, and a form has to name its boundary there
         body, payload = call.action.body, call.payload
         if payload is None:
             if body is not None and body.required:
@@ -219,7 +222,10 @@ class Client:
             return {}
         if body is None:
             raise RequestError(f"{call.what}: the entity takes no payload")
-        parts = self._form(body, payload)
+        if isinstance(payload, str) and (text := _text_type(body)):
+            headers["Content-Type"] = text
+            return {"content": payload.encode("utf-8", "replace")}
+        parts = self._form(call, body, payload)
         if parts is not None:
             return {"files": parts}
         headers["Content-Type"] = _JSON
@@ -228,10 +234,15 @@ class Client:
         except JsonTextError as error:
             raise RequestError(f"{call.what}: the payload is {error}") from None
 
-    def _form(self, body: Body, payload: Any) -> list[tuple[str, Any]] | None:
+    def _form(self, call: Call, body: Body, payload: Any) -> list[tuple[str, Any]] | None:
         """Lay out a form where the entity takes nothing else, or where the payload holds a file; else give None."""
         if _FORM not in body.content:
             return None
+        if not isinstance(payload, dict):
+            if _JSON in body.content:
+                return None
+            raise RequestError(f"{call.what}: the payload becomes a form and must be an object")
+        payload = cast("dict[str, Any]", payload)
         fields, files = encoding.split_multipart(payload, self._schema(body.content[_FORM]))
         if _JSON in body.content and not files:
             return None
@@ -245,12 +256,38 @@ class Client:
         ]  # no file name: a plain field
         return plain + [(name, (filename, content, media)) for name, filename, content, media in files]
 
-    def _sign_anew(self, call: Call, request: httpx.Request) -> bool:
+    async def _persist(self, call: Call, request: httpx.Request, progress: _Progress) -> Outcome:
+        fresh = True
+        while True:
+            progress.attempt, progress.trouble = progress.attempt + 1, None
+            answer, trouble = await self._attempt(call, request)
+            if trouble is None:
+                return Outcome(answer, None, progress.attempt, in_doubt=progress.doubt)
+            progress.trouble = trouble
+            if fresh and _unauthorised(trouble):
+                fresh = False  # one refusal may mean an old token, a second one means a wrong one
+                try:
+                    if await self._sign_anew(call, request):
+                        continue
+                except (CredentialsError, ConfigError) as error:
+                    return Outcome(None, error, progress.attempt, in_doubt=progress.doubt)
+            decision = self._decide(call, trouble, progress.attempt)
+            if not isinstance(decision, Again):
+                return _give_up(decision, trouble, progress)
+            progress.doubt = progress.doubt or decision.in_doubt
+            self._listen(RequestRetried(call.what, progress.attempt, decision.wait, str(trouble)))
+            await self._sleep(decision.wait)
+
+    async def _sign_anew(self, call: Call, request: httpx.Request) -> bool:
+        """Sign with a token that is not the refused one, if there is one by now."""
         credential = self._credential(call)
-        if not credential.refresh():
-            return False
-        request.headers.update(credential.headers())
-        return True
+        async with self._signing:
+            if not _differs(request, credential.headers()):  # nobody else has read a new one meanwhile
+                await asyncio.to_thread(credential.refresh)
+            signature = credential.headers()
+        changed = _differs(request, signature)
+        request.headers.update(signature)
+        return changed
 
     async def _attempt(
         self, call: Call, request: httpx.Request
@@ -264,14 +301,20 @@ class Client:
         except _NEVER_SENT as error:
             return None, NotSentError(f"{call.what}: {_reason(error)}")
         except httpx.TransportError as error:
-            return None, OutcomeUnknownError(f"{call.what}: {_reason(error)}")
+            return None, OutcomeUnknownError(self.redact(f"{call.what}: {_reason(error)}"))
         except ApiError as error:
+            error.code, error.type, error.param, error.body = self.redact(
+                [error.code, error.type, error.param, error.body]
+            )
             error.args = (self.redact(str(error)),)
             return None, error
-        except TransportError as error:
+        except OutcomeUnknownError as error:
+            error.args = (self.redact(str(error)),)
             return None, error
 
     def _decide(self, call: Call, error: ConnectoryError, attempt: int) -> Decision:
+        if isinstance(error, RequestError):
+            return Aside()
         repeatable = call.action.kind in REPEATABLE
         if isinstance(error, ApiError):
             code = error.code or error.type
@@ -280,24 +323,33 @@ class Client:
             failed = Failed(not isinstance(error, NotSentError), repeatable, message=str(error))
         return decide(failed, attempt=attempt, policy=self.options.policy, luck=random.random())  # noqa: S311 - jitter
 
-    def _overtime(self, call: Call, trouble: ConnectoryError | None, attempt: int) -> Outcome:
-        seconds = self.options.total_timeout
-        if trouble is not None:  # the time ran out while waiting for the next attempt
-            return Outcome(
-                None, trouble, attempt, in_doubt=isinstance(trouble, OutcomeUnknownError), retryable=True
+    def _overtime(self, call: Call, progress: _Progress) -> Outcome:
+        trouble, doubt = progress.trouble, progress.doubt
+        if trouble is None:  # in the middle of an attempt, not while waiting for the next one
+            seconds, doubt = self.options.total_timeout, True
+            trouble = OutcomeUnknownError(
+                f"{call.what}: no whole answer within timeout.total ({seconds:g} s)"
             )
-        error = OutcomeUnknownError(f"{call.what}: no whole answer within timeout.total ({seconds:g} s)")
-        return Outcome(None, error, attempt, in_doubt=True, retryable=True)
+        return Outcome(None, trouble, progress.attempt, in_doubt=doubt, retryable=True)
 
 
-def _give_up(decision: Decision, error: ConnectoryError, attempt: int, *, doubt: bool) -> Outcome:
-    if isinstance(decision, Stop):
-        kind = CredentialsError if decision.cause == "credentials" else UnavailableError
-        stopped = kind(decision.reason)
-        stopped.__cause__ = error
-        return Outcome(None, stopped, attempt, in_doubt=doubt)
-    in_doubt = doubt or getattr(decision, "in_doubt", False)
-    return Outcome(None, error, attempt, in_doubt=in_doubt, retryable=getattr(decision, "retryable", False))
+@dataclass(slots=True)
+class _Progress:
+    """How far the sending of a request has come: attempts, what the last one met, and whether any left a doubt."""
+
+    attempt: int = 0
+    trouble: ConnectoryError | None = None
+    doubt: bool = False
+
+
+def _give_up(decision: Aside | Stop, error: ConnectoryError, progress: _Progress) -> Outcome:
+    if isinstance(decision, Aside):
+        doubt = progress.doubt or decision.in_doubt
+        return Outcome(None, error, progress.attempt, in_doubt=doubt, retryable=decision.retryable)
+    kind = CredentialsError if decision.cause == "credentials" else UnavailableError
+    stopped = kind(decision.reason)
+    stopped.__cause__ = error
+    return Outcome(None, stopped, progress.attempt, in_doubt=progress.doubt)
 
 
 async def _read(call: Call, response: httpx.Response) -> bytes:
@@ -320,6 +372,15 @@ def _expected(call: Call) -> Expected:
     return Expected(call.what, call.action.response.kind, empty=empty)
 
 
+def _text_type(body: Body) -> str | None:
+    """Give the type of a body that is plain text, where the entity takes one."""
+    return next((media for media in body.content if media not in {_JSON, _FORM}), None)
+
+
+def _differs(request: httpx.Request, signature: Mapping[str, str]) -> bool:
+    return any(request.headers.get(name) != value for name, value in signature.items())
+
+
 def _unauthorised(error: ConnectoryError) -> bool:
     return isinstance(error, ApiError) and error.status == UNAUTHORIZED
 
@@ -328,13 +389,9 @@ def _reason(error: httpx.TransportError) -> str:
     return str(error) or type(error).__name__
 
 
-_known_version: list[str] = []
-
-
+@cache
 def _version() -> str:
-    if not _known_version:
-        try:
-            _known_version.append(version("connectory"))
-        except PackageNotFoundError:  # run from a checkout that is not installed
-            _known_version.append("0")
-    return _known_version[0]
+    try:
+        return version("connectory")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "0"

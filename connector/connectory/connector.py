@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,7 +20,7 @@ from connectory.route import Route
 from connectory.subscriber import Subscriber
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+    from collections.abc import AsyncIterable, AsyncGenerator, Callable, Iterable, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -70,8 +71,7 @@ class AsyncConnector:
     @classmethod
     def openai(cls, *, token: str, base_uri: str | None = None, **options: Any) -> Self:
         """Make one client and no named connections."""
-        client = {"token": token.replace("${", "$${"), **({"base_uri": base_uri} if base_uri else {})}
-        return cls.from_dict({"version": 1, "clients": {"openai": client}}, **options)
+        return cls(openai_config(token, base_uri), **options)
 
     async def __aenter__(self) -> Self:
         return self
@@ -102,25 +102,27 @@ class AsyncConnector:
 
     async def incoming(
         self, name: str, *, path: Mapping[str, Any] | None = None, query: Mapping[str, Any] | None = None
-    ) -> AsyncIterator[Record]:
+    ) -> AsyncGenerator[Record, None]:
         """Read a named connection; pages are fetched as you go.
 
         Raises ApiError when a request is refused; an item that a transformer cannot shape is logged and left out.
         """
-        async for record in _records(self.subscriber(name, given=Given(path or {}, query or {}))):
-            yield record
+        subscriber = self.subscriber(name, given=Given(path or {}, query or {}))
+        async with aclosing(_records(subscriber)) as records:
+            async for record in records:
+                yield record
 
     async def outgoing(
         self, name: str, records: Iterable[Record] | AsyncIterable[Record]
-    ) -> AsyncIterator[Result]:
+    ) -> AsyncGenerator[Result, None]:
         """Send records through a named connection; one result a delivery, errors among them, as they get ready.
 
         Raises RunStoppedError for a cause that concerns every record.
         """
-        publisher = self.publisher(name)
-        async for settled in publisher.deliver(IterableSource(records)):
-            for _, result in settled:
-                yield result
+        async with aclosing(self.publisher(name).deliver(IterableSource(records))) as groups:
+            async for results in groups:
+                for result in results:
+                    yield result
 
     async def read(
         self,
@@ -129,12 +131,12 @@ class AsyncConnector:
         path: Mapping[str, Any] | None = None,
         query: Mapping[str, Any] | None = None,
         client: str | None = None,
-    ) -> AsyncIterator[Record]:
+    ) -> AsyncGenerator[Record, None]:
         """Read an entity without a named connection: every item of every page. Raises ApiError."""
-        async for record in _records(
-            self.reader(entity, given=Given(path or {}, query or {}), client=client)
-        ):
-            yield record
+        subscriber = self.reader(entity, given=Given(path or {}, query or {}), client=client)
+        async with aclosing(_records(subscriber)) as records:
+            async for record in records:
+                yield record
 
     async def create(
         self,
@@ -254,10 +256,8 @@ class AsyncConnector:
     async def _write(self, action: str, entity: str, record: Record, client: str | None) -> Result:
         publication = self.assembly.direct_publication(entity, action)
         publisher = Publisher(publication, self.client(client), MemoryJournal(), listen=self._listen)
-        results = [
-            result async for group in publisher.deliver(IterableSource([record])) for _, result in group
-        ]
-        return results[0].unwrap()
+        (result,) = [one async for group in publisher.deliver(IterableSource([record])) for one in group]
+        return result.unwrap()
 
 
 def run_scope(journal: Journal) -> Record:
@@ -276,7 +276,15 @@ def log_event(event: Event) -> None:
             pass
 
 
-async def _records(subscriber: Subscriber) -> AsyncIterator[Record]:
-    async for page in subscriber.pages():
-        for record in page.records:
-            yield record
+def openai_config(token: str, base_uri: str | None) -> Config:
+    """Make the configuration of one client; what looks like a placeholder in a given value is none."""
+    given = {"token": token, "base_uri": base_uri}
+    client = {name: value.replace("${", "$${") for name, value in given.items() if value}
+    return config_from_dict({"version": 1, "clients": {"openai": client}})
+
+
+async def _records(subscriber: Subscriber) -> AsyncGenerator[Record, None]:
+    async with aclosing(subscriber.pages()) as pages:
+        async for page in pages:
+            for record in page.records:
+                yield record

@@ -13,6 +13,10 @@ except ImportError:
     orjson = None  # type: ignore[assignment]  # the extra `fast` is optional
 
 
+# What is no JSON value is refused with orjson as it is without.
+_PLAIN_ONLY = (orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS) if orjson else 0
+
+
 class JsonTextError(ValueError):
     """The text is not JSON; the message says where and never quotes it."""
 
@@ -52,7 +56,7 @@ def dumps(value: Any) -> bytes:
     """Write compact UTF-8 JSON. Raises JsonTextError for what JSON cannot hold."""
     if orjson is not None:
         try:
-            text = orjson.dumps(value)
+            text = orjson.dumps(value, None, _PLAIN_ONLY)
         except TypeError:  # integers beyond 64 bits and lone surrogates: the slower writer keeps them
             pass
         else:

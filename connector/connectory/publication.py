@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from connectory.client import Call
 from connectory.errors import ExpressionError, RecordError, RequestError
+from connectory.jsontext import dumps
 from connectory.parameters import as_object
 from connectory.record import Delivery, Record
 
@@ -128,7 +129,7 @@ class Publication:
         if len(self.actions) == 1:
             return default
         method = record.get("method", default.method)
-        if method not in self.actions:
+        if not isinstance(method, str) or method not in self.actions:
             allowed = ", ".join(self.actions)
             raise RequestError(
                 f"outgoing {self.name!r}: the record's 'method' is {method!r}; allowed are {allowed}"
@@ -153,4 +154,5 @@ class Publication:
             own = item.record.get("id")
             return str(own) if isinstance(own, str | int) and not isinstance(own, bool) else item.position
         scope = {"run": self.run, "input": item.record}
-        return "/".join(str(expression(item.record, scope)) for expression in self.identifier)
+        values = (expression(item.record, scope) for expression in self.identifier)
+        return "/".join(value if isinstance(value, str) else dumps(value).decode() for value in values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, cast
 
 from connectory.errors import (
@@ -12,17 +13,18 @@ from connectory.errors import (
     OutcomeUnknownError,
     RecordError,
     RunStoppedError,
+    TransformerError,
     TransportError,
     UnavailableError,
 )
-from connectory.events import Listener, RecordFinished, ignore
-from connectory.jsontext import dumps
+from connectory.events import Listener, RecordFinished, RunFinished, RunStarted, ignore
+from connectory.jsontext import JsonTextError, dumps
 from connectory.record import Failure, Record, Result
 from connectory.retry import Alarm
-from connectory.workers import Workers
+from connectory.workers import Workers, close
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncGenerator
 
     import httpx
 
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 
 GONE = frozenset({404, 410})
 """What a server answers to the deletion of something that is not there."""
+
+UNKNOWN_PATH = "unknown_url"
+"""The API's code for a path it does not have: a wrong base URI deletes nothing, and must not look as if it had."""
 
 
 class Publisher:
@@ -48,20 +53,28 @@ class Publisher:
 
     async def run(self, source: Source, sink: Sink, dead_letters: Sink) -> dict[str, int]:
         """Send every record of the source; results go to the sink, failed ones to the dead letters as well."""
-        async for settled in self.deliver(source):
-            await dead_letters.write(dead_letter(result) for _, result in settled if result.error is not None)
-            await sink.write(line for _, result in settled for line in result.lines())
-            await dead_letters.flush()
-            await sink.flush()
-            await self._acknowledge(source, [part.item for part, _ in settled])
+        self.listen(RunStarted(self.journal.run, self.publication.name, source.total))
+        async with aclosing(self.deliver(source)) as groups:
+            async for results in groups:
+                await dead_letters.write(dead_letter(result) for result in results if result.error is not None)
+                await sink.write(line for result in results for line in result.lines())
+                await dead_letters.flush()
+                await sink.flush()
+        self.listen(RunFinished(self.journal.run, self.publication.name, dict(self.counts)))
         return self.counts
 
-    async def deliver(self, source: Source) -> AsyncIterator[list[tuple[Part, Result]]]:
-        """Give what became of each part, in groups: whatever was ready at once."""
+    async def deliver(self, source: Source) -> AsyncGenerator[list[Result], None]:
+        """Give what became of each delivery, in groups: whatever was ready at once.
+
+        Who asks for the next group has dealt with this one: only then is it acknowledged to the source.
+        """
         limit, ordered = self.publication.concurrency, self.publication.ordered
         self._workers = Workers(self._parts(source), self._deliver, limit=limit, ordered=ordered)
-        async for settled in self._workers:
-            yield settled
+        async with aclosing(aiter(self._workers)) as groups:
+            async for settled in groups:
+                yield [result for _, result in settled]
+                for part, _ in settled:
+                    await self._acknowledge(source, part.item)
 
     def stop(self, reason: RunStoppedError) -> bool:
         """Take no further record; what is under way is finished, then the reason is raised to who reads results.
@@ -72,22 +85,24 @@ class Publisher:
             self._workers.stop(reason)
         return self._workers is not None
 
-    async def _parts(self, source: Source) -> AsyncIterator[Part]:
-        index = 0
-        async for item in source:
-            parts = [
-                part
-                for part in self.publication.parts(item, index, self.journal.run)
-                if not self.journal.is_done(part.delivery)
-            ]
-            self._open[item.position] = len(parts)
-            for part in parts:
-                yield part
-            index += 1
+    async def _parts(self, source: Source) -> AsyncGenerator[Part, None]:
+        index, items = 0, aiter(source)
+        try:
+            async for item in items:
+                made = self.publication.parts(item, index, self.journal.run)
+                parts = [part for part in made if not self.journal.is_done(part.delivery)]
+                index += 1
+                self._open[item.position] = max(1, len(parts))
+                if not parts:  # all of it was settled before
+                    await self._acknowledge(source, item)
+                for part in parts:
+                    yield part
+        finally:
+            await close(items)
 
     async def _deliver(self, part: Part) -> tuple[Part, Result]:
         if part.record is None:
-            return part, await self._settle(part, _unsent(part))
+            return part, await self._settle(part, _unsent(part, part.error))
         try:
             call = self.publication.call(part)
             request = self.client.prepare(call, key=part.delivery.key)
@@ -97,7 +112,7 @@ class Publisher:
         outcome = await self.client.send(call, request)
         if isinstance(outcome.error, RunStoppedError):
             raise outcome.error
-        return part, await self._settle(part, self._result(part, call, outcome), call)
+        return part, await self._settle(part, _result(part, call, outcome), call)
 
     async def _settle(self, part: Part, result: Result, call: Call | None = None) -> Result:
         await self.journal.record(part.delivery, result)
@@ -109,41 +124,28 @@ class Publisher:
             self._listen_for_alarm(result)
         return result
 
+    def _shape(self, part: Part, call: Call, result: Result) -> None:
+        """Shape an ok result. It was bought and is in the journal: a failure here keeps it and sends nothing again."""
+        try:
+            output = self.publication.shape(part, call, result.response)
+            dumps(output)  # what a response transformer gave may be no JSON, and would break the sink for all
+            result.output = output
+        except (RecordError, JsonTextError) as error:
+            message = f"the request is done; shaping its result failed: {error}"
+            result.status, result.error = "error", Failure("result", message)
+            result.cause = error if isinstance(error, RecordError) else TransformerError(message)
+
     def _listen_for_alarm(self, result: Result) -> None:
         message = result.error.message if result.error else None
         reason = self._alarm.hear(result.ok, _signature(result), message)
         if reason is not None:
             self.stop(_cause(result)(reason))
 
-    def _result(self, part: Part, call: Call, outcome: Outcome) -> Result:
-        result = _unsent(part)
-        result.status, result.attempts, result.in_doubt = "ok", outcome.attempts, outcome.in_doubt
-        if outcome.answer is not None:
-            result.http_status, result.request_id = outcome.answer.status, outcome.answer.request_id
-            result.response, result.usage = outcome.answer.value, _usage(outcome.answer.value)
-            return result
-        error = cast("ConnectoryError", outcome.error)
-        if isinstance(error, ApiError):
-            result.http_status, result.request_id = error.status, error.request_id
-            if call.action.method == "DELETE" and error.status in GONE and isinstance(error.body, dict):
-                result.response = {"already_gone": True}
-                return result
-        return _failed(result, error, retryable=outcome.retryable)
-
-    def _shape(self, part: Part, call: Call, result: Result) -> None:
-        """Shape an ok result. It was bought and is in the journal: a failure here keeps it and sends nothing again."""
-        try:
-            result.output = self.publication.shape(part, call, result.response)
-        except RecordError as error:
-            result.status, result.cause = "error", error
-            result.error = Failure("result", f"the request is done; shaping its result failed: {error}")
-
-    async def _acknowledge(self, source: Source, items: Iterable[Item]) -> None:
-        for item in items:
-            self._open[item.position] -= 1
-            if not self._open[item.position]:
-                del self._open[item.position]
-                await source.acknowledge(item)
+    async def _acknowledge(self, source: Source, item: Item) -> None:
+        self._open[item.position] -= 1
+        if not self._open[item.position]:
+            del self._open[item.position]
+            await source.acknowledge(item)
 
 
 def dead_letter(result: Result) -> Record:
@@ -152,10 +154,32 @@ def dead_letter(result: Result) -> Record:
     return line | {"response": result.response} if result.response is not None else line
 
 
-def _unsent(part: Part, error: RecordError | None = None) -> Result:
+def _unsent(part: Part, error: RecordError | None) -> Result:
+    """Begin the result of a part; without an error the chain dropped its record."""
     result = Result(part.index, part.id, "skipped", record=part.item.record)
-    error = error or part.error
     return _failed(result, error, retryable=False) if error else result
+
+
+def _result(part: Part, call: Call, outcome: Outcome) -> Result:
+    result = _unsent(part, None)
+    result.status, result.attempts, result.in_doubt = "ok", outcome.attempts, outcome.in_doubt
+    if outcome.answer is not None:
+        result.http_status, result.request_id = outcome.answer.status, outcome.answer.request_id
+        result.response, result.usage = outcome.answer.value, _usage(outcome.answer.value)
+        return result
+    error = cast("ConnectoryError", outcome.error)
+    if isinstance(error, ApiError):
+        result.http_status, result.request_id = error.status, error.request_id
+        if call.action.method == "DELETE" and _says_gone(error):
+            result.response = {"already_gone": True}
+            return result
+    return _failed(result, error, retryable=outcome.retryable)
+
+
+def _says_gone(error: ApiError) -> bool:
+    """Tell the API's own "not found" from that of a proxy, or of a server that does not know the path at all."""
+    envelope = cast("Record", error.body).get("error") if isinstance(error.body, dict) else None
+    return error.status in GONE and isinstance(envelope, dict) and error.code != UNKNOWN_PATH
 
 
 def _failed(result: Result, error: ConnectoryError, *, retryable: bool) -> Result:
@@ -186,5 +210,6 @@ def _usage(value: Any) -> Record | None:
 def _fingerprint(request: httpx.Request, call: Call) -> str:
     """Hash what is sent, so that a resend of something else under the same key is noticed."""
     digest = hashlib.sha256(f"{request.method} {request.url.raw_path!r}\n".encode())
-    digest.update(dumps(call.payload))
+    form = request.headers.get("content-type", "").startswith("multipart/")  # its boundary is new each time
+    digest.update(repr(call.payload).encode() if form else request.content)
     return digest.hexdigest()

@@ -27,10 +27,10 @@ OUT_OF_MONEY = frozenset(
 )
 """Error codes that no waiting mends: the run stops and its records stay pending."""
 
-PACED = frozenset({429, 503})
+NOT_NOW = frozenset({409, 425, 429, 503})
 """The server did not start the work: sending again cannot do it twice."""
 
-IN_DOUBT = frozenset({408, 409, 425, 500, 502, 504})
+IN_DOUBT = frozenset({408, 500, 502, 504})
 """Worth another attempt, but the server, or one behind it, may have acted."""
 
 
@@ -60,9 +60,10 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Send again after `wait` seconds."""
+    """Send again after `wait` seconds; `in_doubt` says that the server may have acted already."""
 
     wait: float
+    in_doubt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +118,9 @@ def decide(failed: Failed, *, attempt: int, policy: Policy, luck: float) -> Deci
     stop = _hopeless(failed)
     if stop is not None:
         return stop
-    if not _worth_repeating(failed):
-        return Aside()
-    doubtful = failed.status not in PACED
+    doubtful = failed.status in IN_DOUBT or failed.status > 504  # noqa: PLR2004 - what gateways invent
+    if not _worth_repeating(failed, doubtful=doubtful):
+        return Aside(in_doubt=doubtful)
     if doubtful and not failed.repeatable:
         return Aside(in_doubt=True, retryable=True)
     hint = wait_hint(failed.headers or {})
@@ -127,7 +128,7 @@ def decide(failed: Failed, *, attempt: int, policy: Policy, luck: float) -> Deci
         return Stop("unavailable", f"the server asks to wait {hint:g} s, longer than retry.max_wait")
     if attempt >= policy.attempts:
         return Aside(in_doubt=doubtful, retryable=True)
-    return Again(max(hint or 0.0, backoff(attempt, policy, luck)))
+    return Again(max(hint or 0.0, backoff(attempt, policy, luck)), in_doubt=doubtful)
 
 
 def backoff(attempt: int, policy: Policy, luck: float) -> float:
@@ -143,8 +144,9 @@ def wait_hint(headers: Mapping[str, str]) -> float | None:
     unreadable and absurd values are no hint.
     """
     milliseconds = _number(headers.get("retry-after-ms"))
-    if milliseconds is not None:
-        return _believable(milliseconds / 1000)
+    hint = _believable(milliseconds / 1000 if milliseconds is not None else None)
+    if hint is not None:
+        return hint
     text = headers.get("retry-after")
     seconds = _number(text)
     return _believable(seconds if seconds is not None else _until(text, headers.get("date")))
@@ -154,7 +156,7 @@ def _after_no_answer(failed: Failed, attempt: int, policy: Policy, luck: float) 
     if failed.sent and not failed.repeatable:
         return Aside(in_doubt=True, retryable=True)
     if attempt < policy.attempts:
-        return Again(backoff(attempt, policy, luck))
+        return Again(backoff(attempt, policy, luck), in_doubt=failed.sent)
     if failed.sent:
         return Aside(in_doubt=True, retryable=True)
     return Stop("unavailable", failed.message)
@@ -168,21 +170,25 @@ def _hopeless(failed: Failed) -> Stop | None:
     return None
 
 
-_TOO_LARGE = re.compile(r"limit:?\s+([\d,]+).{0,20}?requested:?\s+([\d,]+)", re.IGNORECASE | re.DOTALL)
+_TOO_LARGE = re.compile(r"request too large", re.IGNORECASE)
+_COUNT = r"(\d[\d,]{0,18})"
+_REQUESTED = re.compile(rf"limit:?\s+{_COUNT}.{{0,20}}?requested:?\s+{_COUNT}", re.IGNORECASE | re.DOTALL)
 
 
-def _worth_repeating(failed: Failed) -> bool:
+def _worth_repeating(failed: Failed, *, doubtful: bool) -> bool:
     status = failed.status or 0
     if status == 429 and _larger_than_the_limit(failed.message):  # noqa: PLR2004
         return False
     wish = (failed.headers or {}).get("x-should-retry")
     if wish in {"true", "false"}:
         return wish == "true"
-    return status in PACED or status in IN_DOUBT or status > 504  # noqa: PLR2004
+    return status in NOT_NOW or doubtful
 
 
 def _larger_than_the_limit(message: str) -> bool:
-    found = _TOO_LARGE.search(message)
+    if _TOO_LARGE.search(message):
+        return True
+    found = _REQUESTED.search(message)
     if not found:
         return False
     limit, requested = (int(text.replace(",", "")) for text in found.groups())
@@ -201,7 +207,7 @@ def _until(text: str | None, date: str | None) -> float | None:
         return None
     try:
         return (parsedate_to_datetime(text) - parsedate_to_datetime(date)).total_seconds()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from connectory.adapters.jsonl import LineSink, LineSource
 from connectory.adapters.memory import IterableSource
 from connectory.publisher import dead_letter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from connectory.errors import RunStoppedError
     from connectory.interfaces import Sink, Source
     from connectory.publisher import Publisher
-    from connectory.record import Record
+    from connectory.record import Record, Result
     from connectory.subscriber import Subscriber
 
 
@@ -55,8 +55,10 @@ class Route:
         """Read the whole list into a temporary file that lives as long as the stack."""
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="connectory-")))
         sink = LineSink(folder / "list.jsonl")
-        await self.subscriber.run(sink)
-        await sink.close()
+        try:
+            await self.subscriber.run(sink)
+        finally:
+            await sink.close()
         source = LineSource(folder / "list.jsonl")
         stack.callback(source.close)
         return source
@@ -66,23 +68,30 @@ class Route:
         for publisher in self.publishers:
             publisher.stop(reason)
 
-    async def _items(self) -> AsyncIterator[Record]:
-        async for page in self.subscriber.pages():
-            for record in page.records:
-                yield record
+    async def _items(self) -> AsyncGenerator[Record, None]:
+        async with aclosing(self.subscriber.pages()) as pages:
+            async for page in pages:
+                for record in page.records:
+                    yield record
 
 
 async def _through(
     publisher: Publisher, source: Source, sink: Sink, dead_letters: Sink
-) -> AsyncIterator[Record]:
-    async for settled in publisher.deliver(source):
-        for _, result in settled:
-            if result.error is not None:
-                await dead_letters.write([dead_letter(result)])
-                await sink.write(result.lines())
-            elif result.ok:
-                shaped = result.output
-                for record in (
-                    [{"input": result.record, "response": result.response}] if shaped is None else shaped
-                ):
+) -> AsyncGenerator[Any, None]:
+    """Send records through a step that is not the last; its failures leave the route here."""
+    async with aclosing(publisher.deliver(source)) as groups:
+        async for results in groups:
+            for result in results:
+                if result.error is not None:
+                    await dead_letters.write([dead_letter(result)])
+                    await sink.write(result.lines())
+                for record in _onward(result):
                     yield record
+
+
+def _onward(result: Result) -> list[Any]:
+    """Give what the next step works on: of an ok result its shaped lines, or `{input, response}`."""
+    if not result.ok:
+        return []
+    shaped = result.output
+    return [{"input": result.record, "response": result.response}] if shaped is None else shaped

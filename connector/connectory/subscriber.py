@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 from connectory.client import Call
-from connectory.errors import ApiError, RecordError
-from connectory.events import Listener, Noticed, PageRead, ignore
+from connectory.errors import ApiError, RecordError, TransformerError
+from connectory.events import Listener, Noticed, PageRead, RunFinished, RunStarted, ignore
+from connectory.jsontext import JsonTextError, dumps
 from connectory.pagination import Walk
 from connectory.parameters import checked
 
@@ -87,15 +89,18 @@ class Subscriber:
 
     async def run(self, sink: Sink) -> Read:
         """Read everything into the sink; a cursor is committed only after the sink has flushed."""
-        async for page in self.pages():
-            await sink.write(page.records)
-            await sink.flush()
-            await self.journal.commit(page.stream, page.following)
+        self.listen(RunStarted(self.journal.run, self.subscription.name))
+        async with aclosing(self.pages()) as pages:
+            async for page in pages:
+                await sink.write(page.records)
+                await sink.flush()
+                await self.journal.commit(page.stream, page.following)
+        self.listen(RunFinished(self.journal.run, self.subscription.name, self.counts.as_dict()))
         return self.counts
 
     async def pages(self) -> AsyncGenerator[Page, None]:
         """Walk every page of every set of request parameters."""
-        for number, parameters in enumerate(self.parameter_sets()):
+        for number, parameters in enumerate(self._sets()):
             try:
                 async for page in self._walk(f"{self.subscription.name}/{number}", parameters):
                     yield page
@@ -105,11 +110,8 @@ class Subscriber:
                 self._set_aside(error, final=True)
 
     def parameter_sets(self) -> Iterator[Record]:
-        """Give the sets of `{path, query}` to ask with, after the input transformers."""
-        scope = {"run": self.subscription.run}
-        first = self.subscription.parameters.render({}, scope)
-        for parameters in self.subscription.input_chain.apply(first, {**scope, "input": first}):
-            yield checked(parameters)
+        """Give the sets of `{path, query}` to ask with, after the input transformers. Raises RecordError."""
+        return map(checked, self._made())
 
     def call(self, parameters: Record) -> Call:
         """Put a set of request parameters into the catalogue's words."""
@@ -121,7 +123,19 @@ class Subscriber:
         """Fetch the first page of a set of request parameters, as the server gives it."""
         return self._items((await self.client.call(self.call(parameters))).value)
 
+    def _sets(self) -> Iterator[Record]:
+        try:
+            yield from self._made()
+        except RecordError as error:  # what else the input transformers would have made is unknown
+            self._set_aside(error, final=True)
+
+    def _made(self) -> Iterator[Record]:
+        scope = {"run": self.subscription.run}
+        first = self.subscription.parameters.render({}, scope)
+        yield from self.subscription.input_chain.apply(first, {**scope, "input": first})
+
     async def _walk(self, stream: str, parameters: Record) -> AsyncGenerator[Page, None]:
+        parameters = checked(parameters)
         walk = Walk(self.subscription.action.response.pagination)
         following: Record | None = {}
         pages = 0
@@ -129,10 +143,14 @@ class Subscriber:
             query = {**parameters["query"], **following}
             answer = await self.client.call(self.call({"path": parameters["path"], "query": query}))
             items = self._items(answer.value)
-            following = walk.following(answer.value, items)
             records = self._up_to_the_limit(record for item in items for record in self._shape(item))
             pages += 1
             self._count(items, records)
+            try:
+                following = walk.following(answer.value, items)
+            except ApiError:  # there is no way on, and what this page gave is kept
+                yield Page(stream, len(items), records, following)
+                raise
             yield Page(stream, len(items), records, following)
 
     def _items(self, value: Any) -> list[Any]:
@@ -157,10 +175,16 @@ class Subscriber:
 
     def _shape(self, item: Any) -> Iterator[Record]:
         record: Record = cast("Record", item) if isinstance(item, dict) else {"value": item}
+        chain, scope = self.subscription.chain, {"run": self.subscription.run, "input": record}
         try:
-            yield from self.subscription.chain.apply(record, {"run": self.subscription.run, "input": record})
+            for made in chain.apply(record, scope):
+                if chain.steps:
+                    dumps(made)  # a transformer may give what is no JSON, and would break the sink for all
+                yield made
         except RecordError as error:
             self._set_aside(error, final=False)
+        except JsonTextError as error:
+            self._set_aside(TransformerError(f"the transformers gave what is {error}"), final=False)
 
     def _set_aside(self, error: RecordError, *, final: bool) -> None:
         self.counts.errors += 1

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -17,17 +17,16 @@ WINDOW = 16
 
 
 class _NoMoreError(Exception):
-    """The source has ended: a signal between the workers."""
+    """Nothing more is taken from the source: a signal between the workers."""
 
 
 class _Slot(Generic[R]):
     """The place of one result in the order of its item."""
 
-    __slots__ = ("done", "dropped", "result")
+    __slots__ = ("done", "result")
 
     def __init__(self) -> None:
         self.done = False
-        self.dropped = False
         self.result: R
 
 
@@ -36,7 +35,8 @@ class Workers(Generic[T, R]):
 
     Iterating gives lists of results, whatever is ready at once, in the order of the source (`ordered`) or as they
     come. When the source or `work` raises, no more is taken from the source, what is under way is finished and given,
-    and then the error is raised. Leaving the iteration early cancels what is under way.
+    and then the error is raised. Leaving the iteration early cancels what is under way. The source is closed in any
+    case.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class Workers(Generic[T, R]):
         self._source, self._work, self._limit, self._ordered = source, work, limit, ordered
         self._slots: deque[_Slot[R]] = deque()
         self._turn = asyncio.Lock()
+        self._taking: asyncio.Task[Any] | None = None
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
         self._running = limit
@@ -56,22 +57,23 @@ class Workers(Generic[T, R]):
         self._failure = self._failure or reason
         self._ended = True
         self._room.set()
+        if self._taking is not None:  # the source may not have a next item for hours
+            self._taking.cancel()
 
-    async def __aiter__(self) -> AsyncIterator[list[R]]:
+    async def __aiter__(self) -> AsyncGenerator[list[R], None]:
         tasks = [asyncio.ensure_future(self._worker()) for _ in range(self._limit)]
         try:
-            while True:
+            while self._running or self._slots:
                 if ready := self._take_ready():
                     yield ready
-                if not self._running and not self._slots:
-                    break
-                self._changed.clear()
-                if not self._any_ready() and (self._running or self._slots):
+                elif self._running:
+                    self._changed.clear()
                     await self._changed.wait()
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await close(self._source)
         if self._failure is not None:
             raise self._failure
 
@@ -84,39 +86,41 @@ class Workers(Generic[T, R]):
                 slot.done = True
                 self._changed.set()
         except _NoMoreError:
-            pass
-        except asyncio.CancelledError:
-            raise
+            self._ended = True
         except BaseException as error:  # noqa: BLE001 - kept, and raised where the results are read
             self.stop(error)
         finally:
             self._running -= 1
-            if not self._running:
-                self._drop_unfinished()
+            if not self._running:  # an item whose work raised has no result
+                self._slots = deque(slot for slot in self._slots if slot.done)
             self._changed.set()
 
     async def _claim(self) -> tuple[_Slot[R], T]:
         while len(self._slots) >= self._limit * WINDOW and not self._ended:
             self._room.clear()
             await self._room.wait()
-        if self._ended:
-            raise _NoMoreError
-        try:
-            item = await anext(self._source)
-        except StopAsyncIteration:
-            self._ended = True
-            raise _NoMoreError from None
-        except BaseException:
-            self._ended = True
-            raise
+        item = await self._next()
         slot: _Slot[R] = _Slot()
         self._slots.append(slot)
         return slot, item
 
-    def _any_ready(self) -> bool:
-        if self._ordered:
-            return bool(self._slots) and self._slots[0].done
-        return any(slot.done for slot in self._slots)
+    async def _next(self) -> T:
+        if self._ended:
+            raise _NoMoreError
+        self._taking = asyncio.current_task()
+        try:
+            item = await anext(self._source)
+        except StopAsyncIteration:
+            raise _NoMoreError from None
+        except asyncio.CancelledError:
+            if self._failure is None:
+                raise
+            raise _NoMoreError from None
+        finally:
+            self._taking = None
+        if self._failure is not None:  # stopped by the source's own code: the item stays pending
+            raise _NoMoreError
+        return item
 
     def _take_ready(self) -> list[R]:
         taken: list[_Slot[R]] = []
@@ -129,9 +133,11 @@ class Workers(Generic[T, R]):
                 self._slots = deque(slot for slot in self._slots if not slot.done)
         if taken:
             self._room.set()
-        return [slot.result for slot in taken if not slot.dropped]
+        return [slot.result for slot in taken]
 
-    def _drop_unfinished(self) -> None:
-        for slot in self._slots:
-            if not slot.done:
-                slot.done = slot.dropped = True
+
+async def close(stream: AsyncIterator[Any]) -> None:
+    """Close a stream that can be closed: what an async generator holds is let go now, not when it is collected."""
+    aclose = getattr(stream, "aclose", None)
+    if aclose is not None:
+        await aclose()

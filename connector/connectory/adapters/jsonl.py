@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import select
+import stat
 import sys
 import threading
 from contextlib import suppress
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from connectory.errors import ConfigError, RecordError
+from connectory.errors import ConfigError, RecordError, RunStoppedError
 from connectory.interfaces import Item
 from connectory.jsontext import JsonTextError, dumps, loads
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator
+    from collections.abc import AsyncGenerator, Iterable, Iterator
 
 CHUNK = 256 * 1024
 CHUNKS_AHEAD = 4
 """How many chunks of a pipe are read before they are asked for."""
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 LONGEST_LINE = 64 * 1024 * 1024
 """Bytes; a longer line is one bad record and is skipped without being held in memory."""
@@ -30,7 +36,7 @@ BUFFERED = 1024 * 1024
 
 
 class LineSource:
-    """Read records from a file, or from standard input (`-`).
+    """Read records from a file, a pipe, or standard input (`-`).
 
     A position is the line's number, from 1. Blank lines are passed over. A line that is no JSON object becomes an
     item with an error. `limit` ends the reading after so many records. Raises ConfigError when the file cannot be
@@ -41,28 +47,31 @@ class LineSource:
         self.path, self.limit = path, limit
         self.total: int | None = None
         self._file = 0 if path == "-" else _open(Path(path), os.O_RDONLY, "read records from")
+        # A pipe blocks until its writer writes, and what was counted in it could not be read again.
+        self._pipe = path == "-" or not stat.S_ISREG(os.fstat(self._file).st_mode)
 
     def count(self) -> int | None:
-        """Count the lines of a file; None for a pipe."""
-        if self.path == "-":
+        """Count the records of a file; None for a pipe."""
+        if self._pipe:
             return None
         with Path(self.path).open("rb") as file:
-            lines = (1 for line in file if line.strip())
+            splitter, chunks = _Splitter(), chain(iter(partial(file.read, CHUNK), b""), [b""])
+            lines = (1 for chunk in chunks for _ in splitter.numbered(chunk))
             self.total = sum(islice(lines, self.limit))
         return self.total
 
-    async def __aiter__(self) -> AsyncIterator[Item]:
-        splitter, number, given = _Splitter(), 0, 0
+    async def __aiter__(self) -> AsyncGenerator[Item, None]:
+        splitter, given = _Splitter(), 0
+        chunks = _piped(self._file) if self._pipe else _from_disk(self._file)
         try:
-            async for chunk in _chunks(self._file, threaded=self.path == "-"):
-                for line in splitter.feed(chunk):
-                    number += 1
-                    if line is None or line.strip():
-                        yield _item(number, line)
-                        given += 1
-                        if given == self.limit:
-                            return
+            async for chunk in chunks:
+                for number, line in splitter.numbered(chunk):
+                    yield _item(number, line)
+                    given += 1
+                    if given == self.limit:
+                        return
         finally:
+            await chunks.aclose()
             self.close()
 
     async def acknowledge(self, item: Item) -> None:
@@ -70,7 +79,7 @@ class LineSource:
 
     def close(self) -> None:
         """Close the file."""
-        if self._file > 0:
+        if self._file > 0 and not self._pipe:  # the thread that reads a pipe may be in the middle of it
             os.close(self._file)
             self._file = -1
 
@@ -79,12 +88,14 @@ class LineSink:
     """Write JSON values to a file, or to standard output (`-`).
 
     The file is replaced when the sink is made; `lazy` waits with that for the first line, and makes the folder too.
+    Raises ConfigError when the file cannot be opened, RunStoppedError when it takes no more.
     """
 
     def __init__(self, path: str | Path, *, lazy: bool = False) -> None:
         self.path = path
         self._buffer = bytearray()
         self._file = -1
+        self._turn = asyncio.Lock()
         if not lazy:
             self._open()
 
@@ -103,45 +114,66 @@ class LineSink:
 
     async def flush(self) -> None:
         """Hand everything to the operating system."""
-        if not self._buffer:
-            return
-        if not self.opened:
-            Path(self.path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._open()
-        pending = bytes(self._buffer)
-        self._buffer.clear()
-        if self.path == "-":  # a pipe whose reader is slow must not hold up the requests under way
-            await asyncio.to_thread(_write_all, self._file, pending)
-        else:
-            _write_all(self._file, pending)
+        async with self._turn:  # two steps of a route share a sink: their lines must not mix
+            pending, self._buffer = self._buffer, bytearray()
+            if not pending:
+                return
+            if not self.opened:
+                self._open(parents=True)
+            try:
+                if self.path == "-":  # a pipe whose reader is slow must not hold up the requests under way
+                    await asyncio.to_thread(_write_all, self._file, pending)
+                else:
+                    _write_all(self._file, pending)
+            except BrokenPipeError:  # who reads has enough
+                raise
+            except OSError as error:
+                raise RunStoppedError(f"cannot write to {str(self.path)!r}: {_reason(error)}") from error
 
     async def close(self) -> None:
         """Flush and close."""
-        await self.flush()
-        if self.path != "-" and self.opened:
-            os.close(self._file)
-            self._file = -1
+        try:
+            await self.flush()
+        finally:
+            if self.path != "-" and self.opened:
+                os.close(self._file)
+                self._file = -1
 
-    def _open(self) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        self._file = sys.stdout.fileno() if self.path == "-" else _open(Path(self.path), flags, "write to")
+    def _open(self, *, parents: bool = False) -> None:
+        if self.path == "-":
+            self._file = sys.stdout.fileno()
+        else:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+            self._file = _open(Path(self.path), flags, "write to", parents=parents)
 
 
-def _write_all(file: int, data: bytes) -> None:
+def _write_all(file: int, data: bytearray) -> None:
     pending = memoryview(data)
     while pending:
-        pending = pending[os.write(file, pending) :]
+        try:
+            pending = pending[os.write(file, pending) :]
+        except BlockingIOError:  # another program that shares the terminal or pipe made it non-blocking
+            select.select([], [file], [])
 
 
 class _Splitter:
-    """Cut a stream of bytes at line feeds; None stands for a line that was too long to keep."""
+    """Cut a stream of bytes at line feeds and count; None stands for a line that was too long to keep."""
 
     def __init__(self) -> None:
         self._rest = bytearray()
         self._skipping = False
+        self._number = 0
 
-    def feed(self, chunk: bytes) -> Iterator[bytes | None]:
-        """Give the lines that this chunk completes; an empty chunk ends the stream."""
+    def numbered(self, chunk: bytes) -> Iterator[tuple[int, bytes | None]]:
+        """Give the lines that this chunk completes, without the blank ones; an empty chunk ends the stream."""
+        for line in self._feed(chunk):
+            self._number += 1
+            if self._number == 1 and line is not None:
+                line = line.removeprefix(BYTE_ORDER_MARK)  # noqa: PLW2901 - the same line
+            if line is None or line.strip():
+                yield self._number, line
+
+    def _feed(self, chunk: bytes) -> Iterator[bytes | None]:
         if not chunk:
             yield from self._end()
             return
@@ -184,21 +216,28 @@ def _text(line: bytes) -> str:
     return line.decode("utf-8", "backslashreplace")
 
 
-def _open(path: Path, flags: int, doing: str) -> int:
+def _open(path: Path, flags: int, doing: str, *, parents: bool = False) -> int:
     try:
         if path.is_dir():
-            raise IsADirectoryError(21, "it is a directory")
+            raise IsADirectoryError(errno.EISDIR, "it is a directory")
+        if parents:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return os.open(path, flags | getattr(os, "O_BINARY", 0), 0o600)
     except OSError as error:
-        raise ConfigError(f"cannot {doing} {str(path)!r}: {(error.strerror or str(error)).lower()}") from None
+        raise ConfigError(f"cannot {doing} {str(path)!r}: {_reason(error)}") from None
 
 
-async def _chunks(file: int, *, threaded: bool) -> AsyncIterator[bytes]:
-    if not threaded:
-        while chunk := os.read(file, CHUNK):
-            yield chunk
-        yield b""
-        return
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+async def _from_disk(file: int) -> AsyncGenerator[bytes, None]:
+    while chunk := os.read(file, CHUNK):
+        yield chunk
+    yield b""
+
+
+async def _piped(file: int) -> AsyncGenerator[bytes, None]:
     queue: asyncio.Queue[bytes | OSError] = asyncio.Queue()
     room = threading.Semaphore(CHUNKS_AHEAD)
     _read_in_thread(file, queue, room)
@@ -207,7 +246,7 @@ async def _chunks(file: int, *, threaded: bool) -> AsyncIterator[bytes]:
         got = await queue.get()
         room.release()
         if isinstance(got, OSError):
-            raise got
+            raise RunStoppedError(f"reading the records failed: {_reason(got)}") from got
         chunk = got
         yield chunk
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncGenerator, AsyncIterable
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, cast
 
 from connectory.errors import RecordError
 from connectory.interfaces import Item
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Iterable
+    from collections.abc import Iterable
 
 
 class IterableSource:
@@ -18,11 +20,15 @@ class IterableSource:
         self.records = records
         self.total: int | None = len(records) if isinstance(records, list | tuple) else None
 
-    async def __aiter__(self) -> AsyncIterator[Item]:
+    async def __aiter__(self) -> AsyncGenerator[Item, None]:
         number = 0
-        async for record in _each(self.records):
-            number += 1
-            yield _item(number, record)
+        records = _each(self.records)
+        try:
+            async for record in records:
+                number += 1
+                yield _item(number, record)
+        finally:
+            await records.aclose()
 
     async def acknowledge(self, item: Item) -> None:
         """Do nothing: an iterable does not need to hear."""
@@ -37,8 +43,12 @@ def _item(number: int, record: Any) -> Item:
     )
 
 
-async def _each(records: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]:
-    if hasattr(records, "__aiter__"):
+async def _each(records: Iterable[Any] | AsyncIterable[Any]) -> AsyncGenerator[Any, None]:
+    if isinstance(records, AsyncGenerator):  # left early, it lets go of what it holds now
+        async with aclosing(cast("AsyncGenerator[Any, None]", records)) as generator:
+            async for record in generator:
+                yield record
+    elif isinstance(records, AsyncIterable):
         async for record in records:
             yield record
     else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from connectory.cli.setup import CONFIG_NAME, config_path
+from connectory.cli.setup import catalogue_option, load_catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,12 +28,7 @@ def entities() -> None:
     "--search", metavar="TEXT", help="Only entities whose name, title, path or alias has this text."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@click.option(
-    "-c",
-    "--config",
-    metavar="FILE",
-    help=f"Add the catalogue files of this configuration (default: ./{CONFIG_NAME}).",
-)
+@catalogue_option
 def list_(action: str | None, search: str | None, *, as_json: bool, config: str | None) -> None:
     """List entities with their actions and paths.
 
@@ -41,7 +36,7 @@ def list_(action: str | None, search: str | None, *, as_json: bool, config: str 
     connectory entities list --action delete
     connectory entities list --search fine_tuning
     """
-    found = [entity for entity in _catalogue(config).values() if _matches(entity, action, search)]
+    found = [entity for entity in load_catalogue(config).values() if _matches(entity, action, search)]
     if as_json:
         for entity in found:
             click.echo(json.dumps(_summary(entity), ensure_ascii=False))
@@ -57,12 +52,7 @@ def list_(action: str | None, search: str | None, *, as_json: bool, config: str 
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 @click.option("--schema", is_flag=True, help="The JSON Schema of its payload.")
 @click.option("--example", is_flag=True, help="The smallest payload that it takes.")
-@click.option(
-    "-c",
-    "--config",
-    metavar="FILE",
-    help=f"Add the catalogue files of this configuration (default: ./{CONFIG_NAME}).",
-)
+@catalogue_option
 def show(name: str, *, as_json: bool, schema: bool, example: bool, config: str | None) -> None:
     """Show one entity: its parameters, its payload, and a connection to paste.
 
@@ -70,7 +60,7 @@ def show(name: str, *, as_json: bool, schema: bool, example: bool, config: str |
     connectory entities show file
     connectory entities show moderations --example
     """
-    catalogue = _catalogue(config)
+    catalogue = load_catalogue(config)
     entity = catalogue.find(name)
     if schema or example:
         _show_payload(catalogue, entity, example=example)
@@ -79,18 +69,6 @@ def show(name: str, *, as_json: bool, schema: bool, example: bool, config: str |
     else:
         for line in _description(entity):
             click.echo(line)
-
-
-def _catalogue(config: str | None) -> Catalogue:
-    from connectory.catalogue import Catalogue
-
-    path = config_path(config)
-    if config is None and not path.exists():
-        return Catalogue.load()
-    from connectory.config import load_config
-
-    loaded = load_config(path)
-    return Catalogue.load(*(loaded.file(name) for name in loaded.catalogue))
 
 
 def _matches(entity: Entity, action: str | None, search: str | None) -> bool:

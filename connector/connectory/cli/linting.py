@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from connectory.cli.outcome import CONFIGURATION, Ended, say
-from connectory.cli.setup import config_path
+from connectory.cli.setup import catalogue_option, config_path, load_catalogue
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,12 +32,16 @@ def lint(file: str | None) -> None:
 
 
 @click.command()
-def schema() -> None:
-    """Print the JSON Schema of the configuration, for editors."""
-    from connectory.catalogue import Catalogue
+@catalogue_option
+def schema(config: str | None) -> None:
+    """Print the JSON Schema of the configuration, for editors.
+
+    \b
+    connectory schema > .connectory/schema.json
+    """
     from connectory.config import config_schema
 
-    click.echo(json.dumps(config_schema(Catalogue.load()), indent=2))
+    click.echo(json.dumps(config_schema(load_catalogue(config)), indent=2))
 
 
 def _problems(path: Path) -> list[Problem]:

@@ -17,6 +17,7 @@ from connectory.errors import (
     RunInterruptedError,
     TransportError,
     UnavailableError,
+    UnknownNameError,
 )
 
 DONE, SOME_FAILED, USAGE, CONFIGURATION, CREDENTIALS, UNAVAILABLE, BUG, INTERRUPTED = (
@@ -90,14 +91,18 @@ def exit_code(error: ConnectoryError) -> int:  # noqa: PLR0911 - a table
 def _expected(error: ConnectoryError) -> int:
     code = exit_code(error)
     say(f"error: {error}" if not isinstance(error, ConfigError) else str(error))
-    hint = {
-        CONFIGURATION: "connectory lint",
-        CREDENTIALS: "connectory check",
-        UNAVAILABLE: "connectory check",
-    }.get(code)
-    if hint:
-        say(hint)
+    say(_next_command(error, code))
     return code
+
+
+def _next_command(error: ConnectoryError, code: int) -> str:
+    """Give what to type next: the last line of a failure."""
+    if isinstance(error, UnknownNameError) and error.kind in {"entity", "transformer"}:
+        return f"connectory {'entities' if error.kind == 'entity' else 'transformers'} list"
+    if isinstance(error, ConfigError):
+        file = next((problem.file for problem in error.problems if problem.file), "")
+        return f"connectory lint {file}".rstrip()
+    return "connectory check" if code in {CREDENTIALS, UNAVAILABLE} else "connectory --help"
 
 
 def _bug(error: BaseException) -> int:

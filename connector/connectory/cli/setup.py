@@ -22,6 +22,7 @@ from connectory.jsontext import JsonTextError, loads
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 
+    from connectory.catalogue import Catalogue
     from connectory.connector import AsyncConnector
     from connectory.events import Listener
 
@@ -64,11 +65,32 @@ def parameter_options(command: F) -> F:
     return command
 
 
+catalogue_option = click.option(
+    "-c",
+    "--config",
+    metavar="FILE",
+    help=f"Add the catalogue files of this configuration (default: ./{CONFIG_NAME}).",
+)
+
+
 def config_path(given: str | None) -> Path:
     """Find the configuration file."""
     return Path(
         given or (CONFIG_NAME if Path(CONFIG_NAME).exists() else os.environ.get(CONFIG_VARIABLE, CONFIG_NAME))
     )
+
+
+def load_catalogue(config: str | None) -> Catalogue:
+    """Load the catalogue, with the files that the configuration adds where there is one."""
+    from connectory.catalogue import Catalogue
+
+    path = config_path(config)
+    if config is None and not path.exists():
+        return Catalogue.load()
+    from connectory.config import load_config
+
+    loaded = load_config(path)
+    return Catalogue.load(*(loaded.file(name) for name in loaded.catalogue))
 
 
 @contextmanager

@@ -26,7 +26,7 @@ def list_(*, as_json: bool) -> None:
         return
     width = max((len(one.name) for one in found), default=0)
     for one in found:
-        click.echo(f"{one.name:<{width}}  {one.doc}")
+        click.echo(f"{one.name:<{width}}  {one.problem or one.doc}")
 
 
 @transformers.command()

@@ -126,13 +126,12 @@ class Document:
 
     def at(self, line: int, column: int, *, width: int = 1) -> Place:
         """Make a place of a line and a column that count from 0."""
-        excerpt = _SECRET.sub(_stars, self.lines[line]) if 0 <= line < len(self.lines) else ""
-        excerpt = "".join(
-            " " if character == "\t" or not character.isprintable() else character for character in excerpt
-        )
-        if column + width > _LONGEST_EXCERPT:
-            excerpt = ""
-        elif len(excerpt) > _LONGEST_EXCERPT:
+        excerpt = ""
+        if 0 <= line < len(self.lines) and column + width <= _LONGEST_EXCERPT:
+            # a little more than is shown, so that a secret is seen as one
+            excerpt = _SECRET.sub(_stars, self.lines[line][: 4 * _LONGEST_EXCERPT])
+            excerpt = "".join(character if character.isprintable() else " " for character in excerpt)
+        if len(excerpt) > _LONGEST_EXCERPT:
             excerpt = excerpt[: _LONGEST_EXCERPT - 1] + "…"
         return Place(self.file, line + 1, column + 1, excerpt.rstrip(), max(1, width))
 

@@ -34,8 +34,9 @@ class Environment:
 class _Substitution:
     environ: Mapping[str, str]
     inserted: set[Path] = field(default_factory=set["Path"])
-    unset: list[tuple[Path, str]] = field(default_factory=list[tuple["Path", str]])
-    wrong: list[tuple[Path, str]] = field(default_factory=list[tuple["Path", str]])
+    # used as ordered sets: what a text repeats is noted once
+    unset: dict[tuple[Path, str], None] = field(default_factory=dict[tuple["Path", str], None])
+    wrong: dict[tuple[Path, str], None] = field(default_factory=dict[tuple["Path", str], None])
 
     def value(self, value: Any, path: Path) -> Any:
         if is_map(value):
@@ -43,7 +44,7 @@ class _Substitution:
         if is_list(value) or is_tuple(value):
             return [self.value(one, (*path, index)) for index, one in enumerate(value)]
         if isinstance(value, float) and not math.isfinite(value) and path[:1] != ("clients",):
-            self.wrong.append((path, "is no number that JSON can hold; put it in quotes if it is text"))
+            self.wrong[path, "is no number that JSON can hold; put it in quotes if it is text"] = None
             return None
         return self.text(value, path) if isinstance(value, str) and "${" in value else value
 
@@ -67,15 +68,14 @@ class _Substitution:
             return "${", False
         name = match["name"]
         if name is None:
-            self.wrong.append(
-                (path, "has a '${' that is not ${NAME} or ${NAME:-default}; for a literal '${' write '$${'")
-            )
+            message = "has a '${' that is not ${NAME} or ${NAME:-default}; for a literal '${' write '$${'"
+            self.wrong[path, message] = None
             return match[0], False
         value = self.environ.get(name)
         if match["has_default"] and not value:
             return match["default"], True
         if value is None:
-            self.unset.append((path, name))
+            self.unset[path, name] = None
             return match[0], False
         return value, True
 
@@ -91,9 +91,8 @@ class _Substitution:
                 end = start
             elif start and text[start - 1] == text[start] and outside[start - 1] == "1":
                 # the value's last character would turn the file's own expression into literal text
-                self.wrong.append(
-                    (path, f"has a variable whose value ends with {text[start]!r} right before an expression")
-                )
+                message = f"has a variable whose value ends with {text[start]!r} right before an expression"
+                self.wrong[path, message] = None
         return result + text[end:]
 
 

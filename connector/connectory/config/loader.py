@@ -64,7 +64,10 @@ def config_from_dict(
 def lint(
     path: FilePath | str, catalogue: Catalogue | None = None, environ: Mapping[str, str] | None = None
 ) -> list[Problem]:
-    """Give everything that is wrong with a file, sorted by position: errors and warnings."""
+    """Give everything that is wrong with a file, sorted by position: errors and warnings.
+
+    Where the configuration names catalogue files of its own, they are read too.
+    """
     try:
         document = _read(FilePath(path))
         folder = FilePath(path).resolve().parent
@@ -72,9 +75,15 @@ def lint(
     except ConfigError as error:
         return _sorted(error.problems)
     if config is not None:
+        try:
+            if catalogue is not None and config.catalogue:
+                catalogue = catalogue.load(*map(config.file, config.catalogue))
+        except ConfigError as error:
+            # without these files every entity in them would look unknown
+            catalogue = None
+            problems += error.problems
         problems += lint_warnings(config, catalogue)
-        if catalogue is not None:
-            problems += checks.check_against(config, catalogue)
+        problems += checks.check_against(config, catalogue) if catalogue is not None else []
     return _sorted(problems)
 
 
@@ -118,7 +127,7 @@ def _unreadable(path: FilePath, error: OSError) -> str:
     if path.is_dir():
         return "this is a folder; name the configuration file in it"
     if isinstance(error, FileNotFoundError):
-        return "there is no such file; 'connectory init' writes one to begin with"
+        return "there is no such file; write one, or name yours with --config"
     return f"the file cannot be read: {error.strerror or error}"
 
 

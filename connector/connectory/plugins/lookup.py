@@ -78,7 +78,7 @@ def _describe(name: str) -> Listed:
 
 def _origins(name: str) -> list[tuple[str, str]]:
     """Give (origin, `module:function`) of each place that has the name: one rule for all of them."""
-    points = [(_distribution(point), point.value) for point in _entry_points().get(name, ())]
+    points = sorted((_distribution(point), point.value) for point in _entry_points().get(name, ()))
     if name.isidentifier() and name[0] != "_" and find_spec(f"{BUILT_IN}.{name}"):
         return [("built in", f"{BUILT_IN}.{name}:{name}"), *points]
     return points
@@ -134,8 +134,13 @@ def _hidden(name: str, module: ModuleType, folder: Path) -> bool:
 
 
 def _is_below(module: ModuleType, folder: Path) -> bool:
+    """Say whether a module is the folder's own, not of an environment that lies in the folder."""
     file = getattr(module, "__file__", None)
-    return isinstance(file, str) and Path(file).resolve().is_relative_to(folder)
+    if not isinstance(file, str) or not Path(file).resolve().is_relative_to(folder):
+        return False
+    installed = (Path(entry).resolve() for entry in sys.path)
+    inside = [entry for entry in installed if entry != folder and entry.is_relative_to(folder)]
+    return not any(Path(file).resolve().is_relative_to(entry) for entry in inside)
 
 
 def _place(error: Exception) -> str:
@@ -169,6 +174,7 @@ class _Importing:
         installed = [entry for entry in (rest if started_here else sys.path) if entry]
         sys.path[:] = [*installed, *([str(self._folder)] if self._folder else [])]
         self._swap()
+        self._before = set(sys.modules)
         importlib.invalidate_caches()
 
     def _swap(self) -> None:
@@ -181,6 +187,7 @@ class _Importing:
     def __exit__(self, *_: object) -> None:
         sys.path[:] = self._path
         if self._folder:
-            found = {name: one for name, one in list(sys.modules.items()) if _is_below(one, self._folder)}
-            self._own[self._folder] = found
+            new = {name: sys.modules[name] for name in sys.modules.keys() - self._before}
+            ours = {name: module for name, module in new.items() if _is_below(module, self._folder)}
+            self._own.setdefault(self._folder, {}).update(ours)
         self._lock.release()

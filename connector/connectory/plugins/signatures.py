@@ -98,7 +98,7 @@ class Transformer:
             try:
                 checked[name] = self.options[name].check(value)
             except ValidationError as error:
-                complaints += self._invalid(name, error, bare=given is not written)
+                complaints += self._invalid(name, error, bare=self._is_bare(written))
         for name, option in self.options.items():
             if option.required and name not in given and not complaints:
                 what = f"a value, its {name!r}" if name == self.value else f"the option {name!r}"
@@ -122,7 +122,7 @@ class Transformer:
     def _given(self, written: Any) -> tuple[dict[str, Any], list[Complaint]]:
         if written is None:
             return {}, []
-        if self.value and (len(self.options) == 1 or not isinstance(written, dict)):
+        if self.value and self._is_bare(written):
             return {self.value: written}, []
         if not isinstance(written, dict):
             return {}, [((), f"transformer {self.name!r} takes {self._choice()}, as an object")]
@@ -132,6 +132,9 @@ class Transformer:
             return given, []
         known = {name: value for name, value in given.items() if name in self.options}
         return known, [((str(name),), self._unknown(str(name))) for name in unknown]
+
+    def _is_bare(self, written: Any) -> bool:
+        return self.value is not None and (len(self.options) == 1 or not isinstance(written, dict))
 
     def _unknown(self, name: str) -> str:
         guess = did_you_mean(name, self.options)
@@ -182,7 +185,7 @@ def read_signature(name: str, function: Function, *, origin: str) -> Transformer
     for one in parameters[1:]:
         if one.name in options and one.kind is not inspect.Parameter.KEYWORD_ONLY:
             raise ConfigError(
-                f"{what} has the option {str(one)!r} that is not keyword-only; put '*' after the record"
+                f"{what} has the option {one.name!r} that is not keyword-only; put '*' after the record"
             )
     value = cast("str | None", getattr(function, _MARK, None))
     if value is not None and value not in options:

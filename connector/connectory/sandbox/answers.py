@@ -249,7 +249,9 @@ def completions(request: Received) -> dict[str, Any]:
 def responses(request: Received) -> dict[str, Any]:
     """Give the fields of a response's answer that its input decides."""
     body = request.body
-    given = [{"role": "user", "content": one} if isinstance(one, str) else one for one in listed(body.get("input"))]
+    given = [
+        {"role": "user", "content": one} if isinstance(one, str) else one for one in listed(body.get("input"))
+    ]
     messages = [cast("dict[str, Any]", one) for one in given if isinstance(one, dict)]
     said = next(
         (" ".join(texts(one.get("content"))) for one in reversed(messages) if one.get("role") == "user"), ""

@@ -109,7 +109,7 @@ class Checker:
         """Refuse a body that its schema does not accept, naming the parameter."""
         validator = self.body_validator(media_type)
         if not is_valid(validator, body):
-            raise explained(worst(validator, body))
+            raise explained(deepest(worst(validator, body)))
 
     def body_validator(self, media_type: str) -> Draft202012Validator:
         """Give the validator for bodies of a media type."""
@@ -130,6 +130,21 @@ def is_valid(validator: Draft202012Validator, value: Any) -> bool:
 def worst(validator: Draft202012Validator, value: Any) -> ValidationError:
     """Give what is wrong with the value: of several errors the one that explains most."""
     return cast("ValidationError", _best_match(validator.iter_errors(value)))  # pyright: ignore[reportUnknownMemberType]  # the same
+
+
+def deepest(error: ValidationError) -> ValidationError:
+    """Follow a union's error into the one branch that the value was meant for, told by its type and tag."""
+    branches: dict[Any, list[ValidationError]] = {}
+    for below in cast("Iterable[ValidationError]", error.context or ()):
+        branches.setdefault(below.schema_path[0], []).append(below)
+    meant = [errors for errors in branches.values() if not any(map(_excludes, errors))]
+    return deepest(meant[0][0]) if len(meant) == 1 else error
+
+
+def _excludes(error: ValidationError) -> bool:
+    """Say whether the value belongs to another branch: it is of another type, or carries another tag."""
+    depth = len(cast("Sequence[Any]", error.relative_path))
+    return (error.validator == "type" and depth == 0) or (error.validator in {"enum", "const"} and depth == 1)
 
 
 def missing(name: str) -> RefusedError:

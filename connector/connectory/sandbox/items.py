@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from connectory.sandbox.details import ADAPTED, CHILDREN, EPOCH, FIRST_FACTS, MODELS, OUTCOMES, prefix
+from connectory.sandbox.details import ADAPTED, CHILDREN, FIRST_FACTS, MODELS, OUTCOMES, prefix
 from connectory.sandbox.paging import page
 from connectory.sandbox.places import Place, Places
 from connectory.sandbox.refusal import RefusedError
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from connectory.sandbox.checking import Received, Upload
     from connectory.sandbox.shapes import Shapes
 
+DAY = 86_400
 EXAMPLES = 3
 BUCKETS = 30
 """How many examples a collection begins with to which nobody can add: items, or periods of a report."""
@@ -233,9 +234,9 @@ class Items:
         )
         for number, given in enumerate(names):
             name = given or self.store.new_id(prefix(collection.name))
-            start = EPOCH + number * 86_400
+            start = (int(self.clock()) // DAY - len(names) + number) * DAY
             facts = {"example": True, "id": name, "created_at": start, "created": start, "owned_by": "system"}
-            facts |= {"start_time": start, "end_time": start + 86_400}
+            facts |= {"start_time": start, "end_time": start + DAY}
             self.store.add(path, name, Stored(0, facts))
 
 

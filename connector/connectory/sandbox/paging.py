@@ -82,10 +82,14 @@ def _filters(action: Action, query: Mapping[str, Any]) -> dict[str, Any]:
 
 def _fits(stored: Stored, wanted: Mapping[str, Any]) -> bool:
     """Say whether an item has each wanted value; what an item does not have excludes nothing."""
-    return all(_same(stored.facts[name], value) for name, value in wanted.items() if name in stored.facts)
+    return all(
+        _same(name, stored.facts[name], value) for name, value in wanted.items() if name in stored.facts
+    )
 
 
-def _same(value: Any, wanted: Any) -> bool:
+def _same(name: str, value: Any, wanted: Any) -> bool:
+    if name in {"start_time", "end_time"}:
+        return bool(value >= wanted if name == "start_time" else value <= wanted)
     if isinstance(wanted, dict) and isinstance(value, dict):
         mine = cast("dict[str, Any]", value)
         return all(str(mine.get(key)) == str(part) for key, part in cast("dict[str, Any]", wanted).items())

@@ -44,11 +44,6 @@ class RefusedError(Exception):
         return {"retry-after": "1"} if waits else {}
 
 
-def not_found(what: str, name: str) -> RefusedError:
-    """Give the answer for an object that is not there."""
-    return RefusedError(404, f"No {what} found with id '{name}'.", code="not_found", param="id")
-
-
 def fault(text: str) -> RefusedError:
     """Read the header that orders an error: `STATUS` or `STATUS:CODE`."""
     status, _, code = text.partition(":")

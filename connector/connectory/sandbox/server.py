@@ -31,7 +31,10 @@ def serve(
     allow_anonymous: bool = False,
     started: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve until interrupted; port 0 takes a free one. `started` hears the base URI once the port is bound."""
+    """Serve until interrupted; port 0 takes a free one. `started` hears the base URI once the port is bound.
+
+    Raises ConfigError where the port cannot be had, and KeyboardInterrupt at the end.
+    """
     server = _server(catalogue, token=token, allow_anonymous=allow_anonymous)
     listening = _listen(host, port)
     with listening:

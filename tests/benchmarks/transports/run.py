@@ -1,0 +1,146 @@
+"""Judge the candidates for the wire and measure them: python tests/benchmarks/transports/run.py [--quick]."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from importlib import import_module
+from importlib.metadata import distribution
+from importlib.util import find_spec
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parents[1]), str(HERE.parents[2] / "connector")]
+
+import httpx  # noqa: E402 - the paths come first
+from candidates import CANDIDATES  # noqa: E402
+from judge import POINTS, judge  # noqa: E402
+
+WORKERS = 64
+PACKAGES = {
+    "ours": ["httptools"],
+    "aiohttp": [
+        "aiohttp",
+        "aiohappyeyeballs",
+        "aiosignal",
+        "attrs",
+        "frozenlist",
+        "multidict",
+        "propcache",
+        "yarl",
+    ],
+    "pyreqwest": ["pyreqwest"],
+    "pycurl": ["pycurl"],
+}
+
+
+def weight(name):
+    """Megabytes that the candidate's packages add on disk."""
+    total = 0
+    for package in PACKAGES[name]:
+        for file in distribution(package).files or []:
+            path = Path(str(file.locate()))
+            total += path.stat().st_size if path.exists() else 0
+    return total / 1e6
+
+
+def verdicts():
+    names = list(CANDIDATES)
+    print("| point | " + " | ".join(names) + " |\n|---|" + "---|" * len(names))
+    notes, passed = [], dict.fromkeys(names, 0)
+    for point in POINTS:
+        row = []
+        for name in names:
+            problem = asyncio.run(judge(point, CANDIDATES[name]))
+            passed[name] += not problem
+            row.append("no" if problem else "yes")
+            if problem:
+                notes.append(f"{name}: {point.__doc__}: {problem}")
+        print(f"| {point.__doc__} | " + " | ".join(row) + " |", flush=True)
+    print("| **points** | " + " | ".join(f"{passed[name]}/{len(POINTS)}" for name in names) + " |\n")
+    print(*notes, sep="\n")
+
+
+async def burst(make, url, count):
+    """CPU microseconds of this process per request."""
+    async with make() as transport:
+        left = iter(range(count))
+
+        async def work():
+            for _ in left:
+                response = await transport.handle_async_request(
+                    httpx.Request("POST", url, headers=HEADERS, content=BODY)
+                )
+                body = b"".join([chunk async for chunk in response.stream])
+                assert len(body) > 900
+                await response.aclose()
+
+        await asyncio.gather(*(work() for _ in range(WORKERS)))  # the connections, unmeasured
+        left = iter(range(count))
+        gc.collect()
+        start = time.process_time()
+        await asyncio.gather(*(work() for _ in range(WORKERS)))
+        return (time.process_time() - start) / count * 1e6
+
+
+HEADERS = {"Authorization": "Bearer x", "Content-Type": "application/json", "User-Agent": "connectory"}
+BODY = b'{"model": "gpt", "messages": [{"role": "user", "content": "' + b"z" * 900 + b'"}]}'
+
+
+async def null_burst(count):
+    """What making the requests and responses costs by itself."""
+
+    async def nothing(request):
+        return httpx.Response(
+            200,
+            headers=[(b"x-%d" % n, b"y") for n in range(15)],
+            stream=httpx.ByteStream(b"x" * 901),
+            request=request,
+        )
+
+    class Null(httpx.AsyncBaseTransport):
+        handle_async_request = staticmethod(nothing)
+
+    return await burst(Null, "http://127.0.0.1/v1/chat", count)
+
+
+def measure(rounds, count):
+    server = subprocess.Popen(
+        [sys.executable, str(HERE / "server.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    url = f"http://127.0.0.1:{int(server.stdout.readline())}/v1/chat/completions"
+    loops = {"asyncio": asyncio.run}
+    if find_spec("uvloop"):
+        loops["uvloop"] = import_module("uvloop").run
+    print(
+        "| candidate | loop | CPU µs a request (median; min) | ratio to aiohttp on asyncio | MB installed |\n|---|---|---|---|---|"
+    )
+    seen = {(name, loop): [] for name in CANDIDATES for loop in loops if (name, loop) != ("pycurl", "uvloop")}
+    null = []
+    for _ in range(rounds):
+        for (name, loop), times in seen.items():
+            times.append(loops[loop](burst(CANDIDATES[name], url, count)))
+        null.append(asyncio.run(null_burst(count)))
+    base = statistics.median(seen["aiohttp", "asyncio"])
+    for (name, loop), times in seen.items():
+        middle = statistics.median(times)
+        print(
+            f"| {name} | {loop} | {middle:.1f}; {min(times):.1f} | {middle / base:.2f} | {weight(name):.1f} |"
+        )
+    print(
+        f"| (no wire) | asyncio | {statistics.median(null):.1f}; {min(null):.1f} | {statistics.median(null) / base:.2f} | |"
+    )
+    server.stdin.close()
+    server.wait()
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    quick = "--quick" in sys.argv
+    verdicts()
+    measure(2 if quick else 5, 1000 if quick else 3000)

@@ -1,0 +1,475 @@
+"""The command line: streams, exit codes, and one clear message for each thing that can be wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+
+import pytest
+from command import connectory
+
+from connectory.sandbox import EmbeddedSandbox
+
+CONFIG = """
+version: 1
+clients:
+  openai:
+    token: "${OPENAI_API_KEY}"
+incoming:
+  models: {entity: models}
+  files: {entity: files}
+  one-model:
+    entity: model
+    request_parameters: {path: {model: gpt-5-mini}}
+  asleep: {entity: models, disabled: true}
+outgoing:
+  moderate:
+    entity: moderations
+    payload: {input: "&{text}"}
+    result: {id: "&{input.id}", flagged: "&{response.results[0].flagged}"}
+  moderate-raw:
+    entity: createModeration
+    transformers:
+      - set: {payload: {input: "&{text}"}}
+  upload:
+    entity: files
+    payload: {purpose: batch, file: {content: "&{text}", filename: "&{id}.jsonl"}}
+  purge:
+    entity: file
+    action: delete
+    path: {file_id: "&{id}"}
+routes:
+  purge-files: [files, purge]
+"""
+POSTS = '{"id": "a", "text": "hello"}\n{"id": "b", "text": "I will kill you"}\n'
+
+
+@pytest.fixture
+def project(tmp_path):
+    (tmp_path / "connectory.yaml").write_text(CONFIG)
+    (tmp_path / "posts.jsonl").write_text(POSTS)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    with EmbeddedSandbox(token="sk-right") as running:
+        yield running
+
+
+def pointed_at(project, base_uri):
+    """Write the configuration with a base URI of one's own."""
+    (project / "connectory.yaml").write_text(
+        CONFIG.replace(
+            'token: "${OPENAI_API_KEY}"',
+            f'token: "${{OPENAI_API_KEY}}"\n    base_uri: {base_uri}\n    retry: {{attempts: 2, max_wait: 0}}',
+        )
+    )
+
+
+def test_incoming_prints_items_on_stdout_and_the_rest_on_stderr(project):
+    done = connectory("run", "incoming", "models", "--sandbox", folder=project)
+
+    assert done.code == 0
+    assert all(item["object"] == "model" for item in done.lines)
+    assert "incoming models:" in done.said
+
+
+def test_a_path_parameter_chooses_the_item(project):
+    done = connectory("run", "incoming", "one-model", "--sandbox", folder=project)
+
+    assert [item["id"] for item in done.lines] == ["gpt-5-mini"]
+
+
+def test_limit_ends_an_incoming_early(project):
+    done = connectory("run", "incoming", "models", "--sandbox", "--limit", "2", folder=project)
+
+    assert len(done.lines) == 2
+
+
+def test_outgoing_reads_stdin_and_shapes_its_results(project):
+    done = connectory("run", "outgoing", "moderate", "--sandbox", folder=project, stdin=POSTS)
+
+    assert done.code == 0
+    assert done.lines == [{"id": "a", "flagged": False}, {"id": "b", "flagged": True}]
+
+
+def test_outgoing_takes_the_payload_that_transformers_made(project):
+    done = connectory(
+        "run", "outgoing", "moderate-raw", "--input", "posts.jsonl", "--sandbox", folder=project
+    )
+
+    assert done.code == 0
+    assert [line["status"] for line in done.lines] == ["ok", "ok"]
+    assert [line["response"]["results"][0]["flagged"] for line in done.lines] == [False, True]
+
+
+def test_output_goes_to_a_file(project):
+    done = connectory(
+        "run",
+        "outgoing",
+        "moderate",
+        "--input",
+        "posts.jsonl",
+        "--output",
+        "out.jsonl",
+        "--sandbox",
+        folder=project,
+    )
+
+    assert (done.code, done.out) == (0, "")
+    assert len((project / "out.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_route_deletes_what_was_listed(project, sandbox):
+    pointed_at(project, sandbox.base_uri)
+    key = {"OPENAI_API_KEY": "sk-right"}
+    uploaded = connectory("run", "outgoing", "upload", "--input", "posts.jsonl", folder=project, **key)
+    listed = connectory("run", "incoming", "files", folder=project, **key)
+    refused = connectory("run", "route", "purge-files", folder=project, **key)
+    deleted = connectory("run", "route", "purge-files", "--yes", folder=project, **key)
+    after = connectory("run", "incoming", "files", folder=project, **key)
+
+    assert uploaded.code == 0
+    assert {item["filename"] for item in listed.lines} == {"a.jsonl", "b.jsonl"}
+    assert refused.code == 2
+    assert "delete 2 records?" in refused.said
+    assert {line["response"]["id"] for line in deleted.lines} == {item["id"] for item in listed.lines}
+    assert after.lines == []
+
+
+def test_a_single_delete_wants_yes_away_from_a_terminal(project):
+    done = connectory("delete", "file", "--path", "file_id=file-1", "--sandbox", folder=project)
+
+    assert done.code == 2
+    assert "--yes" in done.said
+
+
+def test_single_calls_need_no_configuration(tmp_path):
+    read = connectory("read", "models", "--sandbox", folder=tmp_path)
+    created = connectory(
+        "create", "moderations", "--payload", '{"input": "hi"}', "--sandbox", folder=tmp_path
+    )
+    deleted = connectory("delete", "file", "--path", "file_id=file-1", "--yes", "--sandbox", folder=tmp_path)
+    raw = connectory("request", "GET", "/v1/models/gpt-5-mini", "--sandbox", folder=tmp_path)
+
+    assert {read.code, created.code, deleted.code, raw.code} == {0}
+    assert created.lines[0]["results"][0]["flagged"] is False
+    assert deleted.lines == [{"already_gone": True}]
+    assert raw.lines[0]["id"] == "gpt-5-mini"
+
+
+def test_a_raw_request_never_leaves_the_clients_server(tmp_path):
+    for path in ("https://example.com/v1/models", "//example.com/v1/models", "models"):
+        done = connectory("request", "GET", path, "--sandbox", folder=tmp_path)
+
+        assert done.code == 1
+        assert "never a server" in done.said
+
+
+def test_preview_sends_nothing_and_masks_the_token(project):
+    done = connectory(
+        "preview",
+        "outgoing",
+        "moderate",
+        "--input",
+        "posts.jsonl",
+        folder=project,
+        OPENAI_API_KEY="sk-secret-value",
+    )
+
+    assert done.code == 0
+    request = done.lines[0]["requests"][0]
+    assert request["method"] == "POST"
+    assert request["url"] == "https://api.openai.com/v1/moderations"
+    assert request["payload"] == {"input": "hello"}
+    assert "sk-secret-value" not in done.out + done.said
+
+
+def test_dry_run_is_preview(project):
+    dry = connectory(
+        "run", "outgoing", "moderate", "--input", "posts.jsonl", "--dry-run", "--sandbox", folder=project
+    )
+
+    assert dry.code == 0
+    assert dry.lines[0]["requests"][0]["payload"] == {"input": "hello"}
+
+
+def test_preview_of_an_incoming_shows_each_step(project):
+    (project / "connectory.yaml").write_text(
+        CONFIG.replace(
+            "models: {entity: models}",
+            "models: {entity: models, transformers: [{keep: [id]}, {set: {seen: true}}]}",
+        )
+    )
+    done = connectory("preview", "incoming", "models", "-n", "1", "--sandbox", folder=project)
+
+    assert done.lines[0]["request"]["method"] == "GET"
+    assert [step["step"] for step in done.lines[1]["steps"]] == ["keep", "set"]
+    assert done.lines[1]["steps"][-1]["records"] == [{"id": "gpt-5", "seen": True}]
+
+
+def test_check_names_the_models_and_limits(project):
+    done = connectory("check", "--sandbox", folder=project)
+
+    assert done.code == 0
+    assert "GET /models 200" in done.said
+    assert "requests a minute" in done.said
+
+
+def test_entities_can_be_listed_searched_and_shown(tmp_path):
+    listed = connectory("entities", "list", "--json", folder=tmp_path)
+    deletable = connectory("entities", "list", "--action", "delete", "--search", "vector", folder=tmp_path)
+    shown = connectory("entities", "show", "file", folder=tmp_path)
+    example = connectory("entities", "show", "moderations", "--example", folder=tmp_path)
+
+    assert len(listed.lines) == 182
+    assert "vector_store.file " in deletable.out
+    assert "/files/{file_id}" in shown.out
+    assert "input" in json.loads(example.out)
+
+
+def test_transformers_can_be_listed_and_shown(tmp_path):
+    listed = connectory("transformers", "list", "--json", folder=tmp_path)
+    shown = connectory("transformers", "show", "keep_if", folder=tmp_path)
+
+    assert {one["name"] for one in listed.lines} >= {
+        "set",
+        "build",
+        "rename",
+        "remove",
+        "keep",
+        "keep_if",
+        "map",
+        "split",
+    }
+    assert shown.out.startswith("keep_if:")
+
+
+def test_the_schema_of_the_configuration_is_json(tmp_path):
+    done = connectory("schema", folder=tmp_path)
+
+    assert {"clients", "incoming", "outgoing", "routes"} <= json.loads(done.out)["properties"].keys()
+
+
+BAD_INPUT = {
+    "a line that is no JSON": (
+        '{"id": "a", "text": "x"}\n{oops\n{"id": "c", "text": "y"}\n',
+        "line 2: not JSON",
+    ),
+    "a record that is no object": (
+        '{"id": "a", "text": "x"}\n[1]\n{"id": "c", "text": "y"}\n',
+        "line 2: a record must be a JSON object",
+    ),
+    "a record without the field": (
+        '{"id": "a", "text": "x"}\n{"id": "b"}\n{"id": "c", "text": "y"}\n',
+        "the record has no 'text'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("records", "message"), BAD_INPUT.values(), ids=BAD_INPUT)
+def test_a_bad_record_is_set_aside_and_the_others_are_done(project, records, message):
+    done = connectory("run", "outgoing", "moderate", "--sandbox", folder=project, stdin=records)
+
+    assert done.code == 1
+    assert done.lines[0] == {"id": "a", "flagged": False}
+    assert done.lines[1]["status"] == "error"
+    assert message in done.lines[1]["error"]["message"]
+    assert done.lines[2] == {"id": "c", "flagged": False}
+    (letters,) = project.glob(".connectory/runs/*/dead_letters.jsonl")
+    (letter,) = map(json.loads, letters.read_text().splitlines())
+    assert message in letter["error"]["message"]
+    assert "record" in letter
+    assert str(letters.relative_to(project)) in done.said
+
+
+BAD_CONFIGURATION = {
+    "yaml": ("version: 1\nclients: [\n", "connectory.yaml:", "connectory lint"),
+    "unknown key": ('version: 1\nclients: {a: {tokne: "x"}}\n', "did you mean 'token'?", "connectory lint"),
+    "duplicate key": ("version: 1\nversion: 1\n", "connectory.yaml:2", "connectory lint"),
+    "unknown entity": (
+        "version: 1\nclients: {a: {token: x}}\nincoming: {models: {entity: modls}}\n",
+        "did you mean 'models'?",
+        "connectory",
+    ),
+    "unresolved placeholder": (
+        'version: 1\nclients: {a: {token: x}}\noutgoing: {models: {entity: moderations, payload: "&{text"}}\n',
+        "brace",
+        "connectory lint",
+    ),
+    "bad expression": (
+        'version: 1\nclients: {a: {token: x}}\nincoming: {models: {entity: models, transformers: [{keep_if: "a ="}]}}\n',
+        "connectory.yaml:3",
+        "connectory lint",
+    ),
+    "unknown transformer": (
+        "version: 1\nclients: {a: {token: x}}\nincoming: {models: {entity: models, transformers: [keepif]}}\n",
+        "did you mean 'keep_if'?",
+        "connectory",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("config", "message", "next_command"), BAD_CONFIGURATION.values(), ids=BAD_CONFIGURATION
+)
+def test_a_bad_configuration_is_refused_by_run_and_by_lint(tmp_path, config, message, next_command):
+    (tmp_path / "connectory.yaml").write_text(config)
+    kind = "outgoing" if "outgoing" in config else "incoming"
+    ran = connectory("run", kind, "models", "--sandbox", folder=tmp_path)
+    linted = connectory("lint", folder=tmp_path)
+
+    assert ran.code == linted.code == 3
+    assert message in ran.said
+    assert message in linted.said
+    assert ran.last.startswith(next_command)
+    assert ran.out == ""
+
+
+def test_missing_files_are_named(project, tmp_path):
+    no_input = connectory("run", "outgoing", "moderate", "--input", "nope.jsonl", "--sandbox", folder=project)
+    no_config = connectory("run", "incoming", "models", "--config", "nope.yaml", folder=project)
+    no_name = connectory("run", "incoming", "modelss", "--sandbox", folder=project)
+    asleep = connectory("run", "incoming", "asleep", "--sandbox", folder=project)
+
+    assert {no_input.code, no_config.code, no_name.code, asleep.code} == {3}
+    assert "'nope.jsonl'" in no_input.said
+    assert "nope.yaml" in no_config.said
+    assert "did you mean 'models'?" in no_name.said
+    assert "disabled" in asleep.said
+
+
+def test_a_wrong_command_line_is_2(project):
+    assert connectory("run", "incomming", "x", folder=project).code == 2
+    assert connectory("run", "incoming", "models", "--path", "novalue", folder=project).code == 2
+
+
+def test_an_unset_variable_is_named_with_its_place(project):
+    done = connectory("run", "incoming", "models", folder=project)
+
+    assert done.code == 3
+    assert "connectory.yaml:5:12" in done.said
+    assert "OPENAI_API_KEY" in done.said
+
+
+def test_a_wrong_token_stops_the_run_without_being_shown(project, sandbox):
+    pointed_at(project, sandbox.base_uri)
+    wrong = {"OPENAI_API_KEY": "sk-wrong-and-secret"}
+    outgoing = connectory("run", "outgoing", "moderate", "--input", "posts.jsonl", folder=project, **wrong)
+    incoming = connectory("run", "incoming", "models", folder=project, **wrong)
+    checked = connectory("check", folder=project, **wrong)
+
+    assert (outgoing.code, incoming.code, checked.code) == (4, 4, 4)
+    for done in (outgoing, incoming, checked):
+        assert "401" in done.said
+        assert "sk-wrong-and-secret" not in done.out + done.said
+    assert outgoing.out == ""
+    assert outgoing.last == "connectory check"
+
+
+def test_a_server_that_is_down_is_5_and_nothing_is_set_aside(project):
+    pointed_at(project, "http://127.0.0.1:9/v1")
+    key = {"OPENAI_API_KEY": "sk-right"}
+    outgoing = connectory("run", "outgoing", "moderate", "--input", "posts.jsonl", folder=project, **key)
+    incoming = connectory("run", "incoming", "models", folder=project, **key)
+
+    assert (outgoing.code, incoming.code) == (5, 5)
+    assert "connection refused" in outgoing.said
+    assert outgoing.out == ""
+    assert not list(project.glob(".connectory/runs/*/dead_letters.jsonl"))
+    assert outgoing.last == "connectory check"
+
+
+def test_input_and_output_may_not_be_one_file(project):
+    done = connectory(
+        "run",
+        "outgoing",
+        "moderate",
+        "--input",
+        "posts.jsonl",
+        "--output",
+        "./posts.jsonl",
+        "--sandbox",
+        folder=project,
+    )
+
+    assert done.code == 3
+    assert (project / "posts.jsonl").read_text() == POSTS
+
+
+def test_a_reader_that_goes_away_ends_a_read_quietly(project):
+    command = f"{sys.executable} -m connectory run incoming models --sandbox | head -n 1"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_an_interrupt_finishes_what_is_under_way(project):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "connectory", "run", "outgoing", "moderate", "--sandbox"],
+        cwd=project,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.stdin.write(POSTS.encode())
+    process.stdin.flush()
+    first = process.stdout.readline()  # the run is under way, and waits for more records
+    process.send_signal(signal.SIGINT)
+    rest, said = process.communicate(timeout=60)
+
+    assert json.loads(first) == {"id": "a", "flagged": False}
+    assert process.returncode == 130
+    assert b"Traceback" not in said
+
+
+def test_progress_is_drawn_on_a_terminal_only(project):
+    ours, theirs = pty.openpty()
+    environ = {name: value for name, value in os.environ.items() if name != "CI"} | {"TERM": "xterm"}
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "connectory",
+            "run",
+            "outgoing",
+            "moderate",
+            "--input",
+            "posts.jsonl",
+            "--sandbox",
+        ],
+        cwd=project,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env=environ,
+    )
+    os.close(theirs)
+    out, _ = process.communicate(timeout=60)
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+
+    assert len(out.splitlines()) == 2
+    assert "\x1b[" in shown
+    assert "2 ok, 0 failed" in shown
+
+
+def test_help_shows_examples_and_version_is_quick_to_say(tmp_path):
+    version = connectory("--version", folder=tmp_path)
+    shown = connectory("run", "outgoing", "--help", folder=tmp_path)
+
+    assert version.out.startswith("connectory")
+    assert "connectory run outgoing moderate --input" in shown.out
