@@ -84,6 +84,10 @@ def test_the_catalogue_is_what_the_generator_makes():
     run(sys.executable, "-m", "connectory_schemas.generate", "--check")
 
 
+def test_the_reference_pages_are_what_the_code_says():
+    run(sys.executable, ROOT / "docs" / "reference" / "generate.py", "--check")
+
+
 # -- the rules for imports that the import contracts cannot say
 
 

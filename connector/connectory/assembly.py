@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ssl
 import re
+import ssl
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -304,16 +304,18 @@ class Assembly:
             prototype.organization_header: settings.organization,
             prototype.project_header: settings.project,
         }
-        headers = {**prototype.headers}
-        headers |= {header: value for header, value in identity.items() if header and value and value.strip()}
-        for header, value in settings.headers.items():
-            headers = {one: kept for one, kept in headers.items() if one.lower() != header.lower()}
-            headers[header] = value
-        for header, value in headers.items():
+        identity = {header: value for header, value in identity.items() if header and (value or "").strip()}
+        merged = {
+            header.lower(): (header, (value or "").strip())  # names differ in more than their case
+            for part in (prototype.headers, identity, settings.headers)
+            for header, value in part.items()
+            if header
+        }
+        for header, value in merged.values():
             if not value.isascii():
                 message = f"header {header!r} of client {name!r} has a character outside ASCII"
                 raise ConfigError(self.config.problem(place, message))
-        return {header: value.strip() for header, value in headers.items()}
+        return dict(merged.values())
 
     def _ssl_context(self, name: str, settings: ClientConfig) -> ssl.SSLContext | None:
         if settings.ca_file is None and settings.certificate_files is None:

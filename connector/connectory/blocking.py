@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from contextlib import ExitStack, suppress
+from collections import deque
+from contextlib import ExitStack, aclosing
+from functools import partial
 from importlib.util import find_spec
+from threading import Lock, get_ident
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from anyio.from_thread import start_blocking_portal
 
 from connectory.adapters.memory import IterableSource
 from connectory.config import config_from_dict, load_config
-from connectory.connector import AsyncConnector
+from connectory.connector import AsyncConnector, openai_config
 from connectory.parameters import Given
 
 if TYPE_CHECKING:
-    from collections.abc import (
-        AsyncGenerator,
-        AsyncIterator,
-        Awaitable,
-        Callable,
-        Iterable,
-        Iterator,
-        Mapping,
-    )
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Iterator, Mapping
+    from concurrent.futures import Future
     from pathlib import Path
     from types import TracebackType
 
@@ -40,24 +35,27 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MOST_AT_ONCE = 256
-"""Records handed to the event loop in one hop, which costs as much as several records do."""
+MOST_AHEAD = 256
+"""Records that may wait for a worker: more would only use memory."""
 
-LONGEST_GATHERING = 0.05
-"""Seconds that a slow iterable may hold back the records it has already given."""
+GATHERING = 0.005
+"""Seconds in which results gather while records wait: a hop into the event loop costs as much as several records."""
 
 
 class Connector:
     """The connector for blocking code: the words of AsyncConnector without `await`.
 
     Its event loop runs in a thread of its own from the first call until `close`; use it as a context manager. Your
-    iterables are read in your thread, so that connectors can feed each other.
+    iterables are read in your thread, so that connectors can feed each other. Threads may share a connector.
     """
 
     def __init__(self, config: Config, **options: Any) -> None:
         self._connector = AsyncConnector(config, **options)
+        self._exchanges: set[_Exchange] = set()
         self._stack = ExitStack()
+        self._starting = Lock()
         self._portal: BlockingPortal | None = None
+        self._loop_thread = 0
 
     @classmethod
     def from_file(cls, path: str | Path = "connectory.yaml", **options: Any) -> Self:
@@ -72,7 +70,7 @@ class Connector:
     @classmethod
     def openai(cls, *, token: str, base_uri: str | None = None, **options: Any) -> Self:
         """Make one client and no named connections."""
-        return cls(AsyncConnector.openai(token=token, base_uri=base_uri).config, **options)
+        return cls(openai_config(token, base_uri), **options)
 
     def __enter__(self) -> Self:
         return self
@@ -83,11 +81,12 @@ class Connector:
         self.close()
 
     def close(self) -> None:
-        """Close every connection and stop the event loop's thread."""
-        if self._portal is not None:
-            self._portal.call(self._connector.aclose)
-            self._portal = None
-            self._stack.close()
+        """Give up what is under way, close every connection and stop the event loop's thread."""
+        with self._starting:
+            portal, self._portal = self._portal, None
+            if portal is not None:
+                with self._stack:
+                    portal.call(self._end)
 
     @property
     def catalogue(self) -> Catalogue:
@@ -103,17 +102,19 @@ class Connector:
     def outgoing(self, name: str, records: Iterable[Record]) -> Iterator[Result]:
         """Send records through a named connection: lazily, in bounded memory, one result a delivery.
 
-        Records that fail give results in error. Raises RunStoppedError for a cause that concerns every record.
+        Records that fail give results in error. Raises RunStoppedError for a cause that concerns every record. What
+        the iterable raises comes back after the results of the records before it.
         """
         portal = self._start()
-        exchange = portal.call(_Exchange.start, self._connector.publisher(name))
+        exchange = _hop(portal, partial(self._exchange, name))
         try:
-            for chunk in _chunks(records):
-                yield from portal.call(exchange.trade, chunk)
-            while results := portal.call(exchange.finish):
-                yield from results
+            failure = yield from exchange.feed(portal, records)
+            exchange.end()
+            yield from exchange.rest(portal)
         finally:
-            portal.call(exchange.aclose)
+            self._leave(portal, exchange.aclose)
+        if failure is not None:
+            raise failure
 
     def read(
         self,
@@ -177,111 +178,165 @@ class Connector:
         client: str | None = None,
     ) -> httpx.Request:
         """Build the request that would be sent. Raises RequestError for what does not fit the entity."""
-        return self._connector.prepare(action, entity, path=path, query=query, payload=payload, client=client)
+        prepare = partial(self._connector.prepare, action, entity, client=client)
+        request = partial(prepare, path=path, query=query, payload=payload)
+        return _hop(self._start(), partial(_asked, request))
 
     def _start(self) -> BlockingPortal:
-        if self._portal is None:
-            fast = find_spec("uvloop") is not None
-            self._portal = self._stack.enter_context(start_blocking_portal("asyncio", {"use_uvloop": fast}))
-        return self._portal
+        with self._starting:
+            if self._portal is None:
+                fast = find_spec("uvloop") is not None
+                started = start_blocking_portal("asyncio", {"use_uvloop": fast})
+                self._portal = self._stack.enter_context(started)
+                self._loop_thread = self._portal.call(get_ident)
+            return self._portal
 
     def _call(self, begin: Callable[[], Awaitable[T]]) -> T:
-        async def run() -> T:
-            return await begin()
-
-        return self._start().call(run)
+        return _hop(self._start(), begin)
 
     def _read(self, build: Callable[[], Subscriber]) -> Iterator[Record]:
         portal = self._start()
-        pages = build().pages()
+        pages = _hop(portal, partial(_asked, build)).pages()
         try:
-            while (page := portal.call(_next_page, pages)) is not None:
+            while (page := _hop(portal, partial(_next_page, pages))) is not None:
                 yield from page.records
         finally:
-            portal.call(pages.aclose)
+            self._leave(portal, pages.aclose)
+
+    async def _exchange(self, name: str) -> _Exchange:
+        exchange = _Exchange(self._connector.publisher(name), self._exchanges.discard)
+        self._exchanges.add(exchange)
+        return exchange
+
+    def _leave(self, portal: BlockingPortal, close: Callable[[], Awaitable[None]]) -> None:
+        """Close what an iterator holds, unless closing the connector has done it.
+
+        A half-read iterator may be collected in the event loop's thread, which cannot wait for itself: then closing
+        the connector will do it.
+        """
+        if portal is self._portal and get_ident() != self._loop_thread:
+            portal.call(close)
+
+    async def _end(self) -> None:
+        for exchange in tuple(self._exchanges):
+            await exchange.aclose()
+        await self._connector.aclose()
 
 
 class _Exchange:
-    """Trades records for results inside the event loop; the caller's thread hops in with a chunk at a time."""
+    """Trades records for results between the caller's thread and the event loop.
 
-    def __init__(self, publisher: Publisher) -> None:
-        self._feed: asyncio.Queue[Record | None] = asyncio.Queue(MOST_AT_ONCE)
-        self._ready: list[Result] = []
-        self._changed = asyncio.Event()
-        self._ended = False
+    Each side appends to a deque that the other one empties, which is safe between threads; the caller hops into the
+    loop only to wait.
+    """
+
+    def __init__(self, publisher: Publisher, closed: Callable[[_Exchange], None]) -> None:
+        self._records: deque[Record] = deque()
+        self._results: deque[Result] = deque()
+        self._ended = self._hungry = False
+        self._fed, self._changed = asyncio.Event(), asyncio.Event()
+        self._loop = asyncio.get_running_loop()
         self._pump = asyncio.ensure_future(self._run(publisher))
+        self._pump.add_done_callback(lambda _: self._changed.set())
+        self._closed = closed
 
-    @classmethod
-    async def start(cls, publisher: Publisher) -> _Exchange:
-        """Begin, inside the event loop."""
-        return cls(publisher)
+    # -- in the caller's thread
 
-    async def trade(self, records: list[Record]) -> list[Result]:
-        """Hand over records, waiting until there is room for all; give the results that are ready."""
-        for record in records:
-            if not await self._put(record):
+    def feed(
+        self, portal: BlockingPortal, records: Iterable[Record]
+    ) -> Generator[Result, None, Exception | None]:
+        """Hand over records as fast as there is room, with the results so far; give what the iterable raised."""
+        source = iter(records)
+        while not self._pump.done():
+            try:
+                record = next(source)
+            except StopIteration:
                 break
-        return await self._take(wait=self._pump.done())
+            except Exception as error:  # noqa: BLE001 - raised again, after the results
+                return error
+            self._records.append(record)
+            self._wake()
+            if len(self._records) >= MOST_AHEAD:
+                _hop(portal, self._wait)
+            yield from self._ready()
+        return None
 
-    async def finish(self) -> list[Result]:
-        """Say that no record follows, and wait for results; empty after the last. Raises what stopped the run."""
-        if not self._ended:
-            self._ended = True
-            await self._put(None)
-        return await self._take(wait=True)
+    def end(self) -> None:
+        """Say that no record follows."""
+        self._ended = True
+        self._wake()
+
+    def rest(self, portal: BlockingPortal) -> Iterator[Result]:
+        """Give the results that are still to come. Raises what stopped the run."""
+        while not self._pump.done():
+            _hop(portal, self._wait)
+            yield from self._ready()
+        yield from self._ready()
+        self._pump.result()
+
+    def _ready(self) -> Iterator[Result]:
+        while self._results:
+            yield self._results.popleft()
+
+    def _wake(self) -> None:
+        if self._hungry:
+            self._hungry = False
+            self._loop.call_soon_threadsafe(self._fed.set)
+
+    # -- in the event loop
 
     async def aclose(self) -> None:
         """Give up what is under way."""
         self._pump.cancel()
-        with suppress(BaseException):  # its error was raised where the results were read
-            await self._pump
+        await asyncio.wait({self._pump})
+        if not self._pump.cancelled():
+            self._pump.exception()  # it was raised where the results were read
+        self._closed(self)
 
-    async def _take(self, *, wait: bool) -> list[Result]:
-        while wait and not self._ready:
-            if self._pump.done():
-                self._pump.result()
-                break
+    async def _wait(self) -> None:
+        """Wait until there are results or room for many records, or until the run is over."""
+        while not (self._results or self._pump.done() or self._has_room()):
             self._changed.clear()
             await self._changed.wait()
-        taken, self._ready = self._ready, []
-        return taken
+        if not (self._ended or self._pump.done() or self._has_room()):
+            await asyncio.sleep(GATHERING)
 
-    async def _put(self, record: Record | None) -> bool:
-        if not self._feed.full():
-            self._feed.put_nowait(record)
-            return not self._pump.done()
-        putting = asyncio.ensure_future(self._feed.put(record))
-        await asyncio.wait({putting, self._pump}, return_when=asyncio.FIRST_COMPLETED)
-        if putting.done():
-            return not self._pump.done()
-        putting.cancel()
-        return False
+    def _has_room(self) -> bool:
+        return not self._ended and len(self._records) <= MOST_AHEAD // 2
 
     async def _run(self, publisher: Publisher) -> None:
-        try:
-            async for settled in publisher.deliver(IterableSource(self._records())):
-                self._ready += [result for _, result in settled]
+        async with aclosing(publisher.deliver(IterableSource(self._given()))) as groups:
+            async for results in groups:
+                self._results.extend(results)
                 self._changed.set()
-        finally:
-            self._changed.set()
 
-    async def _records(self) -> AsyncIterator[Record]:
-        while (record := await self._feed.get()) is not None:
-            yield record
+    async def _given(self) -> AsyncGenerator[Record, None]:
+        while True:
+            ended = self._ended  # looked at first: what came before the end is still taken
+            while self._records:
+                yield self._records.popleft()
+                self._changed.set()
+            if ended:
+                return
+            self._fed.clear()
+            self._hungry = True
+            if not self._records and not self._ended:
+                await self._fed.wait()
+
+
+async def _asked(build: Callable[[], T]) -> T:
+    return build()
 
 
 async def _next_page(pages: AsyncGenerator[Page, None]) -> Page | None:
     return await anext(pages, None)
 
 
-def _chunks(records: Iterable[Record]) -> Iterator[list[Record]]:
-    """Cut an iterable into chunks, soon enough that a slow one does not hold back what it gave."""
-    chunk: list[Record] = []
-    since = time.monotonic()
-    for record in records:
-        chunk.append(record)
-        if len(chunk) >= MOST_AT_ONCE or time.monotonic() - since > LONGEST_GATHERING:
-            yield chunk
-            chunk, since = [], time.monotonic()
-    if chunk:
-        yield chunk
+def _hop(portal: BlockingPortal, work: Callable[[], Awaitable[T]]) -> T:
+    """Run something in the event loop and wait for it; an interrupted wait ends it."""
+    future: Future[T] = portal.start_task_soon(work)
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()
+        raise

@@ -20,7 +20,7 @@ from connectory.route import Route
 from connectory.subscriber import Subscriber
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncGenerator, Callable, Iterable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
     from pathlib import Path
     from types import TracebackType
 

@@ -56,7 +56,9 @@ class Publisher:
         self.listen(RunStarted(self.journal.run, self.publication.name, source.total))
         async with aclosing(self.deliver(source)) as groups:
             async for results in groups:
-                await dead_letters.write(dead_letter(result) for result in results if result.error is not None)
+                await dead_letters.write(
+                    dead_letter(result) for result in results if result.error is not None
+                )
                 await sink.write(line for result in results for line in result.lines())
                 await dead_letters.flush()
                 await sink.flush()
@@ -178,7 +180,8 @@ def _result(part: Part, call: Call, outcome: Outcome) -> Result:
 
 def _says_gone(error: ApiError) -> bool:
     """Tell the API's own "not found" from that of a proxy, or of a server that does not know the path at all."""
-    envelope = cast("Record", error.body).get("error") if isinstance(error.body, dict) else None
+    body: Any = error.body
+    envelope = body.get("error") if isinstance(body, dict) else None  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]  # any JSON
     return error.status in GONE and isinstance(envelope, dict) and error.code != UNKNOWN_PATH
 
 

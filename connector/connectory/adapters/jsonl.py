@@ -203,13 +203,14 @@ def _item(number: int, line: bytes | None) -> Item:
     except JsonTextError as error:
         return Item(position, _text(line), RecordError(f"line {number}: not JSON: {error}"))
     if not isinstance(record, dict):
-        kind = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}.get(
-            type(record), "a number"
-        )
-        return Item(
-            position, record, RecordError(f"line {number}: a record must be a JSON object, this is {kind}")
-        )
+        problem = f"line {number}: a record must be a JSON object, this is {_kind(record)}"
+        return Item(position, record, RecordError(problem))
     return Item(position, record)
+
+
+def _kind(value: object) -> str:
+    names: dict[type, str] = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")
 
 
 def _text(line: bytes) -> str:

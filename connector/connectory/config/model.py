@@ -285,7 +285,7 @@ class OutgoingConfig(Section):
         default=None, description="File for the results, or '-' for stdout (default: stdout)"
     )
     dead_letters: OptionalText = Field(
-        default=None, description="File for records that were set aside (default: none)"
+        default=None, description="File for records that were set aside (default: below .connectory/runs)"
     )
     order: Literal["input", "completion"] = Field(
         default="input", description="Order of the results: input or completion (default: input)"

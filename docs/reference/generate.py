@@ -1,0 +1,160 @@
+"""Write the reference pages from the code: `python docs/reference/generate.py [--check]`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from connectory.catalogue import Catalogue
+from connectory.cli import main as command_line
+from connectory.config import config_schema
+from connectory.plugins import list_transformers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FOLDER = Path(__file__).parent
+SECTIONS = {
+    "Config": "Top level",
+    "ClientConfig": "Client",
+    "TimeoutConfig": "Client: timeout",
+    "LimitsConfig": "Client: limits",
+    "RetryConfig": "Client: retry",
+    "IncomingConfig": "Incoming",
+    "OutgoingConfig": "Outgoing",
+}
+
+
+def configuration() -> Iterator[str]:
+    """Give the page of every configuration key."""
+    schema = config_schema(Catalogue.load())
+    definitions = {"Config": schema, **schema["$defs"]}
+    yield "# Configuration"
+    yield ""
+    yield "Every key of `connectory.yaml`. `connectory schema` prints the same as a JSON Schema for editors."
+    for name, title in SECTIONS.items():
+        yield ""
+        yield f"## {title}"
+        yield ""
+        yield "| key | meaning |"
+        yield "|---|---|"
+        for key, value in definitions[name]["properties"].items():
+            yield f"| `{key}` | {_cell(value.get('description', ''))} |"
+
+
+def commands() -> Iterator[str]:
+    """Give the page of every command."""
+    yield "# Command line"
+    yield ""
+    yield "Records go to stdout as JSON Lines; everything else goes to stderr."
+    yield ""
+    yield "| exit code | meaning |"
+    yield "|---|---|"
+    for code, meaning in EXIT_CODES.items():
+        yield f"| {code} | {meaning} |"
+    yield from _command(command_line, ["connectory"])
+
+
+EXIT_CODES = {
+    "0": "done",
+    "1": "some records failed; dead letters are written",
+    "2": "wrong command line, or a deletion that was not confirmed",
+    "3": "configuration",
+    "4": "credentials or permission",
+    "5": "server unavailable or out of quota; records that were not sent are pending",
+    "70": "a bug in connectory",
+    "130, 143": "interrupted; what was under way is finished",
+}
+
+
+def entities() -> Iterator[str]:
+    """Give the page of every entity."""
+    catalogue = Catalogue.load()
+    yield "# Entities"
+    yield ""
+    yield f"The {len(catalogue)} entities of the catalogue. `connectory entities show NAME` says more about one."
+    groups: dict[str, list[str]] = {}
+    for entity in catalogue.values():
+        actions = ", ".join(f"{name} ({action.kind})" for name, action in entity.actions.items())
+        mark = " *deprecated*" if entity.deprecated else ""
+        groups.setdefault(entity.group, []).append(f"| `{entity.name}`{mark} | {actions} | `{entity.path}` |")
+    for group, rows in groups.items():
+        yield ""
+        yield f"## {group}"
+        yield ""
+        yield "| entity | actions (kind) | path |"
+        yield "|---|---|---|"
+        yield from rows
+
+
+def transformers() -> Iterator[str]:
+    """Give the page of every built-in transformer."""
+    yield "# Transformers"
+    yield ""
+    yield "What can stand in a chain. `connectory transformers list` also shows those of installed packages."
+    for one in list_transformers():
+        yield ""
+        yield f"## {one.name}"
+        yield ""
+        yield one.doc
+        if one.options:
+            yield ""
+            yield "| option | type | default |"
+            yield "|---|---|---|"
+        for option in one.options:
+            yield f"| `{option.name}` | `{_cell(option.type)}` | {_default(option)} |"
+
+
+PAGES = {
+    "configuration.md": configuration,
+    "command-line.md": commands,
+    "entities.md": entities,
+    "transformers.md": transformers,
+}
+
+
+def _command(command: click.Command, words: list[str]) -> Iterator[str]:
+    context = click.Context(command, info_name=words[-1], max_content_width=100, terminal_width=100)
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            if found is not None:
+                yield from _command(found, [*words, name])
+        return
+    yield ""
+    yield f"## {' '.join(words)}"
+    yield ""
+    yield "```text"
+    with click.Context(command, info_name=" ".join(words), max_content_width=100, terminal_width=100) as own:
+        yield from command.get_help(own).splitlines()
+    yield "```"
+
+
+def _default(option: Any) -> str:
+    return "required" if option.required else f"`{option.default!r}`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or say which would change."""
+    stale: list[str] = []
+    for name, page in PAGES.items():
+        text = "\n".join(line.rstrip() for line in page()) + "\n"
+        path = FOLDER / name
+        if "--check" in arguments:
+            stale += [] if path.exists() and path.read_text(encoding="utf-8") == text else [name]
+        else:
+            path.write_text(text, encoding="utf-8")
+    for name in stale:
+        print(f"{name} is not what the code says; run python docs/reference/generate.py")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
