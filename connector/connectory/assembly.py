@@ -32,7 +32,11 @@ if TYPE_CHECKING:
     from connectory.config import ClientConfig, Config, IncomingConfig, OutgoingConfig, StepConfig
     from connectory.errors import Problem
 
-_CREDENTIALS = ("token", "token_file", "token_command", "admin_token", "organization", "project")
+_NOT_FOR_A_SANDBOX = frozenset(
+    {"token", "token_file", "token_command", "admin_token", "organization", "project"}
+    | {"base_uri", "headers", "proxy", "ca_file", "client_certificate"}
+)
+"""Keys of a client that matter only for its own server."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _RAW_PAGING = Pagination("cursor", parameter="after", cursor="last_id", item_field="id", more="has_more")
 _RAW_ACTIONS: dict[str, ActionName] = {"GET": "read", "DELETE": "delete"}
@@ -66,7 +70,7 @@ class Assembly:
     def client_options(self, name: str) -> ClientOptions:
         """Resolve a client; the token itself is read at the first request."""
         settings = self.config.clients[name]
-        self.config.require(("clients", name), ignore=_CREDENTIALS if self.endpoint else ())
+        self.config.require(("clients", name), ignore=_NOT_FOR_A_SANDBOX if self.endpoint else ())
         prototype = self.catalogue.prototypes[settings.prototype]
         return ClientOptions(
             name=name,
@@ -261,7 +265,8 @@ class Assembly:
         )
 
     def _base_uri(self, name: str, settings: ClientConfig, prototype: Prototype) -> str:
-        text = settings.base_uri or prototype.base_uri
+        is_open = self.config.is_unset(("clients", name, "base_uri"))
+        text = prototype.base_uri if is_open else settings.base_uri or prototype.base_uri
         if not text and self.endpoint is None:
             raise ConfigError(self.config.problem(("clients", name), f"client {name!r} needs a base_uri"))
         parts = urlsplit(text or "")

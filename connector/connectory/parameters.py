@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from connectory.record import Record
 
 
+_KINDS = {str: "text", list: "a list", tuple: "a list", bool: "a boolean"}
+
+
 @dataclass(frozen=True, slots=True)
 class Given:
     """Request parameters given at a call or on the command line: as they are, above the configured ones."""
@@ -53,5 +56,5 @@ def as_object(value: Any, what: str) -> Record:
     if value is None or value == []:
         return {}
     if not isinstance(value, dict):
-        raise RequestError(f"{what} must be an object, not {type(value).__name__!r}")
+        raise RequestError(f"{what} must be an object, not {_KINDS.get(type(value), 'a number')}")
     return cast("Record", value)
