@@ -10,6 +10,7 @@ import httpx
 import respx
 
 from connectory.connector import AsyncConnector
+from connectory.errors import RecordError
 from connectory.interfaces import Item
 
 if TYPE_CHECKING:
@@ -99,7 +100,8 @@ class Listed:
     async def __aiter__(self) -> AsyncIterator[Item]:
         for number, record in enumerate(self.records, 1):
             self.taken = number
-            yield Item(str(number), record)
+            error = None if isinstance(record, dict) else RecordError(f"record {number} is no object")
+            yield Item(str(number), record, error)
 
     async def acknowledge(self, item: Item) -> None:
         self.acknowledged.append(item.position)

@@ -18,7 +18,14 @@ def bearer(token="", **options):
 
 @pytest.mark.parametrize(
     "written",
-    [SECRET, f"Bearer {SECRET}", f"bearer {SECRET}", f"  Bearer\t{SECRET}\n", f"BEARER   {SECRET}", f"{SECRET}\r\n"],
+    [
+        SECRET,
+        f"Bearer {SECRET}",
+        f"bearer {SECRET}",
+        f"  Bearer\t{SECRET}\n",
+        f"BEARER   {SECRET}",
+        f"{SECRET}\r\n",
+    ],
 )
 def test_a_token_is_sent_with_one_bearer_however_it_is_written(written):
     assert bearer(written).headers() == {"Authorization": f"Bearer {SECRET}"}
@@ -37,7 +44,9 @@ def test_no_token_is_no_header(written):
     assert bearer(written).headers() == {}
 
 
-@pytest.mark.parametrize("bad", [f"{SECRET} x", f"sk\n{SECRET}", f"{SECRET}\r\nHost: evil", f"{SECRET}\x00", f"ü{SECRET}"])
+@pytest.mark.parametrize(
+    "bad", [f"{SECRET} x", f"sk\n{SECRET}", f"{SECRET}\r\nHost: evil", f"{SECRET}\x00", f"ü{SECRET}"]
+)
 def test_a_token_of_more_than_one_word_is_refused_and_not_shown(bad):
     with pytest.raises(CredentialsError, match="it must be one word") as caught:
         bearer(bad).headers()
@@ -74,7 +83,7 @@ def test_a_token_stays_when_its_file_is_gone(tmp_path):
     credential = bearer(token_file=file)
     credential.current()
     file.unlink()
-    with pytest.raises(CredentialsError, match="cannot read the token file .*: No such file"):
+    with pytest.raises(CredentialsError, match=r"cannot read the token file .*: No such file"):
         credential.refresh()
     assert credential.current() == SECRET
 
@@ -117,7 +126,10 @@ def test_a_token_command_gets_no_input():
         (["connectory-no-such-program"], "did not run: No such file"),
         (command(f"import sys; print('{SECRET}'); sys.exit(3)"), "ended with exit code 3"),
         (command(f"print('two {SECRET}')"), "the output of token_command holds a space"),
-        (command("import sys; sys.stdout.buffer.write(b'\\xff\\xfe')"), "the output of token_command holds a space"),
+        (
+            command("import sys; sys.stdout.buffer.write(b'\\xff\\xfe')"),
+            "the output of token_command holds a space",
+        ),
     ],
 )
 def test_a_token_command_that_fails_says_why_and_not_what_it_printed(words, says):
@@ -136,7 +148,9 @@ def test_a_token_command_that_hangs_is_given_up(monkeypatch):
         bearer(token_command=["sleep"], environ=ALLOWED).current()
 
 
-@pytest.mark.parametrize(("text", "says"), [("echo 'open", "no closing quotation"), ("  ", "token_command is empty")])
+@pytest.mark.parametrize(
+    ("text", "says"), [("echo 'open", "no closing quotation"), ("  ", "token_command is empty")]
+)
 def test_a_token_command_that_is_no_command_is_a_configuration_error(text, says):
     with pytest.raises(ConfigError, match=says):
         bearer(token_command=text, environ=ALLOWED).current()
@@ -156,3 +170,13 @@ def test_a_token_too_short_for_a_secret_leaves_texts_alone():
     credential = bearer("x")
     credential.current()
     assert credential.blank("an example") == "an example"
+
+
+def test_a_token_file_that_is_being_written_changes_nothing(tmp_path):
+    file = tmp_path / "token"
+    file.write_text(SECRET)
+    credential = bearer(token_file=file)
+    credential.current()
+    file.write_text("")
+    assert not credential.refresh()
+    assert credential.current() == SECRET

@@ -430,7 +430,7 @@ def test_an_interrupt_finishes_what_is_under_way(project):
     process.stdin.flush()
     first = process.stdout.readline()  # the run is under way, and waits for more records
     process.send_signal(signal.SIGINT)
-    rest, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=60)
 
     assert json.loads(first) == {"id": "a", "flagged": False}
     assert process.returncode == 130

@@ -30,7 +30,7 @@ def test_another_part_is_refused_by_name():
 
 def test_as_object_names_what_it_was_given_for():
     assert as_object({"a": 1}, "'path'") == {"a": 1}
-    with pytest.raises(RequestError, match="^'path' must be an object, not a list$"):
+    with pytest.raises(RequestError, match=r"^'path' must be an object, not a list$"):
         as_object([1], "'path'")
 
 

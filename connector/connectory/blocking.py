@@ -7,7 +7,7 @@ from collections import deque
 from contextlib import ExitStack, aclosing
 from functools import partial
 from importlib.util import find_spec
-from threading import Lock, get_ident
+from threading import Event, Lock, get_ident
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from anyio.from_thread import start_blocking_portal
@@ -19,7 +19,6 @@ from connectory.parameters import Given
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Iterator, Mapping
-    from concurrent.futures import Future
     from pathlib import Path
     from types import TracebackType
 
@@ -86,7 +85,10 @@ class Connector:
             portal, self._portal = self._portal, None
             if portal is not None:
                 with self._stack:
-                    portal.call(self._end)
+                    try:
+                        portal.call(self._end)
+                    finally:  # a call that was interrupted as it began may still be under way
+                        portal.call(portal.stop, True)
 
     @property
     def catalogue(self) -> Catalogue:
@@ -333,10 +335,19 @@ async def _next_page(pages: AsyncGenerator[Page, None]) -> Page | None:
 
 
 def _hop(portal: BlockingPortal, work: Callable[[], Awaitable[T]]) -> T:
-    """Run something in the event loop and wait for it; an interrupted wait ends it."""
-    future: Future[T] = portal.start_task_soon(work)
+    """Run something in the event loop and wait for it; an interrupted wait ends it first."""
+    ended = Event()
+
+    async def run() -> T:
+        try:
+            return await work()
+        finally:
+            ended.set()
+
+    future = portal.start_task_soon(run)
     try:
         return future.result()
     except BaseException:
-        future.cancel()
+        if future.cancel():
+            ended.wait()
         raise

@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from connectory.record import Record
 
 
-_KINDS = {str: "text", list: "a list", tuple: "a list", bool: "a boolean"}
-
-
 @dataclass(frozen=True, slots=True)
 class Given:
     """Request parameters given at a call or on the command line: as they are, above the configured ones."""
@@ -56,5 +53,10 @@ def as_object(value: Any, what: str) -> Record:
     if value is None or value == []:
         return {}
     if not isinstance(value, dict):
-        raise RequestError(f"{what} must be an object, not {_KINDS.get(type(value), 'a number')}")
+        raise RequestError(f"{what} must be an object, not {_kind(value)}")
     return cast("Record", value)
+
+
+def _kind(value: object) -> str:
+    kinds = {str: "text", list: "a list", tuple: "a list", bool: "a boolean"}
+    return next((word for kind, word in kinds.items() if isinstance(value, kind)), "a number")
