@@ -14,7 +14,7 @@ from connectory.errors import RecordError
 from connectory.interfaces import Item
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
 
 BASE = "https://api.test/v1"
 CLIENT: dict[str, Any] = {"base_uri": BASE, "token": "made-up", "retry": {"max_wait": 0}}
@@ -63,6 +63,12 @@ def body_of(request: httpx.Request) -> Any:
 def refusal(status: int, code: str | None = None, message: str = "no") -> httpx.Response:
     """Make an answer with the API's error envelope."""
     return httpx.Response(status, json={"error": {"message": message, "type": "made_up", "code": code}})
+
+
+async def extend(seen: list[Any], stream: AsyncIterable[Any]) -> None:
+    """Add what a stream gives to a list; what came before an error stays in it."""
+    async for one in stream:
+        seen.append(one)  # noqa: PERF401 - a comprehension would lose it
 
 
 class Server:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 import trustme
 
-from connectory.assembly import Assembly, Endpoint
+from connectory.assembly import Assembly, Endpoint, raw_call
 from connectory.catalogue import Catalogue
 from connectory.client import Call, Client
 from connectory.config import config_from_dict, load_config
@@ -30,7 +30,7 @@ def one_client(**settings):
 
 
 def client_options(**settings):
-    return one_client(**settings).client_options("ours")
+    return one_client(**settings).clients.options("ours")
 
 
 def connections(**sections):
@@ -38,7 +38,7 @@ def connections(**sections):
 
 
 def request_of(one, call):
-    return Client(one.client_options("ours"), httpx.MockTransport(lambda _: httpx.Response(200))).prepare(
+    return Client(one.clients.options("ours"), httpx.MockTransport(lambda _: httpx.Response(200))).prepare(
         call
     )
 
@@ -162,16 +162,16 @@ def test_a_token_file_lies_beside_the_configuration(tmp_path):
     (tmp_path / "key").write_text("from-file")
     file = tmp_path / "connectory.yaml"
     file.write_text("version: 1\nclients:\n  ours: {token_file: key}\n")
-    options = Assembly(load_config(file), CATALOGUE).client_options("ours")
+    options = Assembly(load_config(file), CATALOGUE).clients.options("ours")
     assert options.credential.current() == "from-file"
 
 
 def test_a_client_with_an_unset_variable_fails_only_when_it_is_wanted():
     os.environ.pop("CONNECTORY_UNSET", None)
     made = assembly({"clients": {"a": {"token": "${CONNECTORY_UNSET}"}, "b": {"token": TOKEN}}})
-    assert made.client_options("b").credential.current() == TOKEN
+    assert made.clients.options("b").credential.current() == TOKEN
     with pytest.raises(ConfigError, match="CONNECTORY_UNSET"):
-        made.client_options("a")
+        made.clients.options("a")
 
 
 def test_a_sandbox_needs_nothing_that_is_unset_and_gets_no_secret():
@@ -183,7 +183,7 @@ def test_a_sandbox_needs_nothing_that_is_unset_and_gets_no_secret():
         admin_token="sk-admin",
         organization=unset,
         headers={"X-Team": unset},
-        endpoint=Endpoint("http://127.0.0.1:9", "sandbox"),
+        endpoint=Endpoint("sandbox", "http://127.0.0.1:9"),
     )
     assert options.base_uri == "http://127.0.0.1:9/v1"
     assert options.credential.current() == "sandbox"
@@ -191,21 +191,21 @@ def test_a_sandbox_needs_nothing_that_is_unset_and_gets_no_secret():
 
 
 def test_a_sandbox_keeps_the_path_of_the_server_it_stands_for():
-    options = client_options(base_uri="https://host/api/v3", endpoint=Endpoint("http://127.0.0.1:9", "x"))
+    options = client_options(base_uri="https://host/api/v3", endpoint=Endpoint("x", "http://127.0.0.1:9"))
     assert options.base_uri == "http://127.0.0.1:9/api/v3"
 
 
 def test_the_only_client_or_default_need_not_be_named():
     two = {"a": {"token": "x"}, "default": {"token": "y"}}
-    assert assembly({"clients": {"a": {"token": "x"}}}).client_name() == "a"
-    assert assembly({"clients": two}).client_name() == "default"
-    assert assembly({"clients": two}).client_name("a") == "a"
+    assert assembly({"clients": {"a": {"token": "x"}}}).clients.name() == "a"
+    assert assembly({"clients": two}).clients.name() == "default"
+    assert assembly({"clients": two}).clients.name("a") == "a"
     with pytest.raises(UnknownNameError, match="no client 'defualt'; did you mean 'default'"):
-        assembly({"clients": two}).client_name("defualt")
-    with pytest.raises(ConfigError, match="2 clients are configured and none is called 'default'"):
-        assembly({"clients": {"a": {"token": "x"}, "b": {"token": "y"}}}).client_name()
+        assembly({"clients": two}).clients.name("defualt")
+    with pytest.raises(ConfigError, match="which client\\? there are a, b, and none is called 'default'"):
+        assembly({"clients": {"a": {"token": "x"}, "b": {"token": "y"}}}).clients.name()
     with pytest.raises(ConfigError, match="no client is configured"):
-        assembly({}).client_name()
+        assembly({}).clients.name()
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +221,7 @@ def pem(tmp_path_factory):
 
 
 def tls_context(**settings):
-    return one_client(**settings)._ssl_context("ours", one_client(**settings).config.clients["ours"])
+    return one_client(**settings).clients._ssl_context("ours", one_client(**settings).config.clients["ours"])
 
 
 def test_certificates_are_read_from_their_files(pem):
@@ -243,8 +243,8 @@ def test_certificates_that_cannot_be_read_are_a_configuration_error(settings):
 
 
 def test_a_sandbox_needs_no_certificates():
-    made = one_client(ca_file="no-such.pem", endpoint=Endpoint("http://127.0.0.1:9", "x"))
-    asyncio.run(made.transport("ours").aclose())
+    made = one_client(ca_file="no-such.pem", endpoint=Endpoint("x", "http://127.0.0.1:9"))
+    asyncio.run(made.clients.transport("ours").aclose())
 
 
 # Connections
@@ -391,13 +391,13 @@ def test_a_raw_connection_offers_only_its_methods():
 )
 def test_a_raw_request_goes_below_the_base_uri(path, url):
     made = connections()
-    request = request_of(made, made.raw_call("get", path, {}, None, "/v1"))
+    request = request_of(made, raw_call("get", path, {}, None, "/v1"))
     assert (request.method, request.url.host, request.url.raw_path.decode()) == ("GET", "api.openai.com", url)
 
 
 def test_a_query_given_beside_a_raw_path_wins():
     made = connections()
-    call = made.raw_call("GET", "/files?limit=1&order=asc", {"limit": 2}, None, "/v1")
+    call = raw_call("GET", "/files?limit=1&order=asc", {"limit": 2}, None, "/v1")
     assert request_of(made, call).url.query == b"limit=2&order=asc"
 
 
@@ -426,4 +426,4 @@ def test_a_query_given_beside_a_raw_path_wins():
 )
 def test_a_raw_path_that_means_another_place_is_refused(path):
     with pytest.raises(RequestError, match=r"^GET "):
-        connections().raw_call("GET", path, {}, None, "/v1")
+        raw_call("GET", path, {}, None, "/v1")

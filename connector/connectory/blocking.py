@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 from collections import deque
 from contextlib import ExitStack, aclosing
 from functools import partial
 from importlib.util import find_spec
-from threading import Event, Lock, get_ident
+from threading import Lock, get_ident
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from anyio.from_thread import start_blocking_portal
@@ -84,6 +85,7 @@ class Connector:
         with self._starting:
             portal, self._portal = self._portal, None
             if portal is not None:
+                atexit.unregister(self.close)
                 with self._stack:
                     try:
                         portal.call(self._end)
@@ -191,6 +193,9 @@ class Connector:
                 started = start_blocking_portal("asyncio", {"use_uvloop": fast})
                 self._portal = self._stack.enter_context(started)
                 self._loop_thread = self._portal.call(get_ident)
+                atexit.register(
+                    self.close
+                )  # later, iterators left half-read would wait for a thread that is gone
             return self._portal
 
     def _call(self, begin: Callable[[], Awaitable[T]]) -> T:
@@ -336,18 +341,21 @@ async def _next_page(pages: AsyncGenerator[Page, None]) -> Page | None:
 
 def _hop(portal: BlockingPortal, work: Callable[[], Awaitable[T]]) -> T:
     """Run something in the event loop and wait for it; an interrupted wait ends it first."""
-    ended = Event()
+    begun: list[asyncio.Task[Any] | None] = []
 
     async def run() -> T:
-        try:
-            return await work()
-        finally:
-            ended.set()
+        begun.append(asyncio.current_task())
+        return await work()
 
-    future = portal.start_task_soon(run)
+    async def end() -> None:
+        for task in filter(None, begun):
+            task.cancel()
+            await asyncio.wait({task})
+
     try:
-        return future.result()
+        return portal.call(run)
+    except Exception:
+        raise
     except BaseException:
-        if future.cancel():
-            ended.wait()
+        portal.call(end)
         raise
