@@ -9,13 +9,22 @@ import math
 import mimetypes
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, cast
 from urllib.parse import quote, unquote
 
 from connectory.errors import RequestError, did_you_mean
 
-FilePart: TypeAlias = tuple[str, str | None, bytes | Path, str]
+
+@dataclass(frozen=True, slots=True)
+class NamedFile:
+    """A file on disk that data names: where it may lie is for others to decide."""
+
+    name: str
+
+
+FilePart: TypeAlias = tuple[str, str | None, bytes | Path | NamedFile, str]
 """Name, filename (None: a part without one), content or where it lies, content type."""
 
 _PATH_SAFE = "!$&'()*+,;=:@"
@@ -227,13 +236,14 @@ def _described_file(name: str, value: Mapping[str, Any]) -> FilePart:
     for key in value:
         if key not in _FILE_KEYS:
             raise RequestError(f"file {name!r} has an unknown key {key!r}{did_you_mean(key, _FILE_KEYS)}")
-        if not isinstance(value[key], str):
+        if not isinstance(value[key], str) and not (key == "path" and isinstance(value[key], Path)):
             raise RequestError(f"{key!r} of file {name!r} must be text, not {_kind(value[key])}")
-        if not value[key] and key != "content":
+        if value[key] == "" and key != "content":
             raise RequestError(f"{key!r} of file {name!r} is empty")
     if given == ["path"]:
         path = Path(value["path"])
-        return _file_part(name, path, {"filename": path.name, **value})
+        source = value["path"] if isinstance(value["path"], Path) else NamedFile(value["path"])
+        return _file_part(name, source, {"filename": path.name, **value})
     if given == ["content"]:
         return _file_part(name, _bytes(name, value["content"]), {"filename": f"{_stem(name)}.txt", **value})
     return _file_part(name, _decoded(name, value["base64"]), value)
@@ -246,7 +256,7 @@ def _decoded(name: str, text: str) -> bytes:
         raise RequestError(f"file {name!r} is not base64: {error}") from error
 
 
-def _file_part(name: str, content: bytes | Path, described: Mapping[str, Any]) -> FilePart:
+def _file_part(name: str, content: bytes | Path | NamedFile, described: Mapping[str, Any]) -> FilePart:
     filename = str(described.get("filename", _stem(name)))
     if _CONTROL.search(filename):
         raise RequestError(f"filename of file {name!r} has a control character in it: {filename!r}")

@@ -229,6 +229,10 @@ class IncomingConfig(Section):
     output: OptionalText = Field(
         default=None, description="File for the items, or '-' for stdout (default: stdout)"
     )
+    save_to: OptionalText = Field(
+        default=None,
+        description="File for an answer that is no list, a template with the request parameters (default: none)",
+    )
     disabled: bool = Field(default=False, description="Leave the connection out of runs (default: false)")
     description: str | None = Field(default=None, description="What it is for, for people (default: none)")
 
@@ -282,6 +286,17 @@ class OutgoingConfig(Section):
     identifier: TextOrList | None = Field(
         default=None,
         description="JMESPath, or a list of them, that names a record in results (default: its index)",
+    )
+    stream: Literal["aggregate", "events"] | None = Field(
+        default=None,
+        description="Ask for a stream: aggregate (put together again) or events (a line each) (default: none)",
+    )
+    files_root: OptionalText = Field(
+        default=None,
+        description="Folder of the files that payloads may send as {path: ...} (default: none, so no file)",
+    )
+    save_to: OptionalText = Field(
+        default=None, description="File for the answer of each record, a template (default: none)"
     )
     output: OptionalText = Field(
         default=None, description="File for the results, or '-' for stdout (default: stdout)"

@@ -1,0 +1,57 @@
+"""What a connection says of files and streams, resolved and held against its entity."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from connectory.errors import ConfigError
+from connectory.placeholders import compile_template
+from connectory.saving import FixedTarget, SaveTo, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from connectory.catalogue import Action
+    from connectory.config import Config, IncomingConfig, OutgoingConfig
+
+
+def files_root(config: Config, settings: OutgoingConfig) -> Path | None:
+    """Give the folder of the files that may be sent, if any may."""
+    return config.file(settings.files_root) if settings.files_root else None
+
+
+def save_to(
+    config: Config, place: tuple[str, ...], settings: IncomingConfig | OutgoingConfig, action: Action
+) -> SaveTo | None:
+    """Compile where answers go. Raises ConfigError where the answers are many or none."""
+    if settings.save_to is None:
+        return None
+    problem: Any = None
+    if action.response.items is not None:
+        problem = "'save_to' is for one answer, and this entity gives a list of items; write 'output'"
+    elif getattr(settings, "stream", None) is not None:
+        problem = "'save_to' and 'stream' exclude each other; give one"
+    if problem is None:
+        try:
+            return SaveTo(compile_template(settings.save_to), config.folder)
+        except ConfigError as error:
+            problem = error.problems[0].message
+    raise ConfigError(config.problem((*place, "save_to"), problem))
+
+
+def fixed_target(path: str | Path | None) -> FixedTarget | None:
+    """Make the place of an answer of a path that the program's user wrote."""
+    return None if path is None else FixedTarget(Target.at(path))
+
+
+def stream(
+    config: Config, place: tuple[str, ...], settings: OutgoingConfig, actions: Mapping[str, Action]
+) -> Literal["aggregate", "events"] | None:
+    """Say how answers stream. Raises ConfigError for an entity that has no stream."""
+    if settings.stream is not None and settings.entity is not None:
+        silent = [one for one in actions.values() if one.response.stream is None]
+        if silent:
+            message = f"entity {settings.entity!r} answers at once: it has no stream"
+            raise ConfigError(config.problem((*place, "stream"), message))
+    return settings.stream
