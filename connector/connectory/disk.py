@@ -52,7 +52,7 @@ class LocalFile:
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Read it from its start, in a thread. Raises RequestError when it is no longer what it was."""
         left = self.size
-        with await asyncio.to_thread(self._open) as file:
+        with self._open() as file:  # in no thread: cancelled there, it would stay open
             while left:
                 piece = await asyncio.to_thread(file.read, min(PIECE, left))
                 if not piece:
