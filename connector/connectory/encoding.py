@@ -8,10 +8,10 @@ import json
 import math
 import mimetypes
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 from urllib.parse import quote, unquote
 
 from connectory.errors import RequestError, did_you_mean
@@ -24,13 +24,26 @@ class NamedFile:
     name: str
 
 
-FilePart: TypeAlias = tuple[str, str | None, bytes | Path | NamedFile, str]
+@runtime_checkable
+class Unread(Protocol):
+    """A file, or a stretch of one, that is read while it is sent."""
+
+    @property
+    def size(self) -> int: ...  # noqa: D102 - said above
+    @property
+    def identity(self) -> str: ...  # noqa: D102 - said above
+    def pieces(self) -> AsyncGenerator[bytes, None]: ...  # noqa: D102 - said above
+
+
+Content: TypeAlias = bytes | Path | NamedFile | Unread
+FilePart: TypeAlias = tuple[str, str | None, Content, str]
 """Name, filename (None: a part without one), content or where it lies, content type."""
 
 _PATH_SAFE = "!$&'()*+,;=:@"
 _PLACE = re.compile(r"\{([^{}]*)\}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _BINARY = "application/octet-stream"
+_TYPES = {".jsonl": "text/jsonl"}  # what the API calls it; the standard library does not know it
 _FILE_KEYS = frozenset(["path", "content", "base64", "filename", "content_type"])
 _FILE_SOURCES = ("path", "content", "base64")
 
@@ -215,7 +228,7 @@ def _files(name: str, value: Any) -> Iterator[FilePart]:
 def _file(name: str, value: Any) -> FilePart:
     if isinstance(value, str):
         return _file_part(name, _bytes(name, value), {"filename": f"{_stem(name)}.txt"})
-    if isinstance(value, bytes):
+    if isinstance(value, bytes | Unread):
         return _file_part(name, value, {})
     if isinstance(value, Path):
         return _file_part(name, value, {"filename": value.name})
@@ -256,11 +269,12 @@ def _decoded(name: str, text: str) -> bytes:
         raise RequestError(f"file {name!r} is not base64: {error}") from error
 
 
-def _file_part(name: str, content: bytes | Path | NamedFile, described: Mapping[str, Any]) -> FilePart:
+def _file_part(name: str, content: Content, described: Mapping[str, Any]) -> FilePart:
     filename = str(described.get("filename", _stem(name)))
     if _CONTROL.search(filename):
         raise RequestError(f"filename of file {name!r} has a control character in it: {filename!r}")
-    content_type = described.get("content_type") or mimetypes.guess_type(filename)[0] or _BINARY
+    guessed = _TYPES.get(Path(filename).suffix.lower()) or mimetypes.guess_type(filename)[0]
+    content_type = described.get("content_type") or guessed or _BINARY
     return name, filename, content, str(content_type)
 
 

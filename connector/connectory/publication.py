@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from connectory.parameters import RequestParameters
     from connectory.placeholders import Template
     from connectory.saving import FixedTarget, SaveTo
+    from connectory.uploads import PartsOption
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Publication:
     `actions` maps the HTTP methods that a record may choose from to their actions, the default first. `defaults`
     renders to the request parameters below the record's own. When `path`, `query` and `payload` are all None the
     record brings them; otherwise these templates make the request and the record's columns are only data.
-    `files_root`, `save` and `stream` are for files that are sent, answers that become files, and streams.
+    `files_root` and `upload` are for files that are sent, `save` and `stream` for answers.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Publication:
     files_root: Path | None = None
     save: SaveTo | FixedTarget | None = None
     stream: Literal["aggregate", "events"] | None = None
+    upload: PartsOption | None = None
     run: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property

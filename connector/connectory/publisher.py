@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from connectory.errors import (
@@ -111,7 +112,9 @@ class Publisher:
         except RecordError as error:
             return part, await self._settle(part, _unsent(part, error))
         await self.journal.intend(part.delivery, _fingerprint(request))
-        outcome = await self.client.send(call, request)
+        parts = self.publication.upload
+        send = self.client.send if parts is None else partial(parts.send, self.client)
+        outcome = await send(call, request)
         if isinstance(outcome.error, RunStoppedError):
             raise outcome.error
         return part, await self._settle(part, _result(part, call, outcome), call)

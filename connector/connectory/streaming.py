@@ -249,7 +249,10 @@ class Speech:
 
     def value(self) -> Any:
         """Give the sound like any other binary answer; its events do not say which kind of sound it is."""
-        sound = {"content_type": "application/octet-stream", "base64": b64encode(b"".join(self._sound)).decode()}
+        sound = {
+            "content_type": "application/octet-stream",
+            "base64": b64encode(b"".join(self._sound)).decode(),
+        }
         return sound if self._usage is None else sound | {"usage": self._usage}
 
 

@@ -29,6 +29,7 @@ SECTIONS = {
     "PagesConfig": "Incoming: pagination",
     "OutgoingConfig": "Outgoing",
     "OutgoingRequest": "Outgoing: request",
+    "UploadConfig": "Outgoing: upload",
     "RequestParameters": "Request parameters",
 }
 STEPS = """

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from connectory.assembly.clients import Clients, Endpoint
-from connectory.assembly.files import files_root, fixed_target, save_to, stream
+from connectory.assembly.files import files_root, fixed_target, save_to, stream, upload
 from connectory.assembly.raw import raw_entity
 from connectory.chain import Chain, build_chain
 from connectory.errors import ConfigError, UnknownNameError
@@ -104,6 +104,7 @@ class Assembly:
             files_root=files_root(self.config, settings),
             save=save_to(self.config, place, settings, action),
             stream=stream(self.config, place, settings, actions),
+            upload=upload(self.config, place, settings, entity, self.catalogue),
             run=run,
         )
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from connectory.errors import ConfigError
 from connectory.placeholders import compile_template
 from connectory.saving import FixedTarget, SaveTo, Target
+from connectory.uploads import ENTITIES, PartsOption
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from connectory.catalogue import Action
+    from connectory.catalogue import Action, Catalogue, Entity
     from connectory.config import Config, IncomingConfig, OutgoingConfig
 
 
@@ -55,3 +56,17 @@ def stream(
             message = f"entity {settings.entity!r} answers at once: it has no stream"
             raise ConfigError(config.problem((*place, "stream"), message))
     return settings.stream
+
+
+def upload(
+    config: Config, place: tuple[str, ...], settings: OutgoingConfig, entity: Entity, catalogue: Catalogue
+) -> PartsOption | None:
+    """Resolve how large files are sent in parts. Raises ConfigError for an entity that makes no files."""
+    if settings.upload is None:
+        return None
+    if entity.name != "files":
+        message = f"'upload' is for the entity 'files', not {entity.name!r}"
+        raise ConfigError(config.problem((*place, "upload"), message, key=True))
+    own = settings.upload
+    entities = {name: catalogue[name] for name in ENTITIES}
+    return PartsOption(entities, part_size=own.part_size, over=own.over, parallel=own.parallel)

@@ -244,6 +244,18 @@ class IncomingConfig(Section):
         return 1 if self.pagination == "first" else None
 
 
+class UploadConfig(Section):
+    """How large files are sent in parts."""
+
+    over: int = Field(
+        default=512_000_000, ge=0, description="Bytes above which a file goes in parts (default: 512000000)"
+    )
+    part_size: int = Field(
+        default=64_000_000, ge=1, le=64 * 1024**2, description="Bytes of one part (default: 64000000)"
+    )
+    parallel: int = Field(default=4, ge=1, le=32, description="Parts under way at once (default: 4)")
+
+
 class OutgoingConfig(Section):
     """A named connection that creates or deletes an entity, one request a record."""
 
@@ -294,6 +306,9 @@ class OutgoingConfig(Section):
     files_root: OptionalText = Field(
         default=None,
         description="Folder of the files that payloads may send as {path: ...} (default: none, so no file)",
+    )
+    upload: UploadConfig | None = Field(
+        default=None, description="Send large files in parts, {} for the usual sizes (default: in one piece)"
     )
     save_to: OptionalText = Field(
         default=None, description="File for the answer of each record, a template (default: none)"
