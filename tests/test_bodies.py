@@ -218,8 +218,8 @@ def test_an_incoming_saves_what_it_reads(sandbox, rows):
     [
         ({"incoming": {"it": {"entity": "files", "save_to": "x"}}}, "list of items"),
         (
-            {"outgoing": {"it": {"entity": "audio.speech", "save_to": "x", "stream": "events"}}},
-            "exclude each other",
+            {"outgoing": {"it": {"entity": "moderations", "files_root": "x"}}},
+            "'files_root' does nothing here",
         ),
         ({"outgoing": {"it": {"entity": "moderations", "stream": "events"}}}, "has no stream"),
         ({"outgoing": {"it": {"entity": "audio.speech", "save_to": "&{x"}}}, "closing brace"),
@@ -295,6 +295,39 @@ def test_other_streams_are_put_together_too(sandbox, entity):
     (one,) = results(sandbox.base_uri, [payload], entity=entity, payload="&{@}", stream="aggregate")
     assert one.ok
     assert {"text", "data", "base64"} & one.response.keys()
+
+
+def test_a_stream_can_be_saved_as_what_it_was_about(sandbox, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    speech = {"model": "tts-1", "voice": "alloy", "input": "x"}
+    both = {"payload": "&{@}", "save_to": "&{input.model}.mp3"}
+    (plain,) = results(sandbox.base_uri, [speech], entity="audio.speech", **both)
+    (one,) = results(sandbox.base_uri, [speech], entity="audio.speech", stream="aggregate", **both)
+    assert one.unwrap().response["mime_type"] == "audio/mpeg"
+    assert one.response["bytes"] == plain.response["bytes"]
+    both["save_to"] = "answer.json"
+    (one,) = results(sandbox.base_uri, [CHAT], entity="chat.completions", stream="events", **both)
+    assert json.loads(Path("answer.json").read_bytes())["object"] == "chat.completion"
+    assert one.lines()[-1]["response"]["name"] == "answer.json"
+
+
+def test_a_raw_request_streams_as_well():
+    frame = {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": "hi"}}]}
+    asked = []
+
+    def network(request):
+        asked.append(json.loads(request.content))
+        body = f"data: {json.dumps(frame)}\n\ndata: [DONE]\n\n"
+        return httpx.Response(200, text=body, headers={"content-type": "text/event-stream"})
+
+    async def main():
+        raw = {"request": {"method": "POST", "path": "/chat"}, "payload": {"a": 1}, "stream": "aggregate"}
+        async with connected(network, outgoing={"it": raw}) as connector:
+            return [one async for one in connector.outgoing("it", [{}])]
+
+    (one,) = run(main)
+    assert asked == [{"a": 1, "stream": True}]
+    assert one.response["choices"][0]["message"]["content"] == "hi"
 
 
 def test_the_events_of_a_response_that_is_read_again_are_items(sandbox):

@@ -106,7 +106,8 @@ class Publication:
             payload, query = streamed(action, payload, query)
         save = None
         if self.save is not None:
-            save = self.save.target(record, scope, key=part.delivery.key, owner=part.id)
+            named = {**record, "input": part.item.record}  # also where the record has an `input` of its own
+            save = self.save.target(named, scope, key=part.delivery.key, owner=part.id)
         return Call(
             self.entity,
             action,
@@ -176,8 +177,8 @@ class Publication:
 
 
 def streamed(action: Action, payload: Any, query: Record) -> tuple[Any, Record]:
-    """Ask for a stream in the field that the catalogue names."""
-    place, _, name = (action.response.stream or "").partition(".")
+    """Ask for a stream in the field that the catalogue names; of a raw request it names none, and `stream` is usual."""
+    place, _, name = (action.response.stream or "body.stream").partition(".")
     if place == "query":
         return payload, {**query, name: True}
     if place == "body" and isinstance(payload, dict):

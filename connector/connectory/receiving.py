@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, Any, Protocol
+from base64 import b64decode
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from connectory.answers import LARGEST_BODY, Answer, accepted, decoded, interpret, media_type, refusal
 from connectory.errors import OutcomeUnknownError
-from connectory.jsontext import JsonTextError, loads
+from connectory.jsontext import JsonTextError, dumps, loads
 from connectory.saving import Saving
 from connectory.sse import EventStreamError, Parser
 from connectory.streaming import Rebuilding, error_of
@@ -45,10 +47,11 @@ async def receive(
     """
     try:
         if accepted(status):
+            if media_type(headers) == EVENTS:
+                answer = await _events(expected, status, headers, stream, keep=events)
+                return answer if save is None else await _save_value(expected, answer, save)
             if save is not None and expected.kind in {"binary", "text"}:
                 return Answer(status, headers, await _save(expected, headers, stream, save))
-            if media_type(headers) == EVENTS:
-                return await _events(expected, status, headers, stream, keep=events)
         body = await _whole(expected, stream)
     finally:
         await stream.aclose()
@@ -78,6 +81,17 @@ async def _save(
         async for chunk in _plain(expected, headers, stream):
             await saving.write(chunk)
         return await saving.commit(media_type(headers))
+
+
+async def _save_value(expected: Expected, answer: Answer, target: Target) -> Answer:
+    """Save what a stream was about: a sound as itself, anything else as JSON."""
+    made: Any = answer.value
+    value = cast("dict[str, Any]", made) if isinstance(made, dict) else {}
+    content_type = "" if "base64" in value else "application/json"
+    body = b64decode(value["base64"]) if "base64" in value else dumps(made)
+    async with Saving(target, expected.what) as saving:
+        await saving.write(body)
+        return replace(answer, value=await saving.commit(content_type))
 
 
 async def _events(

@@ -101,7 +101,7 @@ class Assembly:
             ],
             ordered=settings.order == "input",
             concurrency=settings.concurrency or client.limits.concurrency,
-            files_root=files_root(self.config, settings),
+            files_root=files_root(self.config, place, settings, actions),
             save=save_to(self.config, place, settings, action),
             stream=stream(self.config, place, settings, actions),
             upload=upload(self.config, place, settings, entity, self.catalogue),

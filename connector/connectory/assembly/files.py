@@ -16,10 +16,19 @@ if TYPE_CHECKING:
     from connectory.catalogue import Action, Catalogue, Entity
     from connectory.config import Config, IncomingConfig, OutgoingConfig
 
+_FORM = "multipart/form-data"
 
-def files_root(config: Config, settings: OutgoingConfig) -> Path | None:
-    """Give the folder of the files that may be sent, if any may."""
-    return config.file(settings.files_root) if settings.files_root else None
+
+def files_root(
+    config: Config, place: tuple[str, ...], settings: OutgoingConfig, actions: Mapping[str, Action]
+) -> Path | None:
+    """Give the folder of the files that may be sent, if any may. Raises ConfigError where no file can be sent."""
+    if not settings.files_root:
+        return None
+    if not any(one.body is not None and _FORM in one.body.content for one in actions.values()):
+        message = "'files_root' does nothing here: the request has no place for a file"
+        raise ConfigError(config.problem((*place, "files_root"), message, key=True))
+    return config.file(settings.files_root)
 
 
 def save_to(
@@ -31,8 +40,6 @@ def save_to(
     problem: Any = None
     if action.response.items is not None:
         problem = "'save_to' is for one answer, and this entity gives a list of items; write 'output'"
-    elif getattr(settings, "stream", None) is not None:
-        problem = "'save_to' and 'stream' exclude each other; give one"
     if problem is None:
         try:
             return SaveTo(compile_template(settings.save_to), config.folder)
