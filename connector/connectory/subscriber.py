@@ -158,7 +158,7 @@ class Subscriber:
         if value is None:
             return []
         if isinstance(value, list):
-            return value  # pyright: ignore[reportUnknownVariableType]
+            return value  # pyright: ignore[reportUnknownVariableType] - JSON holds anything
         if name is None:
             return [value]
         items = cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else None
@@ -167,7 +167,7 @@ class Subscriber:
                 return [value]
             what = f"{self.subscription.action.method} {self.subscription.entity.path}"
             raise ApiError(f"{what}: the answer has no list {name!r}", status=200, body=value)
-        return items  # pyright: ignore[reportUnknownVariableType]
+        return items  # pyright: ignore[reportUnknownVariableType] - JSON holds anything
 
     def _up_to_the_limit(self, records: Iterator[Record]) -> list[Record]:
         most = self.subscription.most_records
