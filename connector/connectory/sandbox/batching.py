@@ -26,7 +26,7 @@ LINES_A_READING = 1000
 MOST_LINES = 50_000
 MOST_INPUTS = 50_000
 MOST_BYTES = 200 * 1024 * 1024
-MOST_RESULTS = 128 * 1024 * 1024
+MOST_RESULTS = 256 * 1024 * 1024
 """How many bytes of results one batch may hold; one that needs more ends as `expired`, with what was done."""
 
 _MOST_ERRORS = 100
