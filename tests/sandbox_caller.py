@@ -171,3 +171,8 @@ def read_to_the_end(call: Caller, path: str) -> list[str]:
 def violations(schema: Any, value: Any) -> list[str]:
     validator = Draft202012Validator(CATALOGUE.schema(schema), registry=Registry())
     return [f"{error.json_path}: {error.message}"[:300] for error in validator.iter_errors(value)]
+
+
+def a_file(call: Caller, content: bytes = b'{"messages": []}\n', purpose: str = "fine-tune") -> str:
+    parts = [("file", ("a.jsonl", content)), ("purpose", (None, purpose))]
+    return str(call.ok("POST", "/files", files=parts)["id"])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from connectory.jsontext import dumps
-from connectory.sandbox import streams
+from connectory.sandbox import running, streams
 from connectory.sandbox.answers import COMPUTED, digest, responses
 from connectory.sandbox.details import EPOCH, KEPT
 from connectory.sandbox.items import Items
@@ -56,7 +56,7 @@ class Answerer:
             return Answer(b"")
         if kind == "sse" or _wants_stream(action, received):
             return Answer(
-                streams.events(place.entity.name, content, received.body), "text/event-stream; charset=utf-8"
+                self.streamed(place.entity.name, content, received), "text/event-stream; charset=utf-8"
             )
         if isinstance(content, bytes):
             return Answer(content, content_type)
@@ -64,6 +64,12 @@ class Answerer:
             return Answer(made.encode(), "text/plain; charset=utf-8")
         waits = action.kind == "read" and self.items.is_under_way(place)
         return Answer(dumps(made), headers=_SOON if waits else {})
+
+    def streamed(self, name: str, content: Any, received: Received) -> Iterator[bytes]:
+        """Give the events of an answer; a run is gone through as they are sent."""
+        if name in running.ENTITIES:
+            return running.events(self.items, content)
+        return streams.events(name, content, received.body)
 
     def made(self, place: Place, action: Action, received: Received) -> Any:
         """Make the answer's value; bytes come with their media type."""

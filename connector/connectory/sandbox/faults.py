@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import count
+from math import fsum
 from typing import TYPE_CHECKING, Any
 
 from connectory.errors import ConfigError
@@ -36,7 +37,7 @@ class Faults:
     def __init__(self, rates: Mapping[str, float], *, seed: int = 0) -> None:
         for kind, rate in rates.items():
             check(kind, rate)
-        if sum(rates.values()) > 1:
+        if fsum(rates.values()) > 1:
             raise ConfigError(f"setting up the sandbox's faults: {dict(rates)!r} add up to more than 1")
         self.rates, self.seed = dict(rates), seed
         self.numbers = count(1)

@@ -227,9 +227,9 @@ class Items:
             self.show(collection, path, place.name, stored)
         return self.shaped(stored, action.response.schema or {})
 
-    def show(self, collection: Entity, path: str, name: str, stored: Stored) -> None:
+    def show(self, collection: Entity | None, path: str, name: str, stored: Stored) -> None:
         """Bring up to date what an item tells of others."""
-        life = self.lives.get(collection.name)
+        life = self.lives.get(collection.name) if collection is not None else None
         if life is not None and life.shown is not None:
             life.shown(self, Kept(path, name, stored, life))
 
@@ -267,6 +267,7 @@ class Items:
         if stored is not None:
             stored.facts |= body
             stored.shapes.clear()
+            self.show(self.places.of(place.entity), place.path.rpartition("/")[0], place.name, stored)
             return self.shaped(stored, schema)
         if place.entity.actions.keys() & {"read"}:
             self.store.singletons[place.path] = {**self.store.singletons.get(place.path, {}), **body}

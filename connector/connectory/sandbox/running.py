@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from connectory.sandbox.answers import reply, texts, tokens
+from connectory.sandbox.living import Kept, move
 from connectory.sandbox.store import Stored
+from connectory.sandbox.streams import event, pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from connectory.catalogue import Action
     from connectory.sandbox.checking import Received
     from connectory.sandbox.items import Items
-    from connectory.sandbox.living import Kept
     from connectory.sandbox.places import Place
+
+ENTITIES = frozenset({"thread.runs", "threads.runs"})
+"""Where runs are made."""
 
 _MINUTES = 600
 _FROM_ASSISTANT = ("model", "instructions", "tools", "temperature", "top_p", "response_format")
@@ -79,3 +83,33 @@ def thread_and_run(items: Items, place: Place, action: Action, received: Receive
     thread = items.add_at("threads", {}, received.body.get("thread") or {}).facts["id"]
     body = {name: value for name, value in received.body.items() if name != "thread"}
     return items.made_at("thread.runs", {"thread_id": thread}, body, action)
+
+
+def events(items: Items, run: Mapping[str, Any]) -> Iterator[bytes]:
+    """Give a run as events, and go through its states on the way."""
+    path = f"/threads/{run['thread_id']}/runs"
+    stored = items.store.collections[path].items[run["id"]]
+    kept = Kept(path, run["id"], stored, items.lives["thread.runs"])
+    schema = items.catalogue["thread.run"].actions["read"].response.schema or {}
+    yield event(run, "thread.run.created")
+    yield event(run, "thread.run.queued")
+    while not kept.is_over:
+        move(items, kept)
+        shown = items.shaped(stored, schema)
+        if kept.is_over:
+            yield from _message(items, run["thread_id"])
+        yield event(shown, f"thread.run.{shown['status']}")
+    yield b"event: done\ndata: [DONE]\n\n"
+
+
+def _message(items: Items, thread: str) -> Iterator[bytes]:
+    *_, stored = items.store.collections[f"/threads/{thread}/messages"].items.values()
+    schema = items.catalogue["thread.message"].actions["read"].response.schema or {}
+    message: dict[str, Any] = items.shaped(stored, schema)
+    yield event({**message, "content": []}, "thread.message.created")
+    for index, part in enumerate(message["content"]):
+        for piece in pieces(part["text"]["value"]):
+            text = {"index": index, "type": "text", "text": {"value": piece}}
+            delta = {"id": message["id"], "object": "thread.message.delta", "delta": {"content": [text]}}
+            yield event(delta, "thread.message.delta")
+    yield event(message, "thread.message.completed")

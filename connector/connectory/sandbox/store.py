@@ -96,7 +96,9 @@ class Store:
         return collection
 
     def claim(self, stored: Stored, size: int) -> None:
-        """Count what an item holds beside its content."""
+        """Count what an item holds beside its content, as long as the item is here."""
+        if stored.number not in self.age:
+            return
         self.bytes += size - stored.claimed
         stored.claimed = size
         self.bound()
