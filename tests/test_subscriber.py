@@ -382,6 +382,14 @@ def test_an_item_that_cannot_be_shaped_never_stops_the_others():
     assert (len(failures), subscriber.counts.errors) == (1, 1)
 
 
+def test_of_an_item_that_fails_half_way_nothing_is_given():
+    failures: list[RecordError] = []
+    answer = {"data": [{"n": [{"x": 1}, 2]}, {"n": [{"x": 3}]}]}
+    incoming = {**RAW, "transformers": [{"split": {"field": "n"}}]}
+    records, _ = read(Pages({None: answer}), incoming, on_error=failures.append)
+    assert (records, len(failures)) == ([{"x": 3}], 1)
+
+
 def test_without_a_listener_for_errors_an_item_that_cannot_be_shaped_is_noticed_and_left_out():
     events: list[Any] = []
     records, subscriber = read(Pages({None: BAD_MIDDLE}), NEEDS_X, listen=events.append)

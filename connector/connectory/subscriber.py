@@ -177,14 +177,15 @@ class Subscriber:
         record: Record = cast("Record", item) if isinstance(item, dict) else {"value": item}
         chain, scope = self.subscription.chain, {"run": self.subscription.run, "input": record}
         try:
-            for made in chain.apply(record, scope):
-                if chain.steps:
-                    dumps(made)  # a transformer may give what is no JSON, and would break the sink for all
-                yield made
+            made = list(chain.apply(record, scope))  # all of an item or nothing of it
+            if chain.steps:
+                dumps(made)  # a transformer may give what is no JSON, and would break the sink for all
         except RecordError as error:
             self._set_aside(error, final=False)
         except JsonTextError as error:
             self._set_aside(TransformerError(f"the transformers gave what is {error}"), final=False)
+        else:
+            yield from made
 
     def _set_aside(self, error: RecordError, *, final: bool) -> None:
         self.counts.errors += 1
