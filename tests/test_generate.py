@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from referencing import Registry
 
-from connectory_schemas.convert import SchemaError, convert, reachable
+from connectory_schemas.convert import SchemaError, convert, reachable, refine
 from connectory_schemas.generate import GenerateError, check, differences, generate, main, name_entities
 from connectory_schemas.naming import alias_key, entity_name, singular, title
 from connectory_schemas.overlay import Overlay, OverlayError, merge
@@ -157,6 +157,107 @@ def test_a_reference_to_nothing_is_refused():
         reachable({"$ref": "#/$defs/B"}, {"A": {}})
 
 
+# Unions
+
+
+def variant(tag, *, required=True, **more):
+    schema = {"type": "object", "properties": {"type": {"type": "string", "enum": [tag]}, **more}}
+    return schema | ({"required": ["type"]} if required else {})
+
+
+def when(tag):
+    return {"properties": {"type": {"const": tag}}, "required": ["type"]}
+
+
+A, B = variant("a"), variant("b", x={"type": "string"})
+A_OR_B = {
+    "type": "object",
+    "required": ["type"],
+    "properties": {"type": {"enum": ["a", "b"]}},
+    "if": when("a"),
+    "then": A,
+    "else": {"if": when("b"), "then": B},
+}
+PLAIN = {"type": "object", "properties": {"x": {"type": "string"}}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"anyOf": [{"type": "string"}, {"type": "null"}]}, {"type": ["string", "null"]}),
+        (
+            {"anyOf": [{"enum": ["a"], "type": "string"}, {"type": "null"}]},
+            {"type": ["string", "null"], "enum": ["a", None]},
+        ),
+        (
+            {"anyOf": [{"$ref": "#/$defs/B"}, {"type": "null"}]},
+            {"anyOf": [{"$ref": "#/$defs/B"}, {"type": "null"}]},
+        ),
+        ({"anyOf": [{"type": "string"}, {"enum": ["a"]}]}, {"anyOf": [{"type": "string"}, {"enum": ["a"]}]}),
+        ({"anyOf": [{"type": "string"}]}, {"type": "string"}),
+        ({"items": {"anyOf": [A, B]}}, {"items": A_OR_B}),
+        ({"anyOf": [A, B], "type": "object"}, A_OR_B),
+        ({"anyOf": [A, B], "type": "array"}, {"type": "array", "allOf": [A_OR_B]}),
+        ({"anyOf": [A, {"type": "string"}, B]}, {"anyOf": [{"type": "string"}, A_OR_B]}),
+        ({"anyOf": [A, B, {"type": "null"}]}, {"anyOf": [A_OR_B, {"type": "null"}]}),
+        ({"anyOf": [A, PLAIN]}, {"anyOf": [A, PLAIN]}),
+        ({"anyOf": [A, A]}, {"anyOf": [A, A]}),
+        # a union within a union of objects is one union
+        (
+            {"anyOf": [{"$ref": "#/$defs/B"}, {"$ref": "#/$defs/Both"}]},
+            {
+                **A_OR_B,
+                "properties": {"type": {"enum": ["b", "a"]}},
+                "if": when("b"),
+                "then": {"anyOf": [{"$ref": "#/$defs/B"}, B]},
+                "else": {"if": when("a"), "then": A},
+            },
+        ),
+        # a variant may go without the tag
+        (
+            {"anyOf": [A, variant("b", required=False)]},
+            {
+                "type": "object",
+                "properties": {"type": {"enum": ["a", "b"]}},
+                "if": when("a"),
+                "then": A,
+                "else": {
+                    "if": when("b"),
+                    "then": variant("b", required=False),
+                    "else": {"if": {"required": ["type"]}, "else": variant("b", required=False)},
+                },
+            },
+        ),
+    ],
+)
+def test_a_union_says_which_variant_is_meant(before, after):
+    definitions = {"B": B, "Both": {"anyOf": [B, A]}}
+    assert refine(before, definitions) == after
+
+
+def test_a_union_accepts_after_refining_what_it_accepted_before():
+    branches = [A, B, variant("b", required=False, y={"type": "integer"}), {"type": "string"}]
+    before = Draft202012Validator({"anyOf": branches})
+    after = Draft202012Validator(refine({"anyOf": branches}, {}))
+    values = [
+        "text",
+        5,
+        None,
+        [],
+        {},
+        {"type": "a"},
+        {"type": "b"},
+        {"type": "c"},
+        {"type": 1},
+        {"y": 1},
+        {"y": ""},
+    ]
+    values += [{"type": "b", "x": 1}, {"type": "b", "x": 1, "y": 1}, {"type": "b", "x": 1, "y": ""}]
+    verdicts = [before.is_valid(value) for value in values]
+    assert [after.is_valid(value) for value in values] == verdicts
+    assert set(verdicts) == {True, False}
+
+
 # A document of another API
 
 
@@ -272,6 +373,25 @@ def test_an_overlay_may_not_name_a_parent_that_is_no_list():
     rules = ({"paths": ["/pets/{petId}/walk"], "entity": {"parent": "groom"}},)
     with pytest.raises(GenerateError, match=r"parent 'groom' of entity 'pet\.walk' is no list"):
         generate(PETSTORE, Overlay(rules=rules), name="x")
+
+
+def test_an_overlay_relaxes_a_schema_at_its_pointer():
+    rule = {"at": "/$defs/Pet", "optional": ["name"], "schema": {"minProperties": 1}}
+    pet = {"required": ["name", "id"], "properties": {"name": {}}}
+    Overlay(relax=(rule,)).relax_schemas({"$defs": {"Pet": pet}})
+    either = {
+        "anyOf": [{"required": ["name"]}, {"not": {"required": ["name"]}}]
+    }  # so that examples still have it
+    assert pet == {"required": ["id"], "properties": {"name": {}}, "minProperties": 1, "allOf": [either]}
+    Overlay(relax=({"at": "/$defs/Pet", "optional": ["id"]},)).relax_schemas({"$defs": {"Pet": pet}})
+    assert "required" not in pet
+
+
+def test_an_overlay_may_not_relax_what_is_not_there():
+    with pytest.raises(OverlayError, match="leads nowhere at 'Cat'"):
+        Overlay(relax=({"at": "/$defs/Cat", "optional": ["name"]},)).relax_schemas({"$defs": {}})
+    with pytest.raises(OverlayError, match=r"relaxes \['fur'\] at '/\$defs/Pet'"):
+        Overlay(relax=({"at": "/$defs/Pet", "optional": ["fur"]},)).relax_schemas({"$defs": {"Pet": {}}})
 
 
 def test_null_in_an_overlay_takes_a_key_away():

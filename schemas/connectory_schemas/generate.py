@@ -10,7 +10,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from connectory_schemas.convert import SchemaError, follow, properties, reachable
+from connectory_schemas.convert import (
+    SchemaError,
+    follow,
+    properties,
+    reachable,
+    refine,
+    refine_entities,
+)
 from connectory_schemas.naming import (
     PARAMETER,
     alias_key,
@@ -42,7 +49,10 @@ def generate(raw: Mapping[str, Any], overlay: Overlay, *, name: str) -> dict[str
         raise GenerateError("not an OpenAPI 3 document: `openapi` must be 3.x")
     document = Document.of(raw, overlay.query_style)
     entities = build_entities(document, overlay)
-    definitions = reachable(entities, document.definitions)
+    overlay.relax_schemas({"entities": entities, "$defs": document.definitions})
+    refine_entities(entities, document.definitions)
+    refined = {one: refine(schema, document.definitions) for one, schema in document.definitions.items()}
+    definitions = reachable(entities, refined)
     info = raw.get("info", {})
     catalogue = {
         "format": FORMAT,

@@ -20,7 +20,9 @@ class Overlay:
     """The corrections for one document.
 
     `query_style` is how arrays and objects in a query are written, whatever the document says; `names` and
-    `singular` are exceptions to the naming rule; `title_words` says how words in titles are written.
+    `singular` are exceptions to the naming rule; `title_words` says how words in titles are written. `relax` says
+    where the API takes more than the document allows: `at` points to a schema below `/$defs` or `/entities`, whose
+    properties named in `optional` are not required, and into which `schema` is merged.
     """
 
     query_style: str | None = None
@@ -28,14 +30,16 @@ class Overlay:
     singular: Mapping[str, str] = field(default_factory=dict[str, str])
     title_words: Mapping[str, str] = field(default_factory=dict[str, str])
     rules: tuple[Json, ...] = ()
+    relax: tuple[Json, ...] = ()
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> Overlay:
         """Read an overlay file's content."""
-        known = {"query_style", "names", "singular", "title_words", "rules"}
+        known = {"query_style", "names", "singular", "title_words", "rules", "relax"}
         if unknown := raw.keys() - known:
             raise OverlayError(f"overlay has unknown keys {sorted(unknown)}; known are {sorted(known)}")
-        settings: dict[str, Any] = {**raw, "rules": tuple(raw.get("rules", ()))}
+        listed = {key: tuple(raw.get(key, ())) for key in ("rules", "relax")}
+        settings: dict[str, Any] = {**raw, **listed}
         return cls(**settings)
 
     def apply(self, entities: dict[str, Json]) -> None:
@@ -43,6 +47,32 @@ class Overlay:
         for rule in self.rules:
             if not _apply_rule(rule, entities):
                 raise OverlayError(f"overlay rule applies to nothing: {rule!r}")
+
+    def relax_schemas(self, root: Mapping[str, Any]) -> None:
+        """Change converted schemas in place; `root` is what the pointers start from."""
+        for rule in self.relax:
+            target = _at(rule["at"], root)
+            wanted: list[str] = target.get("required", [])
+            optional: list[str] = rule.get("optional", [])
+            if missing := [name for name in optional if name not in wanted]:
+                raise OverlayError(
+                    f"overlay relaxes {missing!r} at {rule['at']!r}, which is not required there"
+                )
+            merge(target, {"required": [name for name in wanted if name not in optional] or None})
+            if optional:  # with them or without: an example, which takes the first branch, still has them
+                there = {"required": optional}
+                target.setdefault("allOf", []).append({"anyOf": [there, {"not": there}]})
+            merge(target, rule.get("schema", {}))
+
+
+def _at(pointer: str, root: Any) -> Json:
+    found = root
+    for key in pointer.removeprefix("/").split("/"):
+        try:
+            found = found[int(key) if isinstance(found, list) else key.replace("~1", "/").replace("~0", "~")]
+        except (KeyError, IndexError, TypeError, ValueError):
+            raise OverlayError(f"overlay points to {pointer!r}, which leads nowhere at {key!r}") from None
+    return cast("Json", found)
 
 
 def _apply_rule(rule: Json, entities: dict[str, Json]) -> int:
