@@ -64,6 +64,7 @@ class Subscription:
     chain: Chain
     most_pages: int | None = None
     most_records: int | None = None
+    validate: str | None = None
     run: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -115,8 +116,9 @@ class Subscriber:
 
     def call(self, parameters: Record) -> Call:
         """Put a set of request parameters into the catalogue's words."""
+        wanted = self.subscription
         return Call(
-            self.subscription.entity, self.subscription.action, parameters["path"], parameters["query"]
+            wanted.entity, wanted.action, parameters["path"], parameters["query"], validate=wanted.validate
         )
 
     async def first_items(self, parameters: Record) -> list[Any]:
