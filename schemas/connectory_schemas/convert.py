@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from connectory_schemas.errors import SchemaError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -32,10 +34,6 @@ _ONE = frozenset(
 # fmt: on
 _MANY = frozenset(["anyOf", "oneOf", "allOf", "prefixItems"])
 _NAMED = frozenset(["properties", "patternProperties", "dependentSchemas"])
-
-
-class SchemaError(ValueError):
-    """A schema that cannot be converted."""
 
 
 def convert(schema: Any, component: str | None = None) -> Any:
