@@ -210,7 +210,8 @@ class Annotations:
                 inner = self.schema(parts[0], module, given)
                 return {"type": "array", "items": inner} if name in _LISTS else inner | _format(parts[1:])
             case _:
-                return self.filled(ast.Subscript(head, ast.Tuple(list(parts))), module)
+                inside = parts[0] if len(parts) == 1 else ast.Tuple(list(parts))
+                return self.filled(ast.Subscript(head, inside), module)
 
     def _union(self, parts: Sequence[ast.expr], module: Module, given: Mapping[str, Schema] | None) -> Schema:
         branches = [self.schema(one, module, given) for one in parts if not _is_none(one)]

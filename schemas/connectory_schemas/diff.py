@@ -83,7 +83,7 @@ def changes(before: Catalogue, after: Catalogue) -> list[Change]:
         found += _entity(now, (old, before.definitions), (after.entities[now], after.definitions))
     for name in after.entities.keys() - before.entities.keys() - set(renamed.values()):
         found.append(Change(name, "added", "entity", after=template_of(after.entities[name])))
-    return sorted(found, key=lambda one: (one.entity, one.place, one.change, one.what))
+    return sorted(found, key=lambda one: (one.entity, one.what != "entity", one.place, one.change, one.what))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -132,8 +132,11 @@ def _action(name: str, slot: str, old: Side, new: Side) -> Iterator[Change]:
     for key in ("kind", "fixed_query", "headers", "deprecated", "retired", "replacement"):
         yield from _value(name, key, slot, before.get(key), after.get(key))
     here, there = before.get("response", {}), after.get("response", {})
-    for key in ("kind", "items", "stream", "pagination"):
+    for key in ("kind", "items", "stream"):
         yield from _value(name, "response" if key == "kind" else key, slot, here.get(key), there.get(key))
+    pages = [one.get("pagination", {}) for one in (here, there)]
+    for key in sorted(pages[0].keys() | pages[1].keys()):
+        yield from _value(name, "pagination", f"{slot}.{key}", pages[0].get(key), pages[1].get(key))
     yield from _fields(
         name, "parameter", f"{slot}.query", (_parameters(before), defined), (_parameters(after), now_defined)
     )

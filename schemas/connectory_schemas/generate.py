@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import sys
@@ -65,7 +64,7 @@ def generate(
 def build(spec: Path, folder: Path, *, name: str | None = None) -> tuple[list[Path], list[str]]:
     """Write the catalogue of a document; give the files, and the operations that no action stands for.
 
-    Raises GenerateError, OSError, and ValueError for a file that is no JSON.
+    Raises GenerateError and OSError.
     """
     raw = read_document(spec)
     files = generate(raw, Overlay(), name=name or slug(raw))
@@ -75,7 +74,7 @@ def build(spec: Path, folder: Path, *, name: str | None = None) -> tuple[list[Pa
 def built_in_overlay() -> Overlay:
     """Read the corrections of the built-in catalogue."""
     files = sorted((HERE / "overlays").glob("*.json"))
-    return Overlay.of(*(json.loads(path.read_text(encoding="utf-8")) for path in files))
+    return Overlay.of(*(read_document(path) for path in files))
 
 
 def read_library(raw: Mapping[str, Any], *, pinned_only: bool = False) -> Sdk:
@@ -98,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return diff.main(words[1:])
         options = _options(words)
         raw, files = _generated(options)
-    except (GenerateError, OSError, json.JSONDecodeError) as error:
+    except (GenerateError, OSError) as error:
         _say(f"generate: {error}")
         return 2
     return _finish(files, options, raw)
@@ -115,7 +114,7 @@ def _generated(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, s
         raise GenerateError("no document given: name a file, or set CONNECTORY_SPEC")
     raw = read_document(Path(options.spec))
     if options.overlay:
-        overlay = Overlay.of(json.loads(Path(options.overlay).read_text(encoding="utf-8")))
+        overlay = Overlay.of(read_document(Path(options.overlay)))
     else:
         overlay = Overlay() if options.out else built_in_overlay()
     wanted = not options.out if options.sdk is None else options.sdk

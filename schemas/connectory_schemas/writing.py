@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, cast
 
+from connectory_schemas.errors import GenerateError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
@@ -67,11 +69,22 @@ def check(files: Mapping[str, str], folder: Path) -> list[str]:
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """Read an OpenAPI document from JSON or YAML."""
+    """Read an OpenAPI document or a catalogue from JSON or YAML. Raises GenerateError for what is neither."""
     text = path.read_text(encoding="utf-8")
-    if path.suffix not in (".yaml", ".yml"):
-        return cast("dict[str, Any]", json.loads(text))
-    from ruamel.yaml import YAML  # noqa: PLC0415 - most documents are JSON
-
-    loaded = YAML(typ="safe", pure=True).load(text)  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType] - its stubs
+    try:
+        loaded: Any = _yaml(text) if path.suffix in (".yaml", ".yml") else json.loads(text)
+    except ValueError as error:
+        raise GenerateError(f"{str(path)!r} cannot be read: {error}") from error
+    if not isinstance(loaded, dict):
+        raise GenerateError(f"{str(path)!r} holds no object")
     return cast("dict[str, Any]", loaded)
+
+
+def _yaml(text: str) -> Any:
+    from ruamel.yaml import YAML  # noqa: PLC0415 - most documents are JSON
+    from ruamel.yaml.error import YAMLError  # noqa: PLC0415 - as above
+
+    try:
+        return YAML(typ="safe", pure=True).load(text)  # pyright: ignore[reportUnknownMemberType] - its stubs
+    except YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from error
