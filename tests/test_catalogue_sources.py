@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from pathlib import Path
 
+import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
 import connectory_schemas
+from connectory import AsyncConnector
 from connectory.catalogue import Catalogue
 from connectory.examples import full, minimal
 from connectory.expressions import compile_expression
+from connectory.sandbox.app import create_app
 
 SEEDS = json.loads((Path(__file__).parent / "cases" / "seed_names.json").read_text())
 CATALOGUE = Catalogue.load()
@@ -256,3 +260,54 @@ def test_jobs_say_when_they_are_done_and_what_to_ask():
     }
     for entity in filter(None, asked.values()):
         assert "states" in CATALOGUE[entity].actions["read"].extra
+
+
+# It works
+
+
+@pytest.fixture
+def connected():
+    """Run a coroutine with a connector in front of a sandbox, both in this process."""
+
+    def run(work):
+        async def main():
+            client = {"base_uri": "http://sandbox.test", "token": "t", "admin_token": "a"}
+            config = {"version": 1, "clients": {"openai": {"prototype": "openai", **client}}}
+            transport = httpx.ASGITransport(create_app(CATALOGUE))
+            async with AsyncConnector.from_dict(config, transport=transport) as connector:
+                return await work(connector)
+
+        return asyncio.run(main())
+
+    return run
+
+
+def test_a_list_whose_answer_names_the_next_page_is_walked_to_its_end(connected):
+    async def work(connector):
+        made = await connector.create(
+            "agents.environments", payload={"environment": {"type": "openai_hosted"}}
+        )
+        where = {"environment_id": made.response["id"]}
+        for number in range(5):
+            payload = {"type": "inline", "data": "aGk=", "path": f"/workspace/{number}"}
+            await connector.create("agents.environment.files", path=where, payload=payload)
+        files = connector.read("agents.environment.files", path=where, query={"limit": 2})
+        return [one["path"] async for one in files]
+
+    assert sorted(connected(work)) == [f"/workspace/{number}" for number in range(5)]
+
+
+def test_requests_of_every_source_are_built_alike(connected):
+    async def work(connector):
+        return [
+            connector.prepare("read", "engine", path={"engine_id": "babbage"}),
+            connector.prepare("create", "Edit Prompt", payload={"model": "m", "instruction": "fix"}),
+            connector.prepare("create", "vaults", payload={"name": "keys"}),
+            connector.prepare("read", "organization.external_storages"),
+        ]
+
+    engine, edit, vault, storage = connected(work)
+    assert (engine.method, engine.url.path) == ("GET", "/v1/engines/babbage")
+    assert (edit.method, edit.url.path) == ("POST", "/v1/edits")
+    assert (vault.url.path, vault.headers["OpenAI-Beta"]) == ("/v1/vaults", "agents=v1")
+    assert storage.headers["Authorization"] == "Bearer a"

@@ -11,7 +11,7 @@ from referencing import Registry
 
 from connectory_schemas.convert import convert, reachable
 from connectory_schemas.entities import name_entities
-from connectory_schemas.errors import GenerateError, OverlayError, SchemaError
+from connectory_schemas.errors import GenerateError, OverlayError, SchemaError, SdkError
 from connectory_schemas.generate import built_in_overlay, generate, main, read_library
 from connectory_schemas.naming import alias_key, entity_name, singular, title
 from connectory_schemas.overlay import Overlay, merge
@@ -35,7 +35,11 @@ def spec():
 
 @pytest.fixture(scope="module")
 def files(spec):
-    return generate(spec, OVERLAY, name="openai", library=read_library(spec, pinned_only=True))
+    try:
+        library = read_library(spec, pinned_only=True)
+    except SdkError as error:  # `generate --check`, which the gates run, fails here instead
+        pytest.skip(str(error))
+    return generate(spec, OVERLAY, name="openai", library=library)
 
 
 @pytest.fixture(scope="module")
