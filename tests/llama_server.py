@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
@@ -43,10 +45,10 @@ def llama_server(folder: Path, *, embedding: bool = False):
 
 def write_model(path: Path) -> None:
     """Write a model of the llama architecture: a byte tokenizer, printable pieces, random weights."""
-    import gguf
-    import numpy
+    import gguf  # noqa: PLC0415 - may be missing
+    import numpy as np  # noqa: PLC0415 - may be missing
 
-    random = numpy.random.default_rng(0)
+    random = np.random.default_rng(0)
     tokens = [b"<unk>", b"<s>", b"</s>", *(f"<0x{byte:02X}>".encode() for byte in range(256))]
     kinds = [gguf.TokenType.UNKNOWN, gguf.TokenType.CONTROL, gguf.TokenType.CONTROL] + [
         gguf.TokenType.BYTE
@@ -76,12 +78,12 @@ def write_model(path: Path) -> None:
     writer.add_chat_template("{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}")
 
     def weights(*shape: int):
-        return (random.standard_normal(shape) * 0.3).astype(numpy.float32)
+        return (random.standard_normal(shape) * 0.3).astype(np.float32)
 
     output = weights(len(tokens), WIDTH)
     output[:259] = 0  # never a control token or a raw byte: the answer is text
     writer.add_tensor("token_embd.weight", weights(len(tokens), WIDTH))
-    writer.add_tensor("output_norm.weight", numpy.ones(WIDTH, numpy.float32))
+    writer.add_tensor("output_norm.weight", np.ones(WIDTH, np.float32))
     writer.add_tensor("output.weight", output)
     shapes = dict.fromkeys(["attn_q", "attn_k", "attn_v", "attn_output"], (WIDTH, WIDTH))
     shapes |= {"ffn_gate": (INNER, WIDTH), "ffn_up": (INNER, WIDTH), "ffn_down": (WIDTH, INNER)}
@@ -89,7 +91,7 @@ def write_model(path: Path) -> None:
         for name, shape in shapes.items():
             writer.add_tensor(f"blk.{layer}.{name}.weight", weights(*shape))
         for name in ("attn_norm", "ffn_norm"):
-            writer.add_tensor(f"blk.{layer}.{name}.weight", numpy.ones(WIDTH, numpy.float32))
+            writer.add_tensor(f"blk.{layer}.{name}.weight", np.ones(WIDTH, np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -97,8 +99,6 @@ def write_model(path: Path) -> None:
 
 
 def _importable(name: str) -> bool:
-    from importlib.util import find_spec
-
     return find_spec(name) is not None
 
 
@@ -123,9 +123,7 @@ def _wait_until_ready(uri: str, process: subprocess.Popen, log: Path) -> None:
 
 def serve(model: str, port: int, *, embedding: bool) -> None:
     """Serve until killed."""
-    import signal
-
-    import xllamacpp
+    import xllamacpp  # noqa: PLC0415 - only in the server's own process
 
     parameters = xllamacpp.CommonParams()
     parameters.model.path = model

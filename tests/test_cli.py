@@ -190,6 +190,20 @@ def test_preview_sends_nothing_and_masks_the_token(project):
     assert "sk-secret-value" not in done.out + done.said
 
 
+def test_preview_of_an_outgoing_needs_no_key(project):
+    done = connectory("preview", "outgoing", "moderate", "--input", "posts.jsonl", folder=project)
+
+    assert done.code == 0
+    assert done.lines[0]["requests"][0]["headers"]["authorization"] == "Bearer ****"
+
+
+def test_lint_warns_of_variables_that_are_not_set(project):
+    done = connectory("lint", folder=project)
+
+    assert done.code == 0
+    assert "connectory.yaml:5:12: warning: the environment variable 'OPENAI_API_KEY' is not set" in done.said
+
+
 def test_dry_run_is_preview(project):
     dry = connectory(
         "run", "outgoing", "moderate", "--input", "posts.jsonl", "--dry-run", "--sandbox", folder=project
@@ -430,7 +444,7 @@ def test_an_interrupt_finishes_what_is_under_way(project):
     process.stdin.flush()
     first = process.stdout.readline()  # the run is under way, and waits for more records
     process.send_signal(signal.SIGINT)
-    rest, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=60)
 
     assert json.loads(first) == {"id": "a", "flagged": False}
     assert process.returncode == 130

@@ -201,7 +201,7 @@ def test_python_in_the_documents_runs(
     prepare(page, tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    endpoint = Endpoint(sandbox.base_uri.removesuffix("/v1"), sandbox.token)
+    endpoint = Endpoint(sandbox.token, sandbox.base_uri.removesuffix("/v1"))
     made = AsyncConnector.__init__
     monkeypatch.setattr(
         AsyncConnector,

@@ -77,7 +77,10 @@ def test_a_kept_connection_that_is_cut_after_the_request_is_not_tried_again(loop
     run(main(), loop)
 
 
-@pytest.mark.parametrize("early", [b"x", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", b"\r\n"])
+@pytest.mark.parametrize(
+    "early",
+    [b"HTTP/1.1 200 OK\r\nX-Evil: ", b"x", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", b"\r\n"],
+)
 @pytest.mark.parametrize("gap", [0, 0.01])
 def test_what_nobody_asked_for_is_never_an_answer(early, gap):
     async def script(peer):

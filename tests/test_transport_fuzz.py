@@ -274,3 +274,8 @@ def test_no_header_method_or_path_makes_a_second_line(patched, pairs, method, pa
         assert lines[0].count(b" ") == 2
         assert len(lines) == 2 + 2 + len(pairs)
         assert not {*b"\r\n"} & {*b"".join(lines)}
+
+
+def test_a_head_that_is_too_large_is_refused_even_when_it_comes_at_once(patched):
+    raw = OK_HEAD + b"X: yyyyyyyyyyyy\r\n" * 15_000 + b"Content-Length: 0\r\n\r\n"
+    assert exchange([[raw]], monkeypatch=patched) == ["RemoteProtocolError"]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import socket
+import struct
 
 import httpx
 import pytest
@@ -20,7 +23,7 @@ from connectory.transport import Transport
 
 
 def early_answers(kind):
-    refusal = answer(b"too large", status="413 Content Too Large", close=True)
+    refusal = answer(b"too large", status="413 Content Too Large", close=kind != "kept")
 
     async def reads_nothing(peer):
         await peer.head()
@@ -48,8 +51,14 @@ async def waits_for_ever():
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-@pytest.mark.parametrize("kind", ["reset", "close", "open"])
-@pytest.mark.parametrize("body", ["bytes", "small", "endless", "waiting"])
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        *itertools.product(["bytes", "small", "endless", "waiting"], ["reset", "close", "open"]),
+        # A small body has left as a whole: its connection may be used again.
+        *itertools.product(["bytes", "endless", "waiting"], ["kept"]),
+    ],
+)
 def test_an_answer_that_comes_before_the_upload_ends_is_delivered(kind, body, loop):
     async def main():
         make = {
@@ -67,6 +76,31 @@ def test_an_answer_that_comes_before_the_upload_ends_is_delivered(kind, body, lo
                 assert len(server.received) == number + 1
             await settled(lambda: len(transport._pool.connections))
             assert not transport._pool.connections
+
+    run(main(), loop)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_an_answer_is_found_when_writing_fails_before_reading(loop):
+    """The server answers and resets while the loop looks away, so that the next thing to happen is a failing write."""
+
+    async def main():
+        listener = socket.create_server(("127.0.0.1", 0))
+
+        async def body():
+            peer, _ = listener.accept()
+            yield b"first"
+            peer.sendall(answer(b"too large", status="413 Content Too Large"))
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.close()
+            yield b"second"
+            yield b"third"
+
+        async with Transport() as transport:
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+            assert await send(transport, "POST", url, content=body()) == (413, b"too large")
+            assert not transport._pool.origins
+        listener.close()
 
     run(main(), loop)
 

@@ -79,12 +79,13 @@ def _accepted(status: int) -> bool:
 
 def _is_error_alone(value: Any) -> bool:
     """Say whether a body is the error envelope: an entity may have an `error` among other fields."""
-    return isinstance(value, dict) and value.keys() == {"error"} and bool(value["error"])  # pyright: ignore[reportUnknownMemberType,reportUnknownArgumentType]
+    fields = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    return fields.keys() == {"error"} and bool(fields["error"])
 
 
 def _value(expected: Expected, status: int, content_type: str, body: bytes) -> Any:
     if not body:
-        if expected.kind == "json" and not expected.empty and status != 204:  # noqa: PLR2004
+        if expected.kind == "json" and not expected.empty and status != 204:  # noqa: PLR2004 - no content
             raise OutcomeUnknownError(f"{expected.what}: the server answered {status} with an empty body")
         return None
     if expected.kind in {"binary", "text"}:  # a file keeps its bytes, also where they happen to be JSON

@@ -55,8 +55,11 @@ class Credential:
         """Read a file or command again; say whether the token changed."""
         if self.token_file is None and self.token_command is None:
             return False
-        before, self._current = self._current, self._read()
-        return self._current != before
+        fresh = self._read()
+        if not fresh or fresh == self._current:  # a file that is just being written may be empty
+            return False
+        self._current = fresh
+        return True
 
     def headers(self) -> dict[str, str]:
         """Give the header that signs a request, or none when there is no token."""

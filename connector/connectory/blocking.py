@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 from collections import deque
 from contextlib import ExitStack, aclosing
 from functools import partial
@@ -19,7 +20,6 @@ from connectory.parameters import Given
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Iterator, Mapping
-    from concurrent.futures import Future
     from pathlib import Path
     from types import TracebackType
 
@@ -85,8 +85,12 @@ class Connector:
         with self._starting:
             portal, self._portal = self._portal, None
             if portal is not None:
+                atexit.unregister(self.close)
                 with self._stack:
-                    portal.call(self._end)
+                    try:
+                        portal.call(self._end)
+                    finally:  # a call that was interrupted as it began may still be under way
+                        portal.call(portal.stop, True)
 
     @property
     def catalogue(self) -> Catalogue:
@@ -189,6 +193,9 @@ class Connector:
                 started = start_blocking_portal("asyncio", {"use_uvloop": fast})
                 self._portal = self._stack.enter_context(started)
                 self._loop_thread = self._portal.call(get_ident)
+                atexit.register(
+                    self.close
+                )  # later, iterators left half-read would wait for a thread that is gone
             return self._portal
 
     def _call(self, begin: Callable[[], Awaitable[T]]) -> T:
@@ -333,10 +340,22 @@ async def _next_page(pages: AsyncGenerator[Page, None]) -> Page | None:
 
 
 def _hop(portal: BlockingPortal, work: Callable[[], Awaitable[T]]) -> T:
-    """Run something in the event loop and wait for it; an interrupted wait ends it."""
-    future: Future[T] = portal.start_task_soon(work)
+    """Run something in the event loop and wait for it; an interrupted wait ends it first."""
+    begun: list[asyncio.Task[Any] | None] = []
+
+    async def run() -> T:
+        begun.append(asyncio.current_task())
+        return await work()
+
+    async def end() -> None:
+        for task in filter(None, begun):
+            task.cancel()
+            await asyncio.wait({task})
+
     try:
-        return future.result()
+        return portal.call(run)
+    except Exception:
+        raise
     except BaseException:
-        future.cancel()
+        portal.call(end)
         raise

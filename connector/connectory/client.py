@@ -168,7 +168,7 @@ class Client:
             items = cast("dict[str, Any]", value).items()
             return {self.redact(name): self.redact(one) for name, one in items}
         if isinstance(value, list):
-            return [self.redact(one) for one in value]  # pyright: ignore[reportUnknownVariableType]
+            return [self.redact(one) for one in cast("list[object]", value)]
         return value
 
     async def aclose(self) -> None:
@@ -186,8 +186,8 @@ class Client:
         rule = self.options.prototype.deployment
         if rule is None or call.action.body is None or call.entity.name not in rule["entities"]:
             return ""
-        payload: Any = call.payload
-        model = payload.get("model") if isinstance(payload, dict) else None  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
+        payload = call.payload
+        model = cast("dict[str, Any]", payload).get("model") if isinstance(payload, dict) else None
         if not isinstance(model, str) or not model:
             raise RequestError(f"{call.what}: the payload needs a 'model', which names the deployment")
         return encoding.expand_path(rule["path"], {"deployment": self.options.deployments.get(model, model)})

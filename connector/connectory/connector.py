@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from connectory.adapters.memory import IterableSource
-from connectory.assembly import Assembly, Endpoint
+from connectory.assembly import Assembly, Endpoint, raw_call
 from connectory.catalogue import Catalogue
 from connectory.client import Call, Client
 from connectory.config import config_from_dict, load_config
@@ -89,12 +89,12 @@ class AsyncConnector:
 
     def client(self, name: str | None = None) -> Client:
         """Give a client by its name; without one the only client, or `default`."""
-        name = self.assembly.client_name(name)
+        name = self.assembly.clients.name(name)
         if name not in self._clients:
-            options = self.assembly.client_options(name)
+            options = self.assembly.clients.options(name)
             self._clients[name] = Client(
                 options,
-                self._transport or self.assembly.transport(name),
+                self._transport or self.assembly.clients.transport(name),
                 schema=self.catalogue.schema,
                 listen=self._listen,
             )
@@ -172,7 +172,7 @@ class AsyncConnector:
     ) -> Answer:
         """Send a raw request to a path below the client's base URI, and give the answer or raise."""
         chosen = self.client(client)
-        return await chosen.call(self.assembly.raw_call(method, path, query or {}, payload, chosen.base_path))
+        return await chosen.call(raw_call(method, path, query or {}, payload, chosen.base_path))
 
     def prepare(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 try:
     import orjson
@@ -79,9 +79,9 @@ def _has_nan(value: Any) -> bool:
     if isinstance(value, float):
         return not math.isfinite(value)
     if isinstance(value, dict):
-        return any(map(_has_nan, value.values()))  # pyright: ignore[reportUnknownArgumentType,reportUnknownMemberType]
+        return any(map(_has_nan, cast("dict[object, object]", value).values()))
     if isinstance(value, list | tuple):
-        return any(map(_has_nan, value))  # pyright: ignore[reportUnknownArgumentType]
+        return any(map(_has_nan, cast("list[object]", value)))
     return False
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from connectory.errors import ApiError
 
@@ -20,13 +20,13 @@ class Paging(Protocol):
     @property
     def style(self) -> str: ...  # noqa: D102 - the catalogue's schema describes these five
     @property
-    def parameter(self) -> str | None: ...  # noqa: D102
+    def parameter(self) -> str | None: ...  # noqa: D102 - see above
     @property
-    def cursor(self) -> str | None: ...  # noqa: D102
+    def cursor(self) -> str | None: ...  # noqa: D102 - see above
     @property
-    def item_field(self) -> str | None: ...  # noqa: D102
+    def item_field(self) -> str | None: ...  # noqa: D102 - see above
     @property
-    def more(self) -> str | None: ...  # noqa: D102
+    def more(self) -> str | None: ...  # noqa: D102 - see above
 
 
 @dataclass(slots=True)
@@ -46,9 +46,10 @@ class Walk:
         paging = self.paging
         if paging is None or paging.style == "none" or not isinstance(answer, dict):
             return None
-        if not _has_more(paging, answer):  # pyright: ignore[reportUnknownArgumentType]
+        page = cast("dict[str, Any]", answer)
+        if not _has_more(paging, page):
             return None
-        cursor = _cursor(paging, answer, items)  # pyright: ignore[reportUnknownArgumentType]
+        cursor = _cursor(paging, page, items)
         self._check(cursor, items)
         return None if cursor is None else {str(paging.parameter): cursor}
 
@@ -79,5 +80,5 @@ def _has_more(paging: Paging, answer: Mapping[str, Any]) -> bool:
 def _cursor(paging: Paging, answer: Mapping[str, Any], items: list[Any]) -> str | None:
     cursor = answer.get(paging.cursor) if paging.cursor else None
     if cursor is None and paging.item_field and items and isinstance(items[-1], dict):
-        cursor = items[-1].get(paging.item_field)  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
+        cursor = cast("dict[str, Any]", items[-1]).get(paging.item_field)
     return cursor if isinstance(cursor, str) and cursor else None

@@ -53,5 +53,10 @@ def as_object(value: Any, what: str) -> Record:
     if value is None or value == []:
         return {}
     if not isinstance(value, dict):
-        raise RequestError(f"{what} must be an object, not {type(value).__name__!r}")
+        raise RequestError(f"{what} must be an object, not {_kind(value)}")
     return cast("Record", value)
+
+
+def _kind(value: object) -> str:
+    kinds = {str: "text", list: "a list", tuple: "a list", bool: "a boolean"}
+    return next((word for kind, word in kinds.items() if isinstance(value, kind)), "a number")

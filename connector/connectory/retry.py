@@ -177,7 +177,7 @@ _REQUESTED = re.compile(rf"limit:?\s+{_COUNT}.{{0,20}}?requested:?\s+{_COUNT}", 
 
 def _worth_repeating(failed: Failed, *, doubtful: bool) -> bool:
     status = failed.status or 0
-    if status == 429 and _larger_than_the_limit(failed.message):  # noqa: PLR2004
+    if status == 429 and _larger_than_the_limit(failed.message):  # noqa: PLR2004 - a status code
         return False
     wish = (failed.headers or {}).get("x-should-retry")
     if wish in {"true", "false"}:

@@ -158,7 +158,7 @@ class Subscriber:
         if value is None:
             return []
         if isinstance(value, list):
-            return value  # pyright: ignore[reportUnknownVariableType]
+            return value  # pyright: ignore[reportUnknownVariableType] - JSON holds anything
         if name is None:
             return [value]
         items = cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else None
@@ -167,7 +167,7 @@ class Subscriber:
                 return [value]
             what = f"{self.subscription.action.method} {self.subscription.entity.path}"
             raise ApiError(f"{what}: the answer has no list {name!r}", status=200, body=value)
-        return items  # pyright: ignore[reportUnknownVariableType]
+        return items  # pyright: ignore[reportUnknownVariableType] - JSON holds anything
 
     def _up_to_the_limit(self, records: Iterator[Record]) -> list[Record]:
         most = self.subscription.most_records
@@ -177,14 +177,15 @@ class Subscriber:
         record: Record = cast("Record", item) if isinstance(item, dict) else {"value": item}
         chain, scope = self.subscription.chain, {"run": self.subscription.run, "input": record}
         try:
-            for made in chain.apply(record, scope):
-                if chain.steps:
-                    dumps(made)  # a transformer may give what is no JSON, and would break the sink for all
-                yield made
+            made = list(chain.apply(record, scope))  # all of an item or nothing of it
+            if chain.steps:
+                dumps(made)  # a transformer may give what is no JSON, and would break the sink for all
         except RecordError as error:
             self._set_aside(error, final=False)
         except JsonTextError as error:
             self._set_aside(TransformerError(f"the transformers gave what is {error}"), final=False)
+        else:
+            yield from made
 
     def _set_aside(self, error: RecordError, *, final: bool) -> None:
         self.counts.errors += 1

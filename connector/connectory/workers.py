@@ -21,7 +21,7 @@ class _NoMoreError(Exception):
 
 
 class _Slot(Generic[R]):
-    """The place of one result in the order of its item."""
+    """The place of one result: in the order of its item, or in that of completion."""
 
     __slots__ = ("done", "result")
 
@@ -84,6 +84,8 @@ class Workers(Generic[T, R]):
                     slot, item = await self._claim()
                 slot.result = await self._work(item)
                 slot.done = True
+                if not self._ordered:
+                    self._slots.append(slot)
                 self._changed.set()
         except _NoMoreError:
             self._ended = True
@@ -101,7 +103,8 @@ class Workers(Generic[T, R]):
             await self._room.wait()
         item = await self._next()
         slot: _Slot[R] = _Slot()
-        self._slots.append(slot)
+        if self._ordered:
+            self._slots.append(slot)
         return slot, item
 
     async def _next(self) -> T:
@@ -123,17 +126,12 @@ class Workers(Generic[T, R]):
         return item
 
     def _take_ready(self) -> list[R]:
-        taken: list[_Slot[R]] = []
-        if self._ordered:
-            while self._slots and self._slots[0].done:
-                taken.append(self._slots.popleft())
-        else:
-            taken = [slot for slot in self._slots if slot.done]
-            if taken:
-                self._slots = deque(slot for slot in self._slots if not slot.done)
+        taken: list[R] = []
+        while self._slots and self._slots[0].done:
+            taken.append(self._slots.popleft().result)
         if taken:
             self._room.set()
-        return [slot.result for slot in taken]
+        return taken
 
 
 async def close(stream: AsyncIterator[Any]) -> None:

@@ -25,9 +25,26 @@ SECTIONS = {
     "TimeoutConfig": "Client: timeout",
     "LimitsConfig": "Client: limits",
     "RetryConfig": "Client: retry",
+    "CertificateConfig": "Client: client_certificate",
     "IncomingConfig": "Incoming",
+    "IncomingRequest": "Incoming: request",
+    "PagesConfig": "Incoming: pagination",
     "OutgoingConfig": "Outgoing",
+    "OutgoingRequest": "Outgoing: request",
+    "RequestParameters": "Request parameters",
 }
+STEPS = """
+## Steps of a chain
+
+`transformers`, `input_transformers` and `response_transformers` are lists of steps. A step is written as
+
+| form | meaning |
+|---|---|
+| `- keep_if: "expression"` | a transformer and its options |
+| `- clean` | a transformer without options, or a named chain of the top-level `transformers` |
+| `- use: my_package.masks:mask_email` | code of your own; its options stand beside it under `options` |
+| `- {prototype: set, parameters: {...}}` | the long form |
+"""
 
 
 def configuration() -> Iterator[str]:
@@ -45,6 +62,7 @@ def configuration() -> Iterator[str]:
         yield "|---|---|"
         for key, value in definitions[name]["properties"].items():
             yield f"| `{key}` | {_cell(value.get('description', ''))} |"
+    yield from STEPS.rstrip().splitlines()
 
 
 def commands() -> Iterator[str]:

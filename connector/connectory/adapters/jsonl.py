@@ -62,7 +62,7 @@ class LineSource:
 
     async def __aiter__(self) -> AsyncGenerator[Item, None]:
         splitter, given = _Splitter(), 0
-        chunks = _piped(self._file) if self._pipe else _from_disk(self._file)
+        chunks = _piped(self._file, owned=self.path != "-") if self._pipe else _from_disk(self._file)
         try:
             async for chunk in chunks:
                 for number, line in splitter.numbered(chunk):
@@ -238,33 +238,37 @@ async def _from_disk(file: int) -> AsyncGenerator[bytes, None]:
     yield b""
 
 
-async def _piped(file: int) -> AsyncGenerator[bytes, None]:
-    queue: asyncio.Queue[bytes | OSError] = asyncio.Queue()
-    room = threading.Semaphore(CHUNKS_AHEAD)
-    _read_in_thread(file, queue, room)
-    chunk = b"?"
-    while chunk:
-        got = await queue.get()
-        room.release()
-        if isinstance(got, OSError):
-            raise RunStoppedError(f"reading the records failed: {_reason(got)}") from got
-        chunk = got
-        yield chunk
-
-
-def _read_in_thread(file: int, queue: asyncio.Queue[bytes | OSError], room: threading.Semaphore) -> None:
+async def _piped(file: int, *, owned: bool) -> AsyncGenerator[bytes, None]:
     """Read a pipe, which blocks until its writer writes, in a daemon thread: an interrupted run can end."""
     loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[bytes | OSError] = asyncio.Queue()
+    room, left = threading.Semaphore(CHUNKS_AHEAD), threading.Event()
+
+    def hand_over(chunk: bytes | OSError) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody listens any more
+            loop.call_soon_threadsafe(queue.put_nowait, chunk)
 
     def read() -> None:
-        chunk: bytes | OSError = b"?"
-        while chunk and not isinstance(chunk, OSError):
-            room.acquire()
+        chunk = b"?"
+        while chunk and room.acquire() and not left.is_set():
             try:
                 chunk = os.read(file, CHUNK)
             except OSError as error:
-                chunk = error
-            with suppress(RuntimeError):  # the loop is closed: nobody listens any more
-                loop.call_soon_threadsafe(queue.put_nowait, chunk)
+                hand_over(error)
+                break
+            hand_over(chunk)
+        if owned:
+            os.close(file)
 
-    threading.Thread(target=read, name="connectory-stdin", daemon=True).start()
+    threading.Thread(target=read, name="connectory-pipe", daemon=True).start()
+    try:
+        chunk: bytes | OSError = b"?"
+        while chunk:
+            chunk = await queue.get()
+            room.release()
+            if isinstance(chunk, OSError):
+                raise RunStoppedError(f"reading the records failed: {_reason(chunk)}") from chunk
+            yield chunk
+    finally:
+        left.set()
+        room.release()

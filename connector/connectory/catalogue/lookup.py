@@ -100,6 +100,11 @@ class Catalogue(Mapping[str, Entity]):
             )
         return entity
 
+    def implied_action(self, name: str) -> ActionName | None:
+        """Give the action that an alias means; None for an entity's own name."""
+        alias = None if name in self._origin else self._alias_index().get(_alias_key(name))
+        return alias[1] if alias else None
+
     def match(self, method: str, path: str) -> tuple[Entity, ActionName, dict[str, str]]:
         """Find which entity and action a request is, and its path parameters, percent-decoded.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -151,8 +151,8 @@ def _pasteable(entity: Entity) -> Iterator[str]:
 def _type(schema: dict[str, Any]) -> str:
     if "enum" in schema:
         return " | ".join(str(value) for value in schema["enum"])
-    kind = schema.get("type", "any")
-    return " | ".join(map(str, cast("list[Any]", kind))) if isinstance(kind, list) else str(kind)
+    kind: str | list[str] = schema.get("type", "any")
+    return kind if isinstance(kind, str) else " | ".join(kind)
 
 
 def _show_payload(catalogue: Catalogue, entity: Entity, *, example: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -53,5 +54,7 @@ def _problems(path: Path) -> list[Problem]:
     problems = lint_file(path, Catalogue.load())
     if any(problem.severity == "error" for problem in problems):
         return problems
-    found = AsyncConnector(load_config(path)).assembly.problems()
-    return sorted([*problems, *found], key=lambda problem: (problem.line, problem.column))
+    config = load_config(path)
+    unset = [replace(one.problem, severity="warning") for one in config.unset]
+    found = AsyncConnector(config).assembly.problems()
+    return sorted([*problems, *unset, *found], key=lambda problem: (problem.line, problem.column))

@@ -65,7 +65,7 @@ def outgoing(name: str, **options: Any) -> None:
     \b
     connectory preview outgoing moderate --input posts.jsonl
     """
-    with connector(options["config"], sandbox=options["sandbox"]) as made:
+    with connector(options["config"], sandbox=options["sandbox"], signed=False) as made:
         if run_loop(lambda: _outgoing(made, name, options)):
             raise Ended(SOME_FAILED)
 

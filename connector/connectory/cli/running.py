@@ -10,6 +10,7 @@ import click
 from connectory.cli.outcome import SOME_FAILED, Ended, exit_code, say
 from connectory.cli.progress import Progress
 from connectory.cli.setup import config_options, confirm, connector, parameter_options, run_loop
+from connectory.errors import ConnectoryError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -126,7 +127,8 @@ def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> N
     run_loop(main)
     counts = subscriber.counts
     say(
-        f"incoming {name}: {counts.records} records of {counts.items} items on {counts.pages} pages, {counts.errors} failed"
+        f"incoming {name}: {counts.records} records of {counts.items} items on {counts.pages} pages, "
+        f"{counts.errors} failed"
     )
     if failures:
         raise Ended(SOME_FAILED if counts.pages else exit_code(failures[0]))
@@ -148,7 +150,13 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
         _confirm_deletion(source, yes=options["yes"])
     if progress.shown:
         progress.total = source.count()
-    _finish(made, [publisher], lambda out, dead: publisher.run(source, out, dead), options, progress)
+    _finish(
+        made,
+        lambda out, dead: publisher.run(source, out, dead),
+        publishers=[publisher],
+        options=options,
+        progress=progress,
+    )
 
 
 def _run_route(made: AsyncConnector, name: str, options: dict[str, Any], progress: Progress) -> None:
@@ -168,13 +176,14 @@ def _run_route(made: AsyncConnector, name: str, options: dict[str, Any], progres
             _confirm_deletion(source, yes=options["yes"])
             await parts.send(source, out, dead)
 
-    _finish(made, parts.publishers, main, options, progress, failures)
+    _finish(made, main, publishers=parts.publishers, options=options, progress=progress, failures=failures)
 
 
 def _finish(
     made: AsyncConnector,
-    publishers: Sequence[Publisher],
     main: Callable[[Sink, Sink], Awaitable[object]],
+    *,
+    publishers: Sequence[Publisher],
     options: dict[str, Any],
     progress: Progress,
     failures: Sequence[RecordError] = (),
@@ -199,8 +208,10 @@ def _finish(
     try:
         with progress:
             run_loop(everything, stop=stop)
-    finally:
+    except ConnectoryError:
         _summarise(progress, dead, failures)
+        raise
+    _summarise(progress, dead, failures)
     if dead.reasons:
         say(f"jq -c .record {dead.path} | connectory run outgoing {last.publication.name} --input -")
     if dead.reasons or failures:

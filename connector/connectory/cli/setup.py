@@ -101,11 +101,17 @@ def _catalogue_of(config: Config) -> Catalogue:
 
 @contextmanager
 def connector(
-    config: str | None, *, sandbox: bool, listen: Listener | None = None, optional: bool = False
+    config: str | None,
+    *,
+    sandbox: bool,
+    listen: Listener | None = None,
+    optional: bool = False,
+    signed: bool = True,
 ) -> Generator[AsyncConnector, None, None]:
     """Give the connector of the configuration file, in front of an embedded sandbox if asked for.
 
-    `optional`: a missing file means one client for the OpenAI API with the token of OPENAI_API_KEY.
+    `optional`: a missing file means one client for the OpenAI API with the token of OPENAI_API_KEY. Not `signed`:
+    nothing will be sent, so no credential is looked at.
     """
     from connectory.assembly import Endpoint
     from connectory.config import config_from_dict, load_config
@@ -115,12 +121,12 @@ def connector(
     missing = optional and config is None and not path.exists()
     loaded = config_from_dict(NO_CONFIGURATION) if missing else load_config(path)
     if not sandbox:
-        yield AsyncConnector(loaded, listen=listen or tell)
+        yield AsyncConnector(loaded, listen=listen or tell, endpoint=None if signed else Endpoint("none"))
         return
     from connectory.sandbox import EmbeddedSandbox
 
     with EmbeddedSandbox(catalogue=_catalogue_of(loaded)) as server:
-        endpoint = Endpoint(server.base_uri.removesuffix("/v1"), server.token)
+        endpoint = Endpoint(server.token, server.base_uri.removesuffix("/v1"))
         yield AsyncConnector(loaded, listen=listen or tell, endpoint=endpoint)
 
 

@@ -51,7 +51,9 @@ class TimeoutConfig(Section):
 
     connect: Seconds = Field(default=10, description="Seconds to reach the server (default: 10)")
     idle: Seconds = Field(default=60, description="Seconds in which not one byte arrives (default: 60)")
-    total: Seconds = Field(default=600, description="Seconds for one whole attempt (default: 600)")
+    total: Seconds = Field(
+        default=600, description="Seconds for a request, all its attempts and waits (default: 600)"
+    )
 
 
 class CertificateConfig(Section):

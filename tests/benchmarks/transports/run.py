@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 import statistics
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from importlib import import_module
 from importlib.metadata import distribution
 from importlib.util import find_spec
 from pathlib import Path
+from unittest.mock import patch
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1]), str(HERE.parents[2] / "connector")]
@@ -20,6 +22,7 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1]), str(HERE.parents[2] / "connecto
 import httpx  # noqa: E402 - the paths come first
 from candidates import CANDIDATES  # noqa: E402
 from judge import POINTS, judge  # noqa: E402
+from server import ANSWER  # noqa: E402
 
 WORKERS = 64
 PACKAGES = {
@@ -70,12 +73,12 @@ async def burst(make, url, count):
     """CPU microseconds of this process per request."""
     async with make() as transport:
         left = iter(range(count))
+        # Made once: what a request costs to make is the client's matter, and the same over every wire.
+        request = httpx.Request("POST", url, headers=HEADERS, content=BODY)
 
         async def work():
             for _ in left:
-                response = await transport.handle_async_request(
-                    httpx.Request("POST", url, headers=HEADERS, content=BODY)
-                )
+                response = await transport.handle_async_request(request)
                 body = b"".join([chunk async for chunk in response.stream])
                 assert len(body) > 900
                 await response.aclose()
@@ -93,7 +96,7 @@ BODY = b'{"model": "gpt", "messages": [{"role": "user", "content": "' + b"z" * 9
 
 
 async def null_burst(count):
-    """What making the requests and responses costs by itself."""
+    """What making the responses costs by itself."""
 
     async def nothing(request):
         return httpx.Response(
@@ -109,6 +112,40 @@ async def null_burst(count):
     return await burst(Null, "http://127.0.0.1/v1/chat", count)
 
 
+class Instant(asyncio.Transport):
+    """A wire without a kernel: every request is answered in the next round of the loop."""
+
+    def __init__(self, connection, ears):
+        super().__init__()
+        self._connection, self._ears = connection, ears
+
+    def get_extra_info(self, name, default=None):
+        return self._ears if name == "socket" else default
+
+    def get_write_buffer_size(self):
+        return 0
+
+    def is_closing(self):
+        return False
+
+    def write(self, _data):
+        asyncio.get_running_loop().call_soon(self._connection.data_received, ANSWER)
+
+    def abort(self):
+        asyncio.get_running_loop().call_soon(self._connection.connection_lost, None)
+
+
+async def without_kernel(count):
+    """What our wire costs in Python, responses included."""
+    ears, other = socket.socketpair()
+
+    async def instantly(_place, connection, *, context):
+        connection.connection_made(Instant(connection, ears))
+
+    with ears, other, patch("connectory.transport.open_direct", instantly):
+        return await burst(CANDIDATES["ours"], "http://127.0.0.1/v1/chat", count)
+
+
 def measure(rounds, count):
     server = subprocess.Popen(
         [sys.executable, str(HERE / "server.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -121,20 +158,21 @@ def measure(rounds, count):
         "| candidate | loop | CPU µs a request (median; min) | ratio to aiohttp on asyncio | MB installed |\n|---|---|---|---|---|"
     )
     seen = {(name, loop): [] for name in CANDIDATES for loop in loops if (name, loop) != ("pycurl", "uvloop")}
-    null = []
+    null, instant = [], []
     for _ in range(rounds):
         for (name, loop), times in seen.items():
             times.append(loops[loop](burst(CANDIDATES[name], url, count)))
         null.append(asyncio.run(null_burst(count)))
+        instant.append(asyncio.run(without_kernel(count)))
     base = statistics.median(seen["aiohttp", "asyncio"])
     for (name, loop), times in seen.items():
         middle = statistics.median(times)
         print(
             f"| {name} | {loop} | {middle:.1f}; {min(times):.1f} | {middle / base:.2f} | {weight(name):.1f} |"
         )
-    print(
-        f"| (no wire) | asyncio | {statistics.median(null):.1f}; {min(null):.1f} | {statistics.median(null) / base:.2f} | |"
-    )
+    for label, times in {"(ours, no kernel)": instant, "(no wire)": null}.items():
+        middle = statistics.median(times)
+        print(f"| {label} | asyncio | {middle:.1f}; {min(times):.1f} | {middle / base:.2f} | |")
     server.stdin.close()
     server.wait()
 

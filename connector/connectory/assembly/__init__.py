@@ -1,0 +1,9 @@
+"""Puts the parts of a connection together from its configuration."""
+
+from __future__ import annotations
+
+from connectory.assembly.clients import Clients, Endpoint
+from connectory.assembly.connections import Assembly
+from connectory.assembly.raw import raw_call, raw_entity
+
+__all__ = ["Assembly", "Clients", "Endpoint", "raw_call", "raw_entity"]

@@ -1,0 +1,178 @@
+"""A connection's configuration, resolved to what its flow needs."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from connectory.assembly.clients import Clients, Endpoint
+from connectory.assembly.raw import raw_entity
+from connectory.chain import Chain, build_chain
+from connectory.errors import ConfigError, UnknownNameError
+from connectory.expressions import compile_expression
+from connectory.parameters import Given, RequestParameters
+from connectory.placeholders import compile_template
+from connectory.publication import Publication
+from connectory.subscriber import Subscription
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from connectory.catalogue import Action, Catalogue, Entity
+    from connectory.config import Config, IncomingConfig, OutgoingConfig, StepConfig
+    from connectory.errors import Problem
+
+
+class Assembly:
+    """Resolves names, files, templates and chains. Raises ConfigError, with file and line, for what does not fit."""
+
+    def __init__(self, config: Config, catalogue: Catalogue, *, endpoint: Endpoint | None = None) -> None:
+        self.config, self.catalogue = config, catalogue
+        self.clients = Clients(config, catalogue, endpoint=endpoint)
+
+    def incoming(self, name: str) -> IncomingConfig:
+        """Look up an incoming connection."""
+        if name not in self.config.incoming:
+            raise UnknownNameError("incoming", name, self.config.incoming)
+        return self.config.incoming[name]
+
+    def outgoing(self, name: str) -> OutgoingConfig:
+        """Look up an outgoing connection."""
+        if name not in self.config.outgoing:
+            raise UnknownNameError("outgoing", name, self.config.outgoing)
+        return self.config.outgoing[name]
+
+    def route(self, name: str) -> Sequence[str]:
+        """Look up a route: the names of an incoming and of the outgoings that follow it."""
+        if name not in self.config.routes:
+            raise UnknownNameError("route", name, self.config.routes)
+        return self.config.routes[name]
+
+    def subscription(
+        self, name: str, *, run: Mapping[str, Any], given: Given | None = None, limit: int | None = None
+    ) -> Subscription:
+        """Resolve an incoming connection; `limit` ends the reading after so many records."""
+        settings, place = self.incoming(name), ("incoming", name)
+        self.config.require(place)
+        entity = (
+            self._entity(settings.entity, "read") or raw_entity(("GET",), self._raw_path(place, settings))[0]
+        )
+        return Subscription(
+            name=name,
+            entity=entity,
+            action=entity.actions["read"],
+            parameters=self._parameters(place, settings, given),
+            input_chain=self._chain(settings.input_transformers),
+            chain=self._chain(settings.transformers),
+            most_pages=settings.page_limit,
+            most_records=limit,
+            run=run,
+        )
+
+    def publication(self, name: str, *, run: Mapping[str, Any], given: Given | None = None) -> Publication:
+        """Resolve an outgoing connection."""
+        settings, place = self.outgoing(name), ("outgoing", name)
+        self.config.require(place)
+        entity, actions = self._write(name, settings)
+        action = next(iter(actions.values()))
+        identifier = (
+            [settings.identifier] if isinstance(settings.identifier, str) else settings.identifier or ()
+        )
+        client = self.config.clients[self.clients.name(settings.client)]
+        return Publication(
+            name=name,
+            entity=entity,
+            actions=actions,
+            chain=self._chain(settings.transformers),
+            defaults=self._parameters(place, settings, given),
+            path=self._template((*place, "path"), settings.path, present=settings.path is not None),
+            query=self._template((*place, "query"), settings.query, present=settings.query is not None),
+            payload=self._template((*place, "payload"), settings.payload, present=settings.has_payload),
+            result=self._template((*place, "result"), settings.result, present=settings.has_result),
+            response_chain=self._chain(settings.response_transformers)
+            if settings.response_transformers
+            else None,
+            derived={key: compile_expression(text) for key, text in action.extra.get("derived", {}).items()},
+            identifier=[
+                self._placed((*place, "identifier"), partial(compile_expression, text)) for text in identifier
+            ],
+            ordered=settings.order == "input",
+            concurrency=settings.concurrency or client.limits.concurrency,
+            run=run,
+        )
+
+    def direct_subscription(self, name: str, given: Given, *, limit: int | None = None) -> Subscription:
+        """Resolve the reading of an entity without a named connection."""
+        entity = self.catalogue.find(name, "read")
+        parameters = RequestParameters(compile_template({"path": {}, "query": {}}), given)
+        nothing = Chain()
+        action = entity.actions["read"]
+        return Subscription(entity.name, entity, action, parameters, nothing, nothing, most_records=limit)
+
+    def direct_publication(self, name: str, action: str) -> Publication:
+        """Resolve the writing of an entity without a named connection: the record is `{path, query, payload}`."""
+        entity = self.catalogue.find(name, action)
+        found = entity.actions[action]
+        parameters = RequestParameters(compile_template({"path": {}, "query": {}}))
+        return Publication(entity.name, entity, {found.method: found}, Chain(), parameters, concurrency=1)
+
+    def problems(self) -> list[Problem]:
+        """Resolve every connection, and give everything that is wrong with any."""
+        found: list[Problem] = []
+        for build, names in (
+            (self.subscription, self.config.incoming),
+            (self.publication, self.config.outgoing),
+        ):
+            for name in names:
+                try:
+                    build(name, run={})
+                except ConfigError as error:
+                    found += [problem for problem in error.problems if problem not in found]
+        return found
+
+    def _write(self, name: str, settings: OutgoingConfig) -> tuple[Entity, Mapping[str, Action]]:
+        if settings.request is not None:
+            return raw_entity(settings.request.allowed, self._raw_path(("outgoing", name), settings))
+        wanted = settings.action or self.catalogue.implied_action(settings.entity or "")
+        entity = self.catalogue.find(settings.entity or "", wanted)
+        writes = [one for one in entity.actions if one != "read"]
+        if wanted is None and len(writes) != 1:
+            choice = " or ".join(writes) or "none: it can only be read"
+            raise ConfigError(f"outgoing {name!r}: say which `action`; entity {entity.name!r} takes {choice}")
+        action = entity.actions[wanted or writes[0]]
+        return entity, {action.method: action}
+
+    def _entity(self, name: str | None, action: str) -> Entity | None:
+        return self.catalogue.find(name, action) if name is not None else None
+
+    def _raw_path(self, place: tuple[str, ...], settings: IncomingConfig | OutgoingConfig) -> str:
+        path = settings.request.path if settings.request is not None else ""
+        if "?" in path or "#" in path:
+            message = f"'path' {path!r} has a query; write it as request_parameters: {{query: ...}}"
+            raise ConfigError(self.config.problem((*place, "request", "path"), message))
+        return path
+
+    def _parameters(
+        self, place: tuple[str, ...], settings: IncomingConfig | OutgoingConfig, given: Given | None
+    ) -> RequestParameters:
+        configured = settings.request_parameters
+        written = {"path": {**configured.path}, "query": {**configured.query}}
+        template = self._placed((*place, "request_parameters"), lambda: compile_template(written))
+        return RequestParameters(template, given or Given())
+
+    def _template(self, place: tuple[str, ...], value: Any, *, present: bool) -> Any:
+        return self._placed(place, lambda: compile_template(value)) if present else None
+
+    def _placed(self, place: tuple[str, ...], build: Callable[[], Any]) -> Any:
+        """Build something from the file; a ConfigError without a place gets that of the value."""
+        try:
+            return build()
+        except ConfigError as error:
+            raise ConfigError(
+                self.config.problem(place, problem.message) for problem in error.problems
+            ) from None
+
+    def _chain(self, steps: Sequence[StepConfig]) -> Chain:
+        return build_chain(
+            steps, named=self.config.transformers, folder=self.config.folder, locate=self.config.problem
+        )
