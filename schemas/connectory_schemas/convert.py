@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from connectory_schemas.errors import SchemaError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -33,10 +35,6 @@ _ONE = frozenset(
 # fmt: on
 _MANY = frozenset(["anyOf", "oneOf", "allOf", "prefixItems"])
 _NAMED = frozenset(["properties", "patternProperties", "dependentSchemas"])
-
-
-class SchemaError(ValueError):
-    """A schema that cannot be converted."""
 
 
 def convert(schema: Any, component: str | None = None) -> Any:
