@@ -11,7 +11,7 @@ from connectory.client import Call
 from connectory.errors import ApiError, RecordError, TransformerError
 from connectory.events import Listener, Noticed, PageRead, RunFinished, RunStarted, ignore
 from connectory.jsontext import JsonTextError, dumps
-from connectory.pagination import Walk
+from connectory.pagination import Walk, largest_page
 from connectory.parameters import checked
 
 if TYPE_CHECKING:
@@ -138,11 +138,12 @@ class Subscriber:
 
     async def _walk(self, stream: str, parameters: Record) -> AsyncGenerator[Page, None]:
         parameters = checked(parameters)
-        walk = Walk(self.subscription.action.response.pagination)
+        paging, most = self.subscription.action.response.pagination, self.subscription.most_records
+        walk, size = Walk(paging, self.call(parameters).what), largest_page(paging, most)
         following: Record | None = {}
         pages = 0
         while following is not None and pages != self.subscription.most_pages:
-            query = {**parameters["query"], **following}
+            query = {**size, **parameters["query"], **following}
             answer = await self.client.call(self.call({"path": parameters["path"], "query": query}))
             items = self._items(answer.value)
             records = self._up_to_the_limit(record for item in items for record in self._shape(item))
