@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from connectory.adapters.memory import IterableSource
 from connectory.assembly import Assembly, Endpoint, raw_call
@@ -182,11 +182,16 @@ class AsyncConnector:
         path: Mapping[str, Any] | None = None,
         query: Mapping[str, Any] | None = None,
         payload: Any = None,
+        validate: Literal["error", "warn", "off"] | None = None,
         client: str | None = None,
     ) -> httpx.Request:
-        """Build the request that would be sent. Raises RequestError for what does not fit the entity."""
+        """Build the request that would be sent. Raises RequestError for what does not fit the entity.
+
+        `validate` says what becomes of a query or payload that does not fit the schemas; by default the client's
+        prototype decides.
+        """
         found = self.catalogue.find(entity, action)
-        call = Call(found, found.actions[action], dict(path or {}), dict(query or {}), payload)
+        call = Call(found, found.actions[action], dict(path or {}), dict(query or {}), payload, validate)
         return self.client(client).prepare(call)
 
     def subscriber(

@@ -59,6 +59,7 @@ class Publication:
     response_chain: Chain | None = None
     derived: Mapping[str, Expression] = field(default_factory=dict[str, Any])
     identifier: Sequence[Expression] = ()
+    validate: str | None = None
     ordered: bool = True
     concurrency: int = 32
     run: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -99,6 +100,7 @@ class Publication:
             {**defaults["path"], **as_object(own.get("path"), "'path'")},
             {**defaults["query"], **as_object(own.get("query"), "'query'")},
             self._payload(action, own),
+            self.validate,
         )
 
     def shape(self, part: Part, call: Call, response: Any) -> list[Any] | None:

@@ -11,7 +11,7 @@ from connectory.client import Call
 from connectory.errors import ApiError, RecordError, TransformerError
 from connectory.events import Listener, Noticed, PageRead, RunFinished, RunStarted, ignore
 from connectory.jsontext import JsonTextError, dumps
-from connectory.pagination import Walk
+from connectory.pagination import Walk, largest_page
 from connectory.parameters import checked
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class Subscription:
     chain: Chain
     most_pages: int | None = None
     most_records: int | None = None
+    validate: str | None = None
     run: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -115,8 +116,9 @@ class Subscriber:
 
     def call(self, parameters: Record) -> Call:
         """Put a set of request parameters into the catalogue's words."""
+        wanted = self.subscription
         return Call(
-            self.subscription.entity, self.subscription.action, parameters["path"], parameters["query"]
+            wanted.entity, wanted.action, parameters["path"], parameters["query"], validate=wanted.validate
         )
 
     async def first_items(self, parameters: Record) -> list[Any]:
@@ -136,11 +138,12 @@ class Subscriber:
 
     async def _walk(self, stream: str, parameters: Record) -> AsyncGenerator[Page, None]:
         parameters = checked(parameters)
-        walk = Walk(self.subscription.action.response.pagination)
+        paging, most = self.subscription.action.response.pagination, self.subscription.most_records
+        walk, size = Walk(paging, self.call(parameters).what), largest_page(paging, most)
         following: Record | None = {}
         pages = 0
         while following is not None and pages != self.subscription.most_pages:
-            query = {**parameters["query"], **following}
+            query = {**size, **parameters["query"], **following}
             answer = await self.client.call(self.call({"path": parameters["path"], "query": query}))
             items = self._items(answer.value)
             records = self._up_to_the_limit(record for item in items for record in self._shape(item))
@@ -177,14 +180,15 @@ class Subscriber:
         record: Record = cast("Record", item) if isinstance(item, dict) else {"value": item}
         chain, scope = self.subscription.chain, {"run": self.subscription.run, "input": record}
         try:
-            for made in chain.apply(record, scope):
-                if chain.steps:
-                    dumps(made)  # a transformer may give what is no JSON, and would break the sink for all
-                yield made
+            made = list(chain.apply(record, scope))  # all of an item or nothing of it
+            if chain.steps:
+                dumps(made)  # a transformer may give what is no JSON, and would break the sink for all
         except RecordError as error:
             self._set_aside(error, final=False)
         except JsonTextError as error:
             self._set_aside(TransformerError(f"the transformers gave what is {error}"), final=False)
+        else:
+            yield from made
 
     def _set_aside(self, error: RecordError, *, final: bool) -> None:
         self.counts.errors += 1

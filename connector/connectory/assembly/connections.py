@@ -66,6 +66,7 @@ class Assembly:
             chain=self._chain(settings.transformers),
             most_pages=settings.page_limit,
             most_records=limit,
+            validate=None if settings.request is None else "off",
             run=run,
         )
 
@@ -96,6 +97,7 @@ class Assembly:
             identifier=[
                 self._placed((*place, "identifier"), partial(compile_expression, text)) for text in identifier
             ],
+            validate=settings.validate_mode if settings.request is None else "off",
             ordered=settings.order == "input",
             concurrency=settings.concurrency or client.limits.concurrency,
             run=run,

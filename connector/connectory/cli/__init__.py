@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COMMANDS = {
+    "catalogue": "cataloguing",
     "check": "checking",
     "create": "direct",
     "delete": "direct",
