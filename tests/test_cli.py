@@ -295,7 +295,7 @@ def test_entities_can_be_listed_searched_and_shown(tmp_path):
     shown = connectory("entities", "show", "file", folder=tmp_path)
     example = connectory("entities", "show", "moderations", "--example", folder=tmp_path)
 
-    assert len(listed.lines) == 182
+    assert len(listed.lines) == 252
     assert "vector_store.file " in deletable.out
     assert "/files/{file_id}" in shown.out
     assert "input" in json.loads(example.out)

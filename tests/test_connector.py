@@ -111,7 +111,7 @@ def test_with_several_clients_the_connection_or_the_call_says_which():
 def test_without_a_clear_choice_of_clients_the_message_says_so():
     data = {"version": 1, "clients": {"one": CLIENT, "two": CLIENT}}
     made = AsyncConnector.from_dict(data, transport=transport(Server()))
-    with pytest.raises(ConfigError, match="2 clients are configured and none is called 'default'"):
+    with pytest.raises(ConfigError, match="one, two, and none is called 'default'"):
         made.client()
 
 
@@ -119,7 +119,7 @@ def test_an_endpoint_replaces_every_server_and_its_credentials():
     data = configuration(outgoing={"out": ECHO})
     data["clients"] = {"api": {**CLIENT, "token": "${NOT_SET_ANYWHERE}"}}
     made = AsyncConnector.from_dict(
-        data, transport=transport(Server()), endpoint=Endpoint("http://127.0.0.1:1", "sandbox-token")
+        data, transport=transport(Server()), endpoint=Endpoint("sandbox-token", "http://127.0.0.1:1")
     )
     request = made.prepare("read", "files")
     assert str(request.url) == "http://127.0.0.1:1/v1/files"

@@ -100,7 +100,7 @@ def test_vector_stores_hold_files(client):
     store = client.vector_stores.create(name="notes")
     file = client.files.create(file=("a.txt", b"text"), purpose="assistants")
     held = client.vector_stores.files.create(vector_store_id=store.id, file_id=file.id)
-    assert (held.id, held.vector_store_id, held.status) == (file.id, store.id, "completed")
+    assert (held.id, held.vector_store_id, held.status) == (file.id, store.id, "in_progress")
     assert [one.id for one in client.vector_stores.files.list(store.id)] == [file.id]
     client.vector_stores.delete(store.id)
     with pytest.raises(openai.NotFoundError):
@@ -183,3 +183,24 @@ def test_what_is_not_installed_is_named_with_the_remedy(monkeypatch):
         ConfigError, match=r"uvicorn is not installed; run pip install 'connectory\[sandbox\]'"
     ):
         EmbeddedSandbox()
+
+
+def test_what_only_the_sdk_knows_goes_round_too(client):
+    made = [client.beta.agents.create(model="gpt-5", name=f"agent {number}") for number in range(3)]
+    listed = list(client.beta.agents.list(limit=2))
+    assert [one.id for one in listed] == [one.id for one in reversed(made)]
+    assert client.beta.agents.retrieve(made[1].id).name == "agent 1"
+    assert client.beta.agents.update(made[1].id, name="renamed").name == "renamed"
+    client.beta.agents.delete(made[0].id)
+    with pytest.raises(openai.NotFoundError):
+        client.beta.agents.retrieve(made[0].id)
+
+
+def test_a_list_of_token_pages_is_walked_to_its_end(client):
+    environment = client.beta.agents.environments.create(environment={"type": "openai_hosted"})
+    for number in range(3):
+        client.beta.agents.environments.files.create(
+            environment.id, type="inline", data="aGk=", path=f"/workspace/{number}"
+        )
+    paths = [one.path for one in client.beta.agents.environments.files.list(environment.id, limit=2)]
+    assert sorted(paths) == ["/workspace/0", "/workspace/1", "/workspace/2"]

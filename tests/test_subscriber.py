@@ -150,10 +150,22 @@ def test_an_entity_of_the_catalogue_is_read_to_its_end_with_its_own_query():
     records, _ = read(server, incoming)
     assert ids(records) == ["a", "b", "c", "d"]
     assert server.lines == [
-        "GET /v1/files?purpose=batch",
-        "GET /v1/files?purpose=batch&after=b",
-        "GET /v1/files?purpose=batch&after=c",
+        "GET /v1/files?limit=10000&purpose=batch",
+        "GET /v1/files?limit=10000&purpose=batch&after=b",
+        "GET /v1/files?limit=10000&purpose=batch&after=c",
     ]
+
+
+def test_a_limit_of_ones_own_is_kept():
+    server = Pages(THREE_PAGES)
+    read(server, {"entity": "files", "request_parameters": {"query": {"limit": 2}}})
+    assert server.lines[0] == "GET /v1/files?limit=2"
+
+
+def test_a_page_is_no_larger_than_what_is_wanted():
+    server = Pages(THREE_PAGES)
+    read(server, {"entity": "files"}, limit=3)
+    assert server.lines[0] == "GET /v1/files?limit=3"
 
 
 @pytest.mark.parametrize(
@@ -380,6 +392,14 @@ def test_an_item_that_cannot_be_shaped_never_stops_the_others():
     records, subscriber = read(Pages({None: BAD_MIDDLE}), NEEDS_X, on_error=failures.append)
     assert [record["z"] for record in records] == [1, 3]
     assert (len(failures), subscriber.counts.errors) == (1, 1)
+
+
+def test_of_an_item_that_fails_half_way_nothing_is_given():
+    failures: list[RecordError] = []
+    answer = {"data": [{"n": [{"x": 1}, 2]}, {"n": [{"x": 3}]}]}
+    incoming = {**RAW, "transformers": [{"split": {"field": "n"}}]}
+    records, _ = read(Pages({None: answer}), incoming, on_error=failures.append)
+    assert (records, len(failures)) == ([{"x": 3}], 1)
 
 
 def test_without_a_listener_for_errors_an_item_that_cannot_be_shaped_is_noticed_and_left_out():

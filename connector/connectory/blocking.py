@@ -9,7 +9,7 @@ from contextlib import ExitStack, aclosing
 from functools import partial
 from importlib.util import find_spec
 from threading import Lock, get_ident
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from anyio.from_thread import start_blocking_portal
 
@@ -188,10 +188,15 @@ class Connector:
         path: Mapping[str, Any] | None = None,
         query: Mapping[str, Any] | None = None,
         payload: Any = None,
+        validate: Literal["error", "warn", "off"] | None = None,
         client: str | None = None,
     ) -> httpx.Request:
-        """Build the request that would be sent. Raises RequestError for what does not fit the entity."""
-        prepare = partial(self._connector.prepare, action, entity, client=client)
+        """Build the request that would be sent. Raises RequestError for what does not fit the entity.
+
+        `validate` says what becomes of a query or payload that does not fit the schemas; by default the client's
+        prototype decides.
+        """
+        prepare = partial(self._connector.prepare, action, entity, validate=validate, client=client)
         request = partial(prepare, path=path, query=query, payload=payload)
         return _hop(self._start(), partial(_asked, request))
 

@@ -25,9 +25,10 @@ from connectory.errors import (
     SaveError,
     UnavailableError,
 )
-from connectory.events import Listener, RequestRetried, ignore
+from connectory.events import Listener, Noticed, RequestRetried, ignore
 from connectory.receiving import receive
 from connectory.retry import Again, Aside, Decision, Failed, Policy, Stop, decide
+from connectory.validation import RequestChecker
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -57,6 +58,8 @@ _URI = "!#$%&'()*+,/:;=?@[]~"
 class Call:
     """One request in the catalogue's words; a payload of None is no body.
 
+    `validate` says what becomes of a query or payload that does not fit the entity's schemas: `error`, `warn` or `off`;
+    None leaves it to the client's prototype.
     Below `files_root` lie the files that the payload may name; `save` is where the answer goes; `stream` says that
     it comes as events, and whether these are kept.
     """
@@ -66,6 +69,7 @@ class Call:
     path: Mapping[str, Any] = field(default_factory=dict[str, Any])
     query: Mapping[str, Any] = field(default_factory=dict[str, Any])
     payload: Any = None
+    validate: str | None = None
     files_root: Path | None = None
     save: Target | None = None
     stream: Literal["aggregate", "events"] | None = None
@@ -136,6 +140,7 @@ class Client:
         self._schema, self._listen, self._sleep = schema, listen, sleep
         self._base = httpx.URL(options.base_uri)
         self.base_path = self._base.raw_path.decode("ascii").partition("?")[0].rstrip("/")
+        self._checker = RequestChecker(schema, lambda text: listen(Noticed(text)))
         self._signing = asyncio.Lock()
         connect, idle = options.connect_timeout, options.idle_timeout
         timeout = {"connect": connect, "read": idle, "write": idle, "pool": options.total_timeout}
@@ -146,6 +151,8 @@ class Client:
 
         Raises RequestError when path, query or payload do not fit, CredentialsError without a usable token.
         """
+        mode = call.validate or self.options.prototype.validate
+        self._checker.check(call.action, call.query, call.payload, what=call.what, mode=mode)
         headers = self._headers(call)
         if key is not None and call.action.method != "GET":
             headers["Idempotency-Key"] = headers["X-Client-Request-Id"] = key

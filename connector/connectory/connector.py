@@ -6,7 +6,7 @@ import logging
 from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from connectory.adapters.memory import IterableSource
 from connectory.assembly import Assembly, Endpoint, raw_call
@@ -193,12 +193,17 @@ class AsyncConnector:
         path: Mapping[str, Any] | None = None,
         query: Mapping[str, Any] | None = None,
         payload: Any = None,
+        validate: Literal["error", "warn", "off"] | None = None,
         client: str | None = None,
     ) -> httpx.Request:
-        """Build the request that would be sent. Raises RequestError for what does not fit the entity."""
+        """Build the request that would be sent. Raises RequestError for what does not fit the entity.
+
+        `validate` says what becomes of a query or payload that does not fit the schemas; by default the client's
+        prototype decides.
+        """
         found = self.catalogue.find(entity, action)
         parameters = dict(path or {}), dict(query or {})
-        call = Call(found, found.actions[action], *parameters, payload, files_root=Path.cwd())
+        call = Call(found, found.actions[action], *parameters, payload, validate, files_root=Path.cwd())
         return self.client(client).prepare(call)
 
     def subscriber(

@@ -63,6 +63,7 @@ class Publication:
     response_chain: Chain | None = None
     derived: Mapping[str, Expression] = field(default_factory=dict[str, Any])
     identifier: Sequence[Expression] = ()
+    validate: str | None = None
     ordered: bool = True
     concurrency: int = 32
     files_root: Path | None = None
@@ -114,6 +115,7 @@ class Publication:
             {**defaults["path"], **as_object(own.get("path"), "'path'")},
             {**defaults["query"], **query},
             payload,
+            self.validate,
             files_root=self.files_root,
             save=save,
             stream=self.stream,

@@ -11,7 +11,7 @@ from connectory.client import Call
 from connectory.errors import ApiError, RecordError, TransformerError
 from connectory.events import Listener, Noticed, PageRead, RunFinished, RunStarted, ignore
 from connectory.jsontext import JsonTextError, dumps
-from connectory.pagination import Walk
+from connectory.pagination import Walk, largest_page
 from connectory.parameters import checked
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class Subscription:
     chain: Chain
     most_pages: int | None = None
     most_records: int | None = None
+    validate: str | None = None
     save: SaveTo | FixedTarget | None = None
     run: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
@@ -118,8 +119,9 @@ class Subscriber:
 
     def call(self, parameters: Record) -> Call:
         """Put a set of request parameters into the catalogue's words."""
+        wanted = self.subscription
         return Call(
-            self.subscription.entity, self.subscription.action, parameters["path"], parameters["query"]
+            wanted.entity, wanted.action, parameters["path"], parameters["query"], validate=wanted.validate
         )
 
     async def first_items(self, parameters: Record) -> list[Any]:
@@ -140,11 +142,12 @@ class Subscriber:
 
     async def _walk(self, stream: str, parameters: Record) -> AsyncGenerator[Page, None]:
         parameters = checked(parameters)
-        walk = Walk(self.subscription.action.response.pagination)
+        paging, most = self.subscription.action.response.pagination, self.subscription.most_records
+        walk, size = Walk(paging, self.call(parameters).what), largest_page(paging, most)
         following: Record | None = {}
         pages = 0
         while following is not None and pages != self.subscription.most_pages:
-            query = {**parameters["query"], **following}
+            query = {**size, **parameters["query"], **following}
             call = self.call({"path": parameters["path"], "query": query})
             answer = await self.client.call(self._saving(call, parameters, stream))
             items = self._items(answer.value) if answer.events is None else [*answer.events]
@@ -169,7 +172,7 @@ class Subscriber:
         if value is None:
             return []
         if isinstance(value, list):
-            return value  # pyright: ignore[reportUnknownVariableType]
+            return value  # pyright: ignore[reportUnknownVariableType] - JSON holds anything
         if name is None:
             return [value]
         items = cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else None
@@ -178,7 +181,7 @@ class Subscriber:
                 return [value]
             what = f"{self.subscription.action.method} {self.subscription.entity.path}"
             raise ApiError(f"{what}: the answer has no list {name!r}", status=200, body=value)
-        return items  # pyright: ignore[reportUnknownVariableType]
+        return items  # pyright: ignore[reportUnknownVariableType] - JSON holds anything
 
     def _up_to_the_limit(self, records: Iterator[Record]) -> list[Record]:
         most = self.subscription.most_records
@@ -188,14 +191,15 @@ class Subscriber:
         record: Record = cast("Record", item) if isinstance(item, dict) else {"value": item}
         chain, scope = self.subscription.chain, {"run": self.subscription.run, "input": record}
         try:
-            for made in chain.apply(record, scope):
-                if chain.steps:
-                    dumps(made)  # a transformer may give what is no JSON, and would break the sink for all
-                yield made
+            made = list(chain.apply(record, scope))  # all of an item or nothing of it
+            if chain.steps:
+                dumps(made)  # a transformer may give what is no JSON, and would break the sink for all
         except RecordError as error:
             self._set_aside(error, final=False)
         except JsonTextError as error:
             self._set_aside(TransformerError(f"the transformers gave what is {error}"), final=False)
+        else:
+            yield from made
 
     def _set_aside(self, error: RecordError, *, final: bool) -> None:
         self.counts.errors += 1

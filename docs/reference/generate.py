@@ -16,6 +16,8 @@ from connectory.plugins import list_transformers
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from connectory.catalogue import Entity
+
 FOLDER = Path(__file__).parent
 SECTIONS = {
     "Config": "Top level",
@@ -98,8 +100,9 @@ def entities() -> Iterator[str]:
     groups: dict[str, list[str]] = {}
     for entity in catalogue.values():
         actions = ", ".join(f"{name} ({action.kind})" for name, action in entity.actions.items())
-        mark = " *deprecated*" if entity.deprecated else ""
-        groups.setdefault(entity.group, []).append(f"| `{entity.name}`{mark} | {actions} | `{entity.path}` |")
+        groups.setdefault(entity.group, []).append(
+            f"| `{entity.name}`{_mark(entity)} | {actions} | `{entity.path}` |"
+        )
     for group, rows in groups.items():
         yield ""
         yield f"## {group}"
@@ -107,6 +110,12 @@ def entities() -> Iterator[str]:
         yield "| entity | actions (kind) | path |"
         yield "|---|---|---|"
         yield from rows
+
+
+def _mark(entity: Entity) -> str:
+    state = "retired" if entity.retired else "deprecated" if entity.deprecated else ""
+    instead = f", use `{entity.replacement}`" if entity.replacement else ""
+    return f" *{state}*{instead}" if state else ""
 
 
 def transformers() -> Iterator[str]:

@@ -31,6 +31,11 @@ def split_template(template: str) -> tuple[list[str], dict[str, str]]:
     return [segment for segment in path.split("/") if segment], {name: value for name, _, value in pairs}
 
 
+def nameless(template: str) -> str:
+    """Give a template without its parameters' names: what is the same however they are called."""
+    return PARAMETER.sub("{}", template)
+
+
 def entity_name(template: str, exceptions: Mapping[str, str] | None = None) -> str:
     """Name the entity of a URL template: dots, no parameters, what stands before one in the singular."""
     segments, fixed = split_template(template)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,7 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 ACTIONS = {"get": "read", "post": "create", "delete": "delete"}
+ORIGIN = "x-origin"
+"""What an operation has that comes from another document than the one at hand: its name for it."""
 _OTHER_METHODS = ("put", "patch", "head", "options", "trace")
+_RANGE = re.compile(r"between\s+[01]\s+and\s+(\d[\d,]*)")
 _ITEM_FIELDS = ("data", "items", "results", "value")
 # fmt: off
 _VERBS = frozenset(
@@ -94,11 +98,27 @@ def build_action(
         response |= _list(operation, document, response.get("schema"), query)
     if stream := _stream(query, body, document):
         response["stream"] = stream
-    action: dict[str, Any] = {"kind": _kind(operation, body, response, templates)}
-    if operation.raw.get("deprecated"):
-        action["deprecated"] = True
-    optional = {"query": query, "fixed_query": split_template(operation.template)[1], "body": body}
+    optional: dict[str, Any] = {
+        "origin": operation.raw.get(ORIGIN),
+        "deprecated": bool(operation.raw.get("deprecated")),
+        "query": query,
+        "fixed_query": split_template(operation.template)[1],
+        "headers": headers(operation),
+        "body": body,
+    }
+    action = {"kind": _kind(operation, body, response, templates)}
     return action | {name: value for name, value in optional.items() if value} | {"response": response}
+
+
+def headers(operation: Operation) -> dict[str, str]:
+    """Give the headers that a request must have and that have but one value."""
+    found: dict[str, str] = {}
+    for parameter in operation.parameters:
+        schema = _schema_of(parameter)
+        values = schema.get("enum", [schema["const"]] if "const" in schema else [])
+        if parameter["in"] == "header" and parameter.get("required") and len(values) == 1:
+            found[str(parameter["name"])] = str(values[0])
+    return found
 
 
 def path_parameters(operation: Operation, document: Document) -> dict[str, Any]:
@@ -208,7 +228,22 @@ def _list(
     if named is None and not operation.ends_with_parameter and "id" not in fields:
         arrays = [name for name, field in fields.items() if _is_array(field, document, of="object")]
         named = arrays[0] if len(arrays) == 1 else None
-    return {} if named is None else {"items": named, "pagination": _pagination(query, fields)}
+    if named is None:
+        return {}
+    paging = _pagination(query, fields)
+    size = None if paging["style"] == "none" else _largest_page(operation)
+    return {"items": named, "pagination": paging | ({"page_size": size} if size else {})}
+
+
+def _largest_page(operation: Operation) -> int | None:
+    """Find how many items a page may have: the maximum of `limit`, stated in its schema or only in its text."""
+    for parameter in operation.parameters:
+        if parameter["in"] == "query" and parameter["name"] == "limit":
+            stated = _schema_of(parameter).get("maximum")
+            text = f"{parameter.get('description', '')} {parameter.get('schema', {}).get('description', '')}"
+            told = _RANGE.search(text)
+            return int(stated) if stated else int(told[1].replace(",", "")) if told else None
+    return None
 
 
 def _is_array(schema: dict[str, Any] | None, document: Document, of: str | None = None) -> bool:
@@ -224,8 +259,9 @@ def _pagination(query: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str
             return {"style": "next", "parameter": "after", "cursor": "next", **more}
         cursor = "last_id" if "last_id" in fields else None
         return {"style": "cursor", "parameter": "after", "cursor": cursor, "item_field": "id", **more}
-    if "page" in query and "next_page" in fields:
-        return {"style": "page", "parameter": "page", "cursor": "next_page", **more}
+    for cursor in ("next_page", "next"):
+        if "page" in query and cursor in fields:
+            return {"style": "page", "parameter": "page", "cursor": cursor, **more}
     return {"style": "none"}
 
 
@@ -247,11 +283,12 @@ def _kind(
     if operation.action != "create":
         return "list" if "items" in response else operation.action
     segments, _ = split_template(operation.template)
-    if not body or (segments and segments[-1] in _VERBS):
+    adds = "list" in templates[operation.template]
+    if (not body and not adds) or (segments and segments[-1] in _VERBS):
         return "command"
     if operation.ends_with_parameter or "read" in templates[operation.template]:
         return "update"  # of an item, or of the one thing that is always there
-    kept = "list" in templates[operation.template] or _has_item(operation.template, templates)
+    kept = adds or _has_item(operation.template, templates)
     return "create" if kept else "compute"
 
 

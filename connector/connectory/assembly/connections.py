@@ -69,6 +69,7 @@ class Assembly:
             most_pages=settings.page_limit,
             most_records=limit,
             save=save_to(self.config, place, settings, entity.actions["read"]),
+            validate=None if settings.request is None else "off",
             run=run,
         )
 
@@ -99,6 +100,7 @@ class Assembly:
             identifier=[
                 self._placed((*place, "identifier"), partial(compile_expression, text)) for text in identifier
             ],
+            validate=settings.validate_mode if settings.request is None else "off",
             ordered=settings.order == "input",
             concurrency=settings.concurrency or client.limits.concurrency,
             files_root=files_root(self.config, place, settings, actions),

@@ -33,7 +33,7 @@ def raw_call(method: str, path: str, query: Mapping[str, Any], payload: Any, bas
     entity, actions = raw_entity((method,), below)
     written = _parsed_query(text)
     parameters = {name: Parameter(name, {}) for name in written}
-    return Call(entity, replace(actions[method], query=parameters), {}, {**written, **query}, payload)
+    return Call(entity, replace(actions[method], query=parameters), {}, {**written, **query}, payload, "off")
 
 
 def raw_entity(methods: Sequence[str], path: str) -> tuple[Entity, Mapping[str, Action]]:

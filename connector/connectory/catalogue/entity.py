@@ -44,7 +44,8 @@ class Pagination:
     """How the next page of a list is asked for.
 
     `parameter` is sent with the answer's field `cursor`, or with `item_field` of the last item when the
-    answer has no such field; `more` is the field that says whether there is a next page.
+    answer has no such field; `more` is the field that says whether there is a next page. `page_size` is the largest
+    that `limit` may be, where the API says so.
     """
 
     style: str
@@ -52,6 +53,7 @@ class Pagination:
     cursor: str | None = None
     item_field: str | None = None
     more: str | None = None
+    page_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COMMANDS = {
+    "catalogue": "cataloguing",
     "check": "checking",
     "create": "direct",
     "delete": "direct",
@@ -35,7 +36,7 @@ class LazyGroup(click.Group):
         """Give the commands in alphabetical order."""
         return sorted(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - the same
         """Import one command."""
         home = COMMANDS.get(cmd_name)
         return getattr(import_module(f"connectory.cli.{home}"), cmd_name) if home else None

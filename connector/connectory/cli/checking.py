@@ -72,7 +72,7 @@ async def _check(made: AsyncConnector, client: Client) -> None:
 
 def _count(value: Any) -> int:
     models = cast("dict[str, Any]", value).get("data") if isinstance(value, dict) else None
-    return len(models) if isinstance(models, list) else 0  # pyright: ignore[reportUnknownArgumentType]
+    return len(models) if isinstance(models, list) else 0  # pyright: ignore[reportUnknownArgumentType] - JSON holds anything
 
 
 def _ms(since: float) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 
     from connectory.catalogue import Catalogue
+    from connectory.config import Config
     from connectory.connector import AsyncConnector
     from connectory.events import Listener
 
@@ -89,8 +90,13 @@ def load_catalogue(config: str | None) -> Catalogue:
         return Catalogue.load()
     from connectory.config import load_config
 
-    loaded = load_config(path)
-    return Catalogue.load(*(loaded.file(name) for name in loaded.catalogue))
+    return _catalogue_of(load_config(path))
+
+
+def _catalogue_of(config: Config) -> Catalogue:
+    from connectory.catalogue import Catalogue
+
+    return Catalogue.load(*(config.file(name) for name in config.catalogue))
 
 
 @contextmanager
@@ -119,7 +125,7 @@ def connector(
         return
     from connectory.sandbox import EmbeddedSandbox
 
-    with EmbeddedSandbox() as server:
+    with EmbeddedSandbox(catalogue=_catalogue_of(loaded)) as server:
         endpoint = Endpoint(server.token, server.base_uri.removesuffix("/v1"))
         yield AsyncConnector(loaded, listen=listen or tell, endpoint=endpoint)
 

@@ -319,6 +319,11 @@ class OutgoingConfig(Section):
     dead_letters: OptionalText = Field(
         default=None, description="File for records that were set aside (default: below .connectory/runs)"
     )
+    validate_mode: Literal["error", "warn", "off"] | None = Field(
+        default=None,
+        alias="validate",
+        description="What becomes of a payload that does not fit: error, warn or off (default: the prototype's)",
+    )
     order: Literal["input", "completion"] = Field(
         default="input", description="Order of the results: input or completion (default: input)"
     )
