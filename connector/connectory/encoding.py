@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import math
 import mimetypes
 import re
@@ -14,6 +13,7 @@ from typing import Any, Protocol, TypeAlias, cast
 from urllib.parse import quote, unquote
 
 from connectory.errors import RequestError, did_you_mean
+from connectory.jsontext import JsonTextError, dumps
 
 FilePart: TypeAlias = tuple[str, str | None, bytes | Path, str]
 """Name, filename (None: a part without one), content or where it lies, content type."""
@@ -150,11 +150,18 @@ def split_multipart(
         if _holds_files(own, schema) and not _is_reference(value, own, schema):
             files += _files(name, value)
         elif media_type:
-            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            files.append((name, None, _bytes(name, text), str(media_type)))
+            content = _bytes(name, value) if isinstance(value, str) else _json(name, value)
+            files.append((name, None, content, str(media_type)))
         else:
             fields += _pairs(name, value)
     return fields, files
+
+
+def _json(name: str, value: Any) -> bytes:
+    try:
+        return dumps(value)
+    except JsonTextError as error:
+        raise RequestError(f"{name!r} is {error}") from None
 
 
 def _properties(schema: Any, root: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
