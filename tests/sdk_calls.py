@@ -11,12 +11,12 @@ import inspect
 import re
 import typing
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache, cached_property
 from types import CodeType, ModuleType, NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import httpx2
 import openai
@@ -24,7 +24,6 @@ import typing_extensions
 from openai import _types
 from openai._resource import SyncAPIResource
 from openai._utils import PropertyInfo
-from pydantic import BaseModel
 
 BASE_URI = "http://127.0.0.1:9/v1"
 DEEPEST = 5
@@ -34,9 +33,23 @@ STEPS = ("required", "full", "other")
 
 _SENDERS = frozenset(["_get", "_post", "_delete", "_get_api_list", "_put", "_patch"])
 _OPTIONS = frozenset(["self", "extra_headers", "extra_query", "extra_body", "timeout"])
+_WRAPPERS = frozenset([typing_extensions.Required, typing_extensions.NotRequired, Annotated])
+_UNIONS = frozenset([Union, UnionType])
+_MAPS = frozenset([dict, Mapping])
+_LISTS = frozenset([list, tuple, Iterable, Sequence, _types.SequenceNotStr])
 _FILE = object()
+"""Stands for what may be a file's content, in a union of all its forms."""
 _TEXT = "té xt+&="
-_PLAIN: dict[Any, Any] = {str: _TEXT, bool: True, int: 2, float: 0.5, object: _TEXT, Any: _TEXT}
+_PLAIN: dict[Any, Any] = {
+    None: None,
+    NoneType: None,
+    str: _TEXT,
+    bool: True,
+    int: 2,
+    float: 0.5,
+    object: _TEXT,
+    Any: _TEXT,
+}
 _DATES = {datetime: datetime(2026, 1, 2, 3, 4, 5), date: date(2026, 1, 2)}  # noqa: DTZ001 - as the SDK takes it
 _CONTENT = b"\x00{}\xff\r\n"
 
@@ -75,7 +88,7 @@ class Method:
 
     @property
     def function(self) -> Any:
-        return inspect.unwrap(self.bound.__func__)  # type: ignore[attr-defined]  # it is bound
+        return inspect.unwrap(self.bound.__func__)
 
     @property
     def sends(self) -> bool:
@@ -98,7 +111,9 @@ class Method:
             if name in places:
                 found.append(Argument(name, name, f"{name}: a/b c%d", f"{name}: a/b c%d"))
                 continue
-            wire = _alias(described.get(name)) or (name if name in described else _header(self.function) or name)
+            wire = _alias(described.get(name)) or (
+                name if name in described else _header(self.function) or name
+            )
             try:
                 value, sent = sample(hints[name], last=last)
             except UnsampledError:
@@ -187,41 +202,33 @@ def _header(function: Any) -> str | None:
 def sample(hint: Any, *, last: bool, depth: int = 0) -> tuple[Any, Any]:
     """Make a value of an annotation, and what it is on the wire. Raises UnsampledError."""
     origin, inner = get_origin(hint), get_args(hint)
-    if origin in (typing_extensions.Required, typing_extensions.NotRequired, typing.Annotated):
+    if origin in _WRAPPERS:
         return sample(inner[0], last=last, depth=depth)
-    if origin in (Union, UnionType):
+    if origin in _UNIONS:
         return _one_of(inner, last=last, depth=depth)
-    if origin in (Literal, typing_extensions.Literal):
-        value = inner[-1 if last else 0]
+    if typing_extensions.is_typeddict(hint):
+        return _object(hint, last=last, depth=depth)
+    if hint is dict or origin in _MAPS:
+        value, sent = sample(inner[1] if inner else str, last=last, depth=depth + 1)
+        return {"key": value}, {"key": sent}
+    if origin in _LISTS:
+        value, sent = sample(inner[0], last=last, depth=depth + 1)
+        return [value, value], [sent, sent]
+    return _plain(hint, last=last)
+
+
+def _plain(hint: Any, *, last: bool) -> tuple[Any, Any]:
+    if get_origin(hint) is Literal:
+        value = get_args(hint)[-1 if last else 0]
         return value, value
     if hint is _FILE:
         name = "last.png" if last else "first file.jsonl"
         return (name, _CONTENT), {"base64": base64.b64encode(_CONTENT).decode(), "filename": name}
-    if typing_extensions.is_typeddict(hint):
-        return _object(hint, last=last, depth=depth)
-    if hint in (dict, typing.Dict) or origin in (dict, typing.Mapping, *_mappings()):  # noqa: UP006 - what they write
-        value, sent = sample(inner[1] if inner else str, last=last, depth=depth + 1)
-        return {"key": value}, {"key": sent}
-    if origin is not None and _is_list(origin):
-        pairs = [sample(inner[0], last=last, depth=depth + 1) for _ in range(2)]
-        return [value for value, _ in pairs], [sent for _, sent in pairs]
     if hint in _DATES:
         return _DATES[hint], _DATES[hint].isoformat()
-    if hint in (None, NoneType):
-        return None, None
     if hint in _PLAIN:
         return _PLAIN[hint], _PLAIN[hint]
     raise UnsampledError(hint)
-
-
-def _mappings() -> tuple[Any, ...]:
-    return (get_origin(typing.Mapping[str, str]),)
-
-
-def _is_list(origin: Any) -> bool:
-    return origin in (list, tuple, *(get_origin(one) for one in (typing.Iterable[str], typing.Sequence[str]))) or (
-        origin is _types.SequenceNotStr
-    )
 
 
 def _one_of(branches: tuple[Any, ...], *, last: bool, depth: int) -> tuple[Any, Any]:
@@ -260,7 +267,7 @@ def _fields(hint: Any) -> dict[str, Any]:
     """Give the fields of a typed dictionary, or of all those in a union."""
     if typing_extensions.is_typeddict(hint):
         return _hints(hint)
-    if get_origin(hint) in (Union, UnionType):
+    if get_origin(hint) in _UNIONS:
         return {name: field for one in get_args(hint) for name, field in _fields(one).items()}
     return {}
 
@@ -276,5 +283,4 @@ def _alias(hint: Any) -> str | None:
         return None
     marks = getattr(hint, "__metadata__", ())
     own = next((one.alias for one in marks if isinstance(one, PropertyInfo) and one.alias), None)
-    wrapped = get_origin(hint) in (typing_extensions.Required, typing_extensions.NotRequired, typing.Annotated)
-    return own or (_alias(get_args(hint)[0]) if wrapped else None)
+    return own or (_alias(get_args(hint)[0]) if get_origin(hint) in _WRAPPERS else None)

@@ -187,7 +187,9 @@ def _body(operation: Operation, document: Document) -> dict[str, Any]:
 def _body_schema(media: Mapping[str, Any], document: Document) -> dict[str, Any]:
     """Convert a body's schema; the content type of a part becomes its property's contentMediaType."""
     schema = convert_one(media.get("schema", {}))
-    types = {name: one["contentType"] for name, one in media.get("encoding", {}).items() if "contentType" in one}
+    types = {
+        name: one["contentType"] for name, one in media.get("encoding", {}).items() if "contentType" in one
+    }
     if not types:
         return schema
     # only here is a part of that type: where others refer to the same schema, it is not

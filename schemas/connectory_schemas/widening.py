@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from connectory_schemas.naming import nameless
-from connectory_schemas.operations import Document, Operation
+from connectory_schemas.operations import Document
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from connectory_schemas.operations import Operation
 
 Json: TypeAlias = dict[str, Any]
 
@@ -40,7 +44,7 @@ class _Both:
 
     def widen_query(self, ours: Operation, theirs: Operation) -> None:
         own = {_name(one): one for one in ours.parameters if one["in"] == "query"}
-        own |= dict.fromkeys(_fixed(ours), {})
+        own |= {name: {} for name in _fixed(ours)}
         for one in theirs.parameters:
             if one["in"] == "query" and _name(one) in own:
                 self.widen(own[_name(one)].get("schema", {}), one["schema"])
@@ -136,7 +140,7 @@ def _properties(schema: Mapping[str, Any], document: Document) -> Json:
             found[name] = one if found.get(name, one) == one else {"anyOf": [found[name], one]}
     for part in schema.get("allOf", ()):
         found |= _properties(part, document)
-    return found | schema.get("properties", {})
+    return {**found, **schema.get("properties", {})}
 
 
 def _only(schema: Mapping[str, Any], document: Document) -> Mapping[str, Any] | None:
@@ -163,7 +167,9 @@ def _tags(schema: Mapping[str, Any], document: Document) -> set[str]:
 
 
 def _tag_values(schema: Mapping[str, Any], document: Document) -> list[str]:
-    return [str(one) for one in document.look_up(_properties(schema, document).get("type", {})).get("enum", ())]
+    return [
+        str(one) for one in document.look_up(_properties(schema, document).get("type", {})).get("enum", ())
+    ]
 
 
 def _leaves(schema: Mapping[str, Any], document: Document) -> Iterator[Mapping[str, Any]]:
