@@ -143,7 +143,7 @@ def test_a_part_with_a_content_type_of_its_own_keeps_it():
     fields, files = split_multipart({"session": {"type": "realtime"}, "sdp": "v=0"}, FORM)
     assert fields == []
     assert files == [
-        ("session", None, b'{"type": "realtime"}', "application/json"),
+        ("session", None, b'{"type":"realtime"}', "application/json"),
         ("sdp", None, b"v=0", "application/sdp"),
     ]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import math
 import mimetypes
 import re
@@ -15,6 +14,7 @@ from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 from urllib.parse import quote, unquote
 
 from connectory.errors import RequestError, did_you_mean
+from connectory.jsontext import JsonTextError, dumps
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,6 @@ _PATH_SAFE = "!$&'()*+,;=:@"
 _PLACE = re.compile(r"\{([^{}]*)\}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _BINARY = "application/octet-stream"
-_TYPES = {".jsonl": "text/jsonl"}  # what the API calls it; the standard library does not know it
 _FILE_KEYS = frozenset(["path", "content", "base64", "filename", "content_type"])
 _FILE_SOURCES = ("path", "content", "base64")
 
@@ -172,11 +171,18 @@ def split_multipart(
         if _holds_files(own, schema) and not _is_reference(value, own, schema):
             files += _files(name, value)
         elif media_type:
-            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            files.append((name, None, _bytes(name, text), str(media_type)))
+            content = _bytes(name, value) if isinstance(value, str) else _json(name, value)
+            files.append((name, None, content, str(media_type)))
         else:
             fields += _pairs(name, value)
     return fields, files
+
+
+def _json(name: str, value: Any) -> bytes:
+    try:
+        return dumps(value)
+    except JsonTextError as error:
+        raise RequestError(f"{name!r} is {error}") from None
 
 
 def _properties(schema: Any, root: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -273,7 +279,7 @@ def _file_part(name: str, content: Content, described: Mapping[str, Any]) -> Fil
     filename = str(described.get("filename", _stem(name)))
     if _CONTROL.search(filename):
         raise RequestError(f"filename of file {name!r} has a control character in it: {filename!r}")
-    guessed = _TYPES.get(Path(filename).suffix.lower()) or mimetypes.guess_type(filename)[0]
+    guessed = mimetypes.guess_type(filename)[0]
     content_type = described.get("content_type") or guessed or _BINARY
     return name, filename, content, str(content_type)
 
