@@ -5,7 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Record: TypeAlias = dict[str, Any]
 """One JSON object."""
@@ -50,7 +53,8 @@ class Result:
     """What became of one outgoing record.
 
     `index` counts inputs from 0. `output` is what `result` and the response transformers made of an ok result, if
-    there are any: one line each. `record` is the record as it was read; `cause` is the exception behind an error.
+    there are any: one line each. `record` is the record as it was read; `cause` is the exception behind an error;
+    `headers` are those of the answer.
     """
 
     index: int
@@ -66,6 +70,7 @@ class Result:
     output: list[Any] | None = field(default=None, repr=False)
     record: Any = field(default=None, repr=False)
     cause: Exception | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
     @property
     def ok(self) -> bool:

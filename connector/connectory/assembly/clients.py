@@ -77,7 +77,18 @@ class Clients:
             total_timeout=settings.timeout.total,
             policy=Policy(settings.retry.attempts, settings.retry.max_wait),
             concurrency=settings.limits.concurrency,
+            requests_per_minute=settings.limits.requests_per_minute,
         )
+
+    def base_uris(self, name: str) -> tuple[str, ...]:
+        """Give the base URIs by which a client's server may be called: the configured one, and the sandbox's."""
+        settings = self.config.clients[name]
+        prototype = self.catalogue.prototypes[settings.prototype]
+        own = self if self.endpoint is None else Clients(self.config, self.catalogue)
+        found = [self._base_uri(name, settings, prototype)]
+        if own is not self and (settings.base_uri or prototype.base_uri):
+            found.append(own._base_uri(name, settings, prototype))
+        return tuple(found)
 
     def transport(self, name: str) -> Transport:
         """Open the transport of a client: no connection is made before the first request."""
