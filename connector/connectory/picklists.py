@@ -40,6 +40,7 @@ _WORDS = {
     "chatgpt": "ChatGPT",
     "ada": "Ada",
 }
+_FEW = 5
 _SIZE = re.compile(r"\d+[kb]")
 _DATE = re.compile(r"-(\d{4}-\d{2}-\d{2})$")
 _PLAIN = re.compile(r"[a-z0-9.-]+")
@@ -91,10 +92,10 @@ def schema_options(catalogue: Catalogue, place: str) -> list[Option]:
     Raises ConfigError when there is no such property, or when its values are not a list.
     """
     entity, path = _entity(catalogue, place)
-    found = [_descend(catalogue, schema, path) for schema in _roots(entity, path[0])]
+    found = [_descend(catalogue, schema, path) for schema in _roots(entity)]
     found = [schemas for schemas in found if schemas]
     if not found:
-        known = sorted({name for schema in _roots(entity, None) for name in _names(catalogue, schema)})
+        known = sorted({name for schema in _roots(entity) for name in _names(catalogue, schema)})
         hint = did_you_mean(path[0], known) or f"; there are {', '.join(known)}"
         raise ConfigError(f"entity {entity.name!r} has no property {'.'.join(path)!r}{hint}")
     values = dict.fromkeys(
@@ -102,9 +103,12 @@ def schema_options(catalogue: Catalogue, place: str) -> list[Option]:
     )
     if not values:
         raise ConfigError(f"the values of {place!r} are not a list: its schema names none")
-    return [
-        {"text": value if isinstance(value, str) else str(value).lower(), "value": value} for value in values
-    ]
+    write = model_text if path[-1] == MODEL else _text
+    return [{"text": write(value), "value": value} for value in values]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else str(value).lower()
 
 
 def _entity(catalogue: Catalogue, place: str) -> tuple[Entity, list[str]]:
@@ -115,19 +119,24 @@ def _entity(catalogue: Catalogue, place: str) -> tuple[Entity, list[str]]:
             return catalogue.find(".".join(words[:count])), words[count:]
         except UnknownNameError:
             continue
-    hint = did_you_mean(place, [f"{name}.{words[-1]}" for name in catalogue])
     message = (
         f"{place!r} names no property; write 'model', or ENTITY.PROPERTY such as images.generations.size"
     )
-    raise ConfigError(message + hint)
+    owners = [name for name, entity in catalogue.items() if _has(catalogue, entity, words[-1])]
+    nearest = f"; {words[-1]!r} is one of {', '.join(owners[:_FEW])}" if owners else ""
+    raise ConfigError(message + nearest)
 
 
-def _roots(entity: Entity, name: str | None) -> Iterator[Any]:
+def _has(catalogue: Catalogue, entity: Entity, name: str) -> bool:
+    return any(name in _names(catalogue, schema) for schema in _roots(entity))
+
+
+def _roots(entity: Entity) -> Iterator[Any]:
     """Give an object schema for each place where a property may stand: path, query and payload."""
     yield {"properties": entity.parameter_schemas}
     for action in entity.actions.values():
         yield {"properties": {one.name: one.schema for one in action.query.values()}}
-        if action.body is not None and name != "":
+        if action.body is not None:
             yield from action.body.content.values()
 
 

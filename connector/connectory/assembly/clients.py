@@ -84,11 +84,10 @@ class Clients:
         """Give the base URIs by which a client's server may be called: the configured one, and the sandbox's."""
         settings = self.config.clients[name]
         prototype = self.catalogue.prototypes[settings.prototype]
-        own = self if self.endpoint is None else Clients(self.config, self.catalogue)
-        found = [self._base_uri(name, settings, prototype)]
-        if own is not self and (settings.base_uri or prototype.base_uri):
-            found.append(own._base_uri(name, settings, prototype))
-        return tuple(found)
+        effective = self._base_uri(name, settings, prototype)
+        if self.endpoint is None or not (settings.base_uri or prototype.base_uri):
+            return (effective,)
+        return (effective, *Clients(self.config, self.catalogue).base_uris(name))
 
     def transport(self, name: str) -> Transport:
         """Open the transport of a client: no connection is made before the first request."""
