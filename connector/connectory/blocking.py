@@ -180,6 +180,16 @@ class Connector:
             lambda: self._connector.request(method, path, query=query, payload=payload, client=client)
         )
 
+    def options(
+        self, name: str, *, mode: str | None = None, client: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Give the values that a property can have, each as `{text, value}`.
+
+        `model` asks the client's server for its models; `mode` (`chat`, `embedding`, ...) puts those whose names
+        suggest it first. `ENTITY.PROPERTY`, such as `images.generations.size`, is looked up in the catalogue.
+        """
+        return self._call(lambda: self._connector.options(name, mode=mode, client=client))
+
     def prepare(
         self,
         action: str,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -26,6 +27,7 @@ from connectory.errors import (
     UnavailableError,
 )
 from connectory.events import Listener, Noticed, RequestRetried, ignore
+from connectory.limits import Throttle
 from connectory.receiving import receive
 from connectory.retry import Again, Aside, Decision, Failed, Policy, Stop, decide
 from connectory.validation import RequestChecker
@@ -118,12 +120,14 @@ class ClientOptions:
     total_timeout: float = 600.0
     policy: Policy = field(default_factory=Policy)
     concurrency: int = 32
+    requests_per_minute: int | None = None
 
 
 class Client:
     """A configured HTTP client: prepares calls and sends them.
 
-    `schema` gives the self-contained form of a catalogue's schema; `sleep` is the clock of the waits between attempts.
+    `schema` gives the self-contained form of a catalogue's schema; `sleep` and `clock` are for the waits between
+    attempts and for the rate.
     """
 
     def __init__(
@@ -134,10 +138,12 @@ class Client:
         schema: Callable[[Any], dict[str, Any]] = dict,
         listen: Listener = ignore,
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.options, self.transport = options, transport
         self.name, self.concurrency = options.name, options.concurrency
-        self._schema, self._listen, self._sleep = schema, listen, sleep
+        self._schema, self._listen, self._sleep, self._clock = schema, listen, sleep, clock
+        self._throttle = Throttle(options.requests_per_minute) if options.requests_per_minute else None
         self._base = httpx.URL(options.base_uri)
         self.base_path = self._base.raw_path.decode("ascii").partition("?")[0].rstrip("/")
         self._checker = RequestChecker(schema, lambda text: listen(Noticed(text)))
@@ -162,7 +168,9 @@ class Client:
 
     async def send(self, call: Call, request: httpx.Request) -> Outcome:
         """Send a prepared request until there is an answer or a reason to give up; raises neither."""
-        progress, deadline = _Progress(), asyncio.timeout(self.options.total_timeout)
+        progress = _Progress()
+        await self._take_turn()  # waiting for the rate is no part of the request's own time
+        deadline = asyncio.timeout(self.options.total_timeout)
         try:
             async with deadline:
                 return await self._persist(call, request, progress)
@@ -252,6 +260,7 @@ class Client:
                 fresh = False  # one refusal may mean an old token, a second one means a wrong one
                 try:
                     if await self._sign_anew(call, request):
+                        await self._take_turn()
                         continue
                 except (CredentialsError, ConfigError) as error:
                     return Outcome(None, error, progress.attempt, in_doubt=progress.doubt)
@@ -261,6 +270,11 @@ class Client:
             progress.doubt = progress.doubt or decision.in_doubt
             self._listen(RequestRetried(call.what, progress.attempt, decision.wait, str(trouble)))
             await self._sleep(decision.wait)
+            await self._take_turn()
+
+    async def _take_turn(self) -> None:
+        if self._throttle is not None and (wait := self._throttle.take(self._clock())):
+            await self._sleep(wait)
 
     async def _sign_anew(self, call: Call, request: httpx.Request) -> bool:
         """Sign with a token that is not the refused one, if there is one by now."""

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from connectory.adapters.memory import IterableSource
 from connectory.assembly import Assembly, Endpoint, raw_call
-from connectory.catalogue import Catalogue
+from connectory.catalogue import Catalogue, end_of
 from connectory.client import Call, Client
 from connectory.config import config_from_dict, load_config
 from connectory.events import Event, Listener, Noticed, RequestRetried
 from connectory.journal import MemoryJournal
 from connectory.parameters import Given
+from connectory.picklists import MODEL, model_options, schema_options
 from connectory.publisher import Publisher
 from connectory.route import Route
 from connectory.subscriber import Subscriber
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import httpx
 
     from connectory.answers import Answer
+    from connectory.catalogue import Action, Entity
     from connectory.config import Config
     from connectory.errors import RecordError
     from connectory.interfaces import Journal
@@ -57,6 +59,7 @@ class AsyncConnector:
         self.assembly = Assembly(config, self.catalogue, endpoint=endpoint)
         self._transport, self._listen = transport, listen or log_event
         self._clients: dict[str, Client] = {}
+        self._noticed: set[str] = set()
 
     @classmethod
     def from_file(cls, path: str | Path = "connectory.yaml", **options: Any) -> Self:
@@ -185,6 +188,23 @@ class AsyncConnector:
         chosen = self.client(client)
         return await chosen.call(raw_call(method, path, query or {}, payload, chosen.base_path))
 
+    async def options(
+        self, name: str, *, mode: str | None = None, client: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Give the values that a property can have, each as `{text, value}`.
+
+        `model` asks the client's server for its models; `mode` (`chat`, `embedding`, ...) puts those whose names
+        suggest it first. `ENTITY.PROPERTY`, such as `images.generations.size`, is looked up in the catalogue.
+        """
+        if name != MODEL:
+            found = schema_options(self.catalogue, name)
+            if mode is None:
+                return found
+            return model_options([str(one["value"]) for one in found], mode)
+        model_options((), mode)  # a wrong mode is told before anything is asked
+        models = [str(one["id"]) async for one in self.read("models", client=client) if "id" in one]
+        return model_options(models, mode)
+
     def prepare(
         self,
         action: str,
@@ -247,6 +267,7 @@ class AsyncConnector:
         journal = journal or MemoryJournal()
         settings = self.assembly.outgoing(name)
         publication = self.assembly.publication(name, run=run_scope(journal), given=given)
+        self._notice_end(publication.entity, next(iter(publication.actions.values())))
         return Publisher(publication, self.client(client or settings.client), journal, listen=self._listen)
 
     def route(
@@ -269,6 +290,7 @@ class AsyncConnector:
         journal: Journal | None = None,
         on_error: Callable[[RecordError], None] | None = None,
     ) -> Subscriber:
+        self._notice_end(subscription.entity, subscription.action)
         return Subscriber(
             subscription,
             self.client(client),
@@ -276,6 +298,13 @@ class AsyncConnector:
             listen=self._listen,
             on_error=on_error,
         )
+
+    def _notice_end(self, entity: Entity, action: Action) -> None:
+        """Tell once what the API gives up; it is sent all the same, because another server may have it."""
+        message = end_of(entity, action.name)
+        if message is not None and message not in self._noticed:
+            self._noticed.add(message)
+            self._listen(Noticed(message))
 
     async def _write(
         self,
@@ -287,6 +316,7 @@ class AsyncConnector:
         save_to: str | Path | None = None,
     ) -> Result:
         publication = self.assembly.direct_publication(entity, action, save=save_to)
+        self._notice_end(publication.entity, publication.entity.actions[action])
         publisher = Publisher(publication, self.client(client), MemoryJournal(), listen=self._listen)
         (result,) = [one async for group in publisher.deliver(IterableSource([record])) for one in group]
         return result.unwrap()

@@ -12,7 +12,7 @@ from connectory.parameters import as_object
 from connectory.record import Delivery, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from connectory.catalogue import Action, Entity
@@ -48,6 +48,7 @@ class Publication:
     `actions` maps the HTTP methods that a record may choose from to their actions, the default first. `defaults`
     renders to the request parameters below the record's own. When `path`, `query` and `payload` are all None the
     record brings them; otherwise these templates make the request and the record's columns are only data.
+    `address` puts the URL and headers that a record brings into a raw request that has no path of its own.
     `files_root` and `upload` are for files that are sent, `save` and `stream` for answers.
     """
 
@@ -61,6 +62,7 @@ class Publication:
     payload: Template | None = None
     result: Template | None = None
     response_chain: Chain | None = None
+    address: Callable[[Call, Record], Call] | None = None
     derived: Mapping[str, Expression] = field(default_factory=dict[str, Any])
     identifier: Sequence[Expression] = ()
     validate: str | None = None
@@ -109,7 +111,7 @@ class Publication:
         if self.save is not None:
             named = {**record, "input": part.item.record}  # also where the record has an `input` of its own
             save = self.save.target(named, scope, key=part.delivery.key, owner=part.id)
-        return Call(
+        call = Call(
             self.entity,
             action,
             {**defaults["path"], **as_object(own.get("path"), "'path'")},
@@ -120,13 +122,19 @@ class Publication:
             save=save,
             stream=self.stream,
         )
+        return call if self.address is None else self.address(call, record)
 
-    def shape(self, part: Part, call: Call, response: Any) -> list[Any] | None:
-        """Make the output lines of an ok result, or None when nothing is configured. Raises RecordError."""
+    def shape(
+        self, part: Part, call: Call, response: Any, *, http: Mapping[str, Any] | None = None
+    ) -> list[Any] | None:
+        """Make the output lines of an ok result, or None when nothing is configured. Raises RecordError.
+
+        `http` is what expressions see under that name: `status` and `headers` of the answer.
+        """
         if self.result is None and self.response_chain is None:
             return None
         document = self._document(part, call, response)
-        scope = {**self._scope(part), **document}
+        scope = {**self._scope(part), "http": http or {}, **document}
         shaped = (
             [document] if self.response_chain is None else list(self.response_chain.apply(document, scope))
         )

@@ -132,7 +132,8 @@ class Publisher:
     def _shape(self, part: Part, call: Call, result: Result) -> None:
         """Shape an ok result. It was bought and is in the journal: a failure here keeps it and sends nothing again."""
         try:
-            output = self.publication.shape(part, call, result.response)
+            http = {"status": result.http_status, "headers": dict(result.headers)}
+            output = self.publication.shape(part, call, result.response, http=http)
             dumps(output)  # what a response transformer gave may be no JSON, and would break the sink for all
             result.output = output
         except (RecordError, JsonTextError) as error:
@@ -172,6 +173,7 @@ def _result(part: Part, call: Call, outcome: Outcome) -> Result:
         result.http_status, result.request_id = outcome.answer.status, outcome.answer.request_id
         result.response, result.usage = outcome.answer.value, _usage(outcome.answer.value)
         result.events = outcome.answer.events if call.stream == "events" else None
+        result.headers = outcome.answer.headers
         return result
     error = cast("ConnectoryError", outcome.error)
     if isinstance(error, ApiError):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 Record: TypeAlias = dict[str, Any]
 """One JSON object."""
@@ -54,7 +54,7 @@ class Result:
 
     `index` counts inputs from 0. `events` are those of a stream, whose lines go before the result's own. `output` is
     what `result` and the response transformers made of an ok result, if there are any: one line each. `record` is the
-    record as it was read; `cause` is the exception behind an error.
+    record as it was read; `cause` is the exception behind an error; `headers` are those of the answer.
     """
 
     index: int
@@ -71,6 +71,7 @@ class Result:
     output: list[Any] | None = field(default=None, repr=False)
     record: Any = field(default=None, repr=False)
     cause: Exception | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
     @property
     def ok(self) -> bool:

@@ -77,7 +77,17 @@ class Clients:
             total_timeout=settings.timeout.total,
             policy=Policy(settings.retry.attempts, settings.retry.max_wait),
             concurrency=settings.limits.concurrency,
+            requests_per_minute=settings.limits.requests_per_minute,
         )
+
+    def base_uris(self, name: str) -> tuple[str, ...]:
+        """Give the base URIs by which a client's server may be called: the configured one, and the sandbox's."""
+        settings = self.config.clients[name]
+        prototype = self.catalogue.prototypes[settings.prototype]
+        effective = self._base_uri(name, settings, prototype)
+        if self.endpoint is None or not (settings.base_uri or prototype.base_uri):
+            return (effective,)
+        return (effective, *Clients(self.config, self.catalogue).base_uris(name))
 
     def transport(self, name: str) -> Transport:
         """Open the transport of a client: no connection is made before the first request."""

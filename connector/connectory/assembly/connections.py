@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from connectory.assembly.clients import Clients, Endpoint
+from connectory.assembly.dialects import Speech, resolve_dialect
 from connectory.assembly.files import files_root, fixed_target, save_to, stream, upload
-from connectory.assembly.raw import raw_entity
+from connectory.assembly.raw import Server, raw_entity
 from connectory.chain import Chain, build_chain
-from connectory.errors import ConfigError, UnknownNameError
+from connectory.errors import ConfigError, RequestError, UnknownNameError
 from connectory.expressions import compile_expression
 from connectory.parameters import Given, RequestParameters
 from connectory.placeholders import compile_template
@@ -57,7 +58,8 @@ class Assembly:
         settings, place = self.incoming(name), ("incoming", name)
         self.config.require(place)
         entity = (
-            self._entity(settings.entity, "read") or raw_entity(("GET",), self._raw_path(place, settings))[0]
+            self._entity(settings.entity, "read")
+            or raw_entity(("GET",), self._raw_target(place, settings)[0])[0]
         )
         return Subscription(
             name=name,
@@ -78,6 +80,7 @@ class Assembly:
         settings, place = self.outgoing(name), ("outgoing", name)
         self.config.require(place)
         entity, actions = self._write(name, settings)
+        speech = resolve_dialect(self.config, self.catalogue, place, settings, (entity, actions))
         action = next(iter(actions.values()))
         identifier = (
             [settings.identifier] if isinstance(settings.identifier, str) else settings.identifier or ()
@@ -87,14 +90,15 @@ class Assembly:
             name=name,
             entity=entity,
             actions=actions,
-            chain=self._chain(settings.transformers),
+            chain=speech.after(self._chain(settings.transformers)),
             defaults=self._parameters(place, settings, given),
-            path=self._template((*place, "path"), settings.path, present=settings.path is not None),
-            query=self._template((*place, "query"), settings.query, present=settings.query is not None),
-            payload=self._template((*place, "payload"), settings.payload, present=settings.has_payload),
-            result=self._template((*place, "result"), settings.result, present=settings.has_result),
-            response_chain=self._chain(settings.response_transformers)
-            if settings.response_transformers
+            path=self._template(place, "path", speech, present=settings.path is not None),
+            query=self._template(place, "query", speech, present=settings.query is not None),
+            payload=self._template(place, "payload", speech, present=settings.has_payload),
+            result=self._result(place, settings, speech),
+            response_chain=self._response_chain(settings, speech),
+            address=self._server(settings).address
+            if settings.request and not settings.request.path
             else None,
             derived={key: compile_expression(text) for key, text in action.extra.get("derived", {}).items()},
             identifier=[
@@ -160,7 +164,8 @@ class Assembly:
 
     def _write(self, name: str, settings: OutgoingConfig) -> tuple[Entity, Mapping[str, Action]]:
         if settings.request is not None:
-            return raw_entity(settings.request.allowed, self._raw_path(("outgoing", name), settings))
+            path, _ = self._raw_target(("outgoing", name), settings)
+            return raw_entity(settings.request.allowed, path)
         wanted = settings.action or self.catalogue.implied_action(settings.entity or "")
         entity = self.catalogue.find(settings.entity or "", wanted)
         writes = [one for one in entity.actions if one != "read"]
@@ -170,11 +175,22 @@ class Assembly:
         action = entity.actions[wanted or writes[0]]
         return entity, {action.method: action}
 
+    def _raw_target(
+        self, place: tuple[str, ...], settings: IncomingConfig | OutgoingConfig
+    ) -> tuple[str, dict[str, Any]]:
+        """Give the path of a raw request, and the query where a whole URL is written."""
+        path = (settings.request.path if settings.request is not None else None) or "/"
+        if path.startswith("/"):
+            return self._raw_path(place, path), {}
+        try:
+            return self._server(settings).below(path)
+        except RequestError as error:
+            raise ConfigError(self.config.problem((*place, "request", "path"), str(error))) from None
+
     def _entity(self, name: str | None, action: str) -> Entity | None:
         return self.catalogue.find(name, action) if name is not None else None
 
-    def _raw_path(self, place: tuple[str, ...], settings: IncomingConfig | OutgoingConfig) -> str:
-        path = settings.request.path if settings.request is not None else ""
+    def _raw_path(self, place: tuple[str, ...], path: str) -> str:
         if "?" in path or "#" in path:
             message = f"'path' {path!r} has a query; write it as request_parameters: {{query: ...}}"
             raise ConfigError(self.config.problem((*place, "request", "path"), message))
@@ -184,12 +200,27 @@ class Assembly:
         self, place: tuple[str, ...], settings: IncomingConfig | OutgoingConfig, given: Given | None
     ) -> RequestParameters:
         configured = settings.request_parameters
-        written = {"path": {**configured.path}, "query": {**configured.query}}
+        _, query = self._raw_target(place, settings)
+        written = {"path": {**configured.path}, "query": {**query, **configured.query}}
         template = self._placed((*place, "request_parameters"), lambda: compile_template(written))
         return RequestParameters(template, given or Given())
 
-    def _template(self, place: tuple[str, ...], value: Any, *, present: bool) -> Any:
-        return self._placed(place, lambda: compile_template(value)) if present else None
+    def _template(self, place: tuple[str, ...], key: str, speech: Speech, *, present: bool) -> Any:
+        value, present = speech.written(key, getattr(self.outgoing(place[1]), key), present=present)
+        return self._placed((*place, key), lambda: compile_template(value)) if present else None
+
+    def _result(self, place: tuple[str, ...], settings: OutgoingConfig, speech: Speech) -> Any:
+        if settings.response_transformers and not settings.has_result:
+            return None  # the connection shapes its results itself
+        return self._template(place, "result", speech, present=settings.has_result)
+
+    def _response_chain(self, settings: OutgoingConfig, speech: Speech) -> Chain | None:
+        if settings.response_transformers:
+            return self._chain(settings.response_transformers)
+        return None if settings.has_result else speech.response_chain
+
+    def _server(self, settings: IncomingConfig | OutgoingConfig) -> Server:
+        return Server(self.clients.base_uris(self.clients.name(settings.client)))
 
     def _placed(self, place: tuple[str, ...], build: Callable[[], Any]) -> Any:
         """Build something from the file; a ConfigError without a place gets that of the value."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from connectory.catalogue.dialect import Dialect, Usage
 from connectory.catalogue.entity import (
     METHODS,
     Action,
@@ -12,6 +13,7 @@ from connectory.catalogue.entity import (
     Parameter,
     Prototype,
     Response,
+    end_of,
 )
 from connectory.catalogue.lookup import Catalogue
 
@@ -21,9 +23,12 @@ __all__ = [
     "ActionName",
     "Body",
     "Catalogue",
+    "Dialect",
     "Entity",
     "Pagination",
     "Parameter",
     "Prototype",
     "Response",
+    "Usage",
+    "end_of",
 ]

@@ -108,6 +108,18 @@ class Entity:
     replacement: str | None = None
 
 
+def end_of(entity: Entity, action: str) -> str | None:
+    """Say that the API gives up an entity or one of its actions, and what to use; None for one that stays."""
+    found = entity.actions[action]
+    if not (entity.retired or entity.deprecated or found.retired or found.deprecated):
+        return None
+    state = "retired" if entity.retired or found.retired else "deprecated"
+    whole = entity.retired or entity.deprecated
+    what = f"entity {entity.name!r}" if whole else f"action {action!r} of entity {entity.name!r}"
+    replacement = found.replacement or entity.replacement
+    return f"{what} is {state}" + (f"; use {replacement!r}" if replacement else "")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Prototype:
     """What clients of one kind of server have in common; `deployment` is the path one adds, and for whom."""

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import parse_qsl, unquote
 
+from connectory.catalogue.dialect import ANY, Dialect, build_dialect
 from connectory.catalogue.entity import (
     METHODS,
     ActionName,
@@ -20,11 +21,12 @@ from connectory.catalogue.entity import (
     parameter_names,
 )
 from connectory.catalogue.source import DEFS, Source, packaged_source, user_source
-from connectory.errors import ConfigError, Problem, UnknownNameError
+from connectory.errors import ConfigError, Problem, UnknownNameError, did_you_mean
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+T = TypeVar("T")
 _ACTIONS: Mapping[str, ActionName] = MappingProxyType({method: action for action, method in METHODS.items()})
 
 
@@ -45,6 +47,12 @@ class Catalogue(Mapping[str, Entity]):
         }
         self.prototypes: Mapping[str, Prototype] = _Names(
             "client prototype", {name: build_prototype(name, raw) for name, raw in prototypes.items()}
+        )
+        spoken = [source.raw.get("dialects", {}) for source in sources]
+        names = dict.fromkeys(name for one in spoken for name in one)
+        self.dialects: Mapping[str, Dialect] = _Names(
+            "dialect",
+            {name: build_dialect(name, [one[name] for one in spoken if name in one]) for name in names},
         )
 
     @classmethod
@@ -187,13 +195,13 @@ class Catalogue(Mapping[str, Entity]):
         return root
 
 
-class _Names(Mapping[str, Prototype]):
+class _Names(Mapping[str, T]):
     """A mapping that suggests the nearest name for a wrong one."""
 
-    def __init__(self, kind: str, content: Mapping[str, Prototype]) -> None:
+    def __init__(self, kind: str, content: Mapping[str, T]) -> None:
         self._kind, self._content = kind, content
 
-    def __getitem__(self, name: str) -> Prototype:
+    def __getitem__(self, name: str) -> T:
         if name not in self._content:
             raise UnknownNameError(self._kind, name, self._content)
         return self._content[name]
@@ -268,6 +276,20 @@ def _inconsistencies(source: Source, catalogue: Catalogue) -> Iterator[Problem]:
         parent = raw.get("parent")
         if parent is not None and not _is_list(catalogue, parent):
             yield Problem(f"{parent!r} is no entity with a list", f"{place}.parent", source.file)
+    yield from _dialect_problems(source, catalogue)
+
+
+def _dialect_problems(source: Source, catalogue: Catalogue) -> Iterator[Problem]:
+    for dialect, spoken in source.raw.get("dialects", {}).items():
+        for name, actions in spoken.get("entities", {}).items():
+            place = f"$.dialects.{dialect}.entities.{name}"
+            if name == ANY:
+                continue
+            if name not in catalogue:
+                hint = did_you_mean(name, catalogue)
+                yield Problem(f"there is no entity {name!r}{hint}", place, source.file)
+            elif unknown := sorted(actions.keys() - catalogue[name].actions.keys()):
+                yield Problem(f"entity {name!r} has no action {unknown[0]!r}", place, source.file)
 
 
 def _is_list(catalogue: Catalogue, name: str) -> bool:

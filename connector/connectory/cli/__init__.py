@@ -18,6 +18,7 @@ COMMANDS = {
     "delete": "direct",
     "entities": "entities",
     "lint": "linting",
+    "options": "picking",
     "preview": "previewing",
     "read": "direct",
     "request": "direct",

@@ -67,7 +67,7 @@ def show(name: str, *, as_json: bool, schema: bool, example: bool, config: str |
     elif as_json:
         click.echo(json.dumps(_summary(entity), ensure_ascii=False))
     else:
-        for line in _description(entity):
+        for line in _description(catalogue, entity):
             click.echo(line)
 
 
@@ -106,7 +106,7 @@ def _action_summary(action: Action) -> dict[str, Any]:
     }
 
 
-def _description(entity: Entity) -> Iterator[str]:
+def _description(catalogue: Catalogue, entity: Entity) -> Iterator[str]:
     mark = " (retired)" if entity.retired else " (deprecated)" if entity.deprecated else ""
     yield f"{entity.name}: {entity.title}{mark}"
     if entity.replacement:
@@ -125,6 +125,8 @@ def _description(entity: Entity) -> Iterator[str]:
             yield f"    payload    {', '.join(action.body.content)}{' (required)' if action.body.required else ''}"
         if action.response.stream is not None:
             yield f"    stream     {action.response.stream}"
+    if spoken := [name for name, dialect in catalogue.dialects.items() if dialect.knows(entity.name)]:
+        yield f"  dialects     {', '.join(spoken)}"
     yield f"  aliases      {', '.join(entity.aliases)}"
     yield ""
     yield from _pasteable(entity)

@@ -181,7 +181,7 @@ def _check_entity(
     here = (*path, "entity")
     if connection.entity is None or config.is_unset(here):
         if connection.request is not None:
-            names = tuple(_PARAMETER.findall(connection.request.path))
+            names = tuple(_PARAMETER.findall(connection.request.path or ""))
             yield from _check_parameters(config, path, connection, names=names, title="the request's path")
         return
     entity, problem = _resolve(config, path, connection, catalogue)

@@ -115,6 +115,10 @@ def _relative_path(value: str) -> str:
     return value
 
 
+def _request_path(value: str) -> str:
+    return value if value.startswith(("http://", "https://")) else _relative_path(value)
+
+
 def at_least(count: int, message: str) -> tuple[AfterValidator, Any]:
     """Ask for a number of items, after each of them was found right, and tell an editor."""
 
@@ -142,6 +146,7 @@ HeaderName = Annotated[str, AfterValidator(_header_name)]
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
 BaseUri = Annotated[str | None, BeforeValidator(_empty_text), AfterValidator(_base_uri)]
 RelativePath = Annotated[str, AfterValidator(_relative_path)]
+RequestPath = Annotated[str, AfterValidator(_request_path)]
 Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False), BeforeValidator(_seconds)]
 Present = BeforeValidator(_present)
 EmptyMap = BeforeValidator(_empty_map)

@@ -24,7 +24,7 @@ from connectory.config.fields import (
     Name,
     OptionalText,
     Present,
-    RelativePath,
+    RequestPath,
     Route,
     Seconds,
     SomeTexts,
@@ -68,6 +68,12 @@ class LimitsConfig(Section):
 
     concurrency: int = Field(
         default=32, ge=1, le=1000, description="Requests under way at once (default: 32)"
+    )
+    requests_per_minute: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="Requests sent in a minute, by all connections of the client together (default: no limit)",
     )
 
 
@@ -168,8 +174,9 @@ class IncomingRequest(Section):
     """A raw request that reads."""
 
     method: Literal["GET"] = Field(default="GET", description="The HTTP method (default: GET)")
-    path: RelativePath = Field(
-        description="Path below the client's base URI, {name} for a parameter (required)"
+    path: RequestPath = Field(
+        description="Path below the client's base URI, {name} for a parameter, or a URL of the client's server "
+        "(required)"
     )
 
 
@@ -183,8 +190,10 @@ class OutgoingRequest(Section):
         default=None,
         description="The HTTP methods a record may choose from, the first is the default (default: none)",
     )
-    path: RelativePath = Field(
-        description="Path below the client's base URI, {name} for a parameter (required)"
+    path: RequestPath | None = Field(
+        default=None,
+        description="Path below the client's base URI, {name} for a parameter, or a URL of the client's server "
+        "(default: the record's `url`)",
     )
 
     @property
@@ -295,6 +304,10 @@ class OutgoingConfig(Section):
         description="Template that replaces the line of an ok result (default: the whole result)",
     )
     response_transformers: Steps = Field(default=(), description="Steps for every ok result (default: none)")
+    dialect: Text | None = Field(
+        default=None,
+        description="The product whose words the records and results use, such as tray (default: none)",
+    )
     identifier: TextOrList | None = Field(
         default=None,
         description="JMESPath, or a list of them, that names a record in results (default: its index)",

@@ -9,7 +9,7 @@ from connectory.errors import did_you_mean
 
 Key: TypeAlias = str | int
 
-SCOPES = ("input", "record", "parent", "request", "response", "derived", "run")
+SCOPES = ("input", "record", "parent", "request", "response", "derived", "http", "run")
 """What stands beside the record's own fields at the top of an expression."""
 
 _FEW = 8
