@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from connectory.adapters.memory import IterableSource
-from connectory.assembly import Assembly, Endpoint, raw_call
+from connectory.assembly import Assembly, Endpoint, WebhookSink, raw_call
 from connectory.catalogue import Catalogue, end_of
 from connectory.client import Call, Client
 from connectory.config import config_from_dict, load_config
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from connectory.answers import Answer
     from connectory.catalogue import Action, Entity
-    from connectory.config import Config
+    from connectory.config import Config, WebhookConfig
     from connectory.errors import RecordError
     from connectory.interfaces import Journal
     from connectory.record import Record, Result
@@ -263,6 +263,11 @@ class AsyncConnector:
         first, *others = self.assembly.route(name)
         subscriber = self.subscriber(first, client=client, limit=limit, on_error=on_error)
         return Route(subscriber, [self.publisher(other, client=client) for other in others])
+
+    def webhook(self, settings: WebhookConfig) -> WebhookSink:
+        """Build the sink that posts lines to a URL."""
+        prototype = self.catalogue.prototypes["openai-compatible"]
+        return WebhookSink(settings, prototype, transport=self._transport, listen=self._listen)
 
     def _subscriber(
         self,

@@ -91,7 +91,11 @@ def check(row: dict[str, Any]) -> None:
                 seen.known[step["as"]] = await made(other, step, seen.known)
         seen.network.requests.clear()
         seen.network.bodies.clear()
-        config = {"version": 1, "clients": row.get("clients", CLIENTS), **filled(row.get("config", {}), seen.known)}
+        config = {
+            "version": 1,
+            "clients": row.get("clients", CLIENTS),
+            **filled(row.get("config", {}), seen.known),
+        }
         async with AsyncConnector.from_dict(config, transport=seen.network, listen=seen.hear) as connector:
             await act(connector, row, seen)
 
@@ -102,7 +106,8 @@ def check(row: dict[str, Any]) -> None:
 async def made(connector: AsyncConnector, step: dict[str, Any], known: dict[str, str]) -> str:
     """Make what a row needs, or find it, and give its id."""
     if "list" in step:
-        return [item["id"] async for item in connector.read(step["list"])][0]
+        found = [item["id"] async for item in connector.read(step["list"])]
+        return str(found[0])
     result = await connector.create(step["entity"], payload=filled(step["payload"], known))
     return str(result.response["id"])
 
