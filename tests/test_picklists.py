@@ -103,6 +103,16 @@ def test_what_has_no_list_is_told(place: str, says: str):
         schema_options(CATALOGUE, place)
 
 
+def test_a_mode_goes_with_models_only():
+    async def main(name: str) -> Any:
+        async with connected(models) as connector:
+            return await connector.options(name, mode="moderation")
+
+    assert len(run(lambda: main("moderations.model"))) == 4
+    with pytest.raises(ConfigError, match="a mode goes with models, not with 'files.order'"):
+        run(lambda: main("files.order"))
+
+
 def models(_request: httpx.Request) -> httpx.Response:
     return httpx.Response(200, json={"object": "list", "data": [{"id": "whisper-1"}, {"id": "gpt-5"}]})
 

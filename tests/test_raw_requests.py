@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 from connected import BASE, Server, connected, run
 
@@ -118,6 +119,18 @@ def test_status_and_headers_are_there_for_the_result():
         result={"status": "&{http.status}", "type": '&{http.headers."content-type"}', "body": "&{response}"},
     )
     assert result.lines() == [{"status": 200, "type": "application/json", "body": {"got": 1}}]
+
+
+def test_cookies_are_not_among_the_headers():
+    async def main() -> list[Any]:
+        answer = httpx.Response(200, json={}, headers={"Set-Cookie": "s=1", "X-Other": "o"})
+        outgoing = {"request": {"method": "POST", "path": "/a"}, "result": "&{http.headers}"}
+        async with connected(lambda _request: answer, outgoing={"out": outgoing}) as made:
+            return [result.lines() async for result in made.outgoing("out", [{"payload": {}}])]
+
+    [[headers]] = run(main)
+    assert headers["x-other"] == "o"
+    assert "set-cookie" not in headers
 
 
 def test_a_written_url_is_the_clients_own_or_a_configuration_error():

@@ -12,6 +12,7 @@ from connectory.assembly import Assembly, Endpoint, WebhookSink, raw_call
 from connectory.catalogue import Catalogue, end_of
 from connectory.client import Call, Client
 from connectory.config import config_from_dict, load_config
+from connectory.errors import ConfigError
 from connectory.events import Event, Listener, Noticed, RequestRetried
 from connectory.journal import MemoryJournal
 from connectory.parameters import Given
@@ -189,6 +190,8 @@ class AsyncConnector:
             found = schema_options(self.catalogue, name)
             if mode is None:
                 return found
+            if name.rpartition(".")[2] != MODEL:
+                raise ConfigError(f"a mode goes with models, not with {name!r}")
             return model_options([str(one["value"]) for one in found], mode)
         model_options((), mode)  # a wrong mode is told before anything is asked
         models = [str(one["id"]) async for one in self.read("models", client=client) if "id" in one]
