@@ -109,7 +109,7 @@ def test_a_mode_goes_with_models_only():
             return await connector.options(name, mode="moderation")
 
     assert len(run(lambda: main("moderations.model"))) == 4
-    with pytest.raises(ConfigError, match="a mode goes with models, not with 'files.order'"):
+    with pytest.raises(ConfigError, match=r"a mode goes with models, not with 'files\.order'"):
         run(lambda: main("files.order"))
 
 
