@@ -131,7 +131,7 @@ def damaged(value):
 
 
 def test_every_definition_is_json_schema():
-    definitions = CATALOGUE._sources[0].definitions()
+    definitions = next(one for one in CATALOGUE._sources if one.entities).definitions()
     assert len(definitions) > 900
     Draft202012Validator.check_schema({"$defs": dict(definitions)})
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from connectory.adapters.memory import IterableSource
-from connectory.assembly import Assembly, Endpoint, raw_call
+from connectory.assembly import Assembly, Endpoint, WebhookSink, raw_call
 from connectory.catalogue import Catalogue, end_of
 from connectory.client import Call, Client
 from connectory.config import config_from_dict, load_config
+from connectory.errors import ConfigError
 from connectory.events import Event, Listener, Noticed, RequestRetried
 from connectory.journal import MemoryJournal
 from connectory.parameters import Given
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from connectory.answers import Answer
     from connectory.catalogue import Action, Entity
-    from connectory.config import Config
+    from connectory.config import Config, WebhookConfig
     from connectory.errors import RecordError
     from connectory.interfaces import Journal
     from connectory.record import Record, Result
@@ -200,6 +201,8 @@ class AsyncConnector:
             found = schema_options(self.catalogue, name)
             if mode is None:
                 return found
+            if name.rpartition(".")[2] != MODEL:
+                raise ConfigError(f"a mode goes with models, not with {name!r}")
             return model_options([str(one["value"]) for one in found], mode)
         model_options((), mode)  # a wrong mode is told before anything is asked
         models = [str(one["id"]) async for one in self.read("models", client=client) if "id" in one]
@@ -282,6 +285,11 @@ class AsyncConnector:
         first, *others = self.assembly.route(name)
         subscriber = self.subscriber(first, client=client, limit=limit, on_error=on_error)
         return Route(subscriber, [self.publisher(other, client=client) for other in others])
+
+    def webhook(self, settings: WebhookConfig) -> WebhookSink:
+        """Build the sink that posts lines to a URL."""
+        prototype = self.catalogue.prototypes["openai-compatible"]
+        return WebhookSink(settings, prototype, transport=self._transport, listen=self._listen)
 
     def _subscriber(
         self,

@@ -177,7 +177,7 @@ def _values(catalogue: Catalogue, schema: Any) -> Iterator[Any]:
         for value in one.get("enum", ()):
             if value is not None:
                 yield value
-        if one.get("type") == "boolean":
+        if one.get("type") in ("boolean", ["boolean", "null"]):
             yield from (True, False)
         if "items" in one:
             yield from _values(catalogue, one["items"])

@@ -132,8 +132,7 @@ class Publisher:
     def _shape(self, part: Part, call: Call, result: Result) -> None:
         """Shape an ok result. It was bought and is in the journal: a failure here keeps it and sends nothing again."""
         try:
-            http = {"status": result.http_status, "headers": dict(result.headers)}
-            output = self.publication.shape(part, call, result.response, http=http)
+            output = self.publication.shape(part, call, result.response, http=_http(result))
             dumps(output)  # what a response transformer gave may be no JSON, and would break the sink for all
             result.output = output
         except (RecordError, JsonTextError) as error:
@@ -182,6 +181,12 @@ def _result(part: Part, call: Call, outcome: Outcome) -> Result:
             result.response = {"already_gone": True}
             return result
     return _failed(result, error, retryable=outcome.retryable)
+
+
+def _http(result: Result) -> Record:
+    """Give what a result's template sees of the answer besides its body; cookies are secrets."""
+    headers = {name: value for name, value in result.headers.items() if name.lower() != "set-cookie"}
+    return {"status": result.http_status, "headers": headers}
 
 
 def _says_gone(error: ApiError) -> bool:

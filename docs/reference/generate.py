@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from connectory.catalogue import Entity
 
 FOLDER = Path(__file__).parent
+ROWS = FOLDER.parent.parent / "tests" / "cases" / "seed_rows.json"
 SECTIONS = {
     "Config": "Top level",
     "ClientConfig": "Client",
@@ -33,6 +36,7 @@ SECTIONS = {
     "OutgoingRequest": "Outgoing: request",
     "UploadConfig": "Outgoing: upload",
     "RequestParameters": "Request parameters",
+    "WebhookConfig": "Output: webhook",
 }
 STEPS = """
 ## Steps of a chain
@@ -136,7 +140,86 @@ def transformers() -> Iterator[str]:
             yield f"| `{option.name}` | `{_cell(option.type)}` | {_default(option)} |"
 
 
+PRODUCTS = {
+    "Alumio": "The connections have the same parts here, and most of the same names.",
+    "Tray.io": "`dialect: tray` takes the shorthand payloads and gives the same outputs.",
+    "DronaHQ": "`dialect: dronahq` takes the fields by their labels or their names. Actions that read are incomings.",
+    "Microsoft Power Platform": "`dialect: power-platform` takes flat parameters and gives flat outputs.",
+    "Nexla": "`dialect: nexla` sends each record as it is, and knows `{message.json}`.",
+}
+MADE = {"file": "file-abc123", "job": "ftjob-abc123", "thread": "thread_abc123", "fine_tune": "ft-abc123"}
+INTRODUCTION = """\
+# Coming from another product
+
+What five other products offer for the OpenAI API, and which entity or option does it here. Each row of these tables,
+plain facts aside, is tried against the sandbox by the tests.
+
+A *dialect* lets an outgoing keep the words of the product it comes from:
+
+```yaml
+outgoing:
+  reply:
+    entity: chat.completions
+    action: create
+    dialect: tray
+```
+
+It takes the records as that product writes them and gives results in that product's form. The connection's own
+transformers run first; its own `path`, `query`, `payload`, `result` and `response_transformers` win.
+
+A dialect is data, not code: `dialects` in a catalogue file of your own adds one, or adds entities to these. An entry is
+written like an outgoing, with `transformers`, `path`, `query`, `payload`, `result` and `response_transformers`.
+
+Inside a template, `http.status` and `http.headers` are those of the answer.
+"""
+
+
+def coming_from() -> Iterator[str]:
+    """Give the page that leads from other products' words to ours."""
+    rows = json.loads(ROWS.read_text(encoding="utf-8"))
+    yield from INTRODUCTION.splitlines()
+    for product, summary in PRODUCTS.items():
+        yield ""
+        yield f"## {product}"
+        yield ""
+        yield summary
+        yield ""
+        yield "| there | request | here | written as |"
+        yield "|---|---|---|---|"
+        for row in rows:
+            if row["product"] == product:
+                request = f"`{row['method']} {row['path']}`" if row.get("path", "").startswith("/") else ""
+                cells = (row["row"], request, row["here"], _written(row))
+                yield f"| {' | '.join(map(_cell, cells))} |"
+
+
+def _written(row: dict[str, Any]) -> str:
+    """Write the row's own part of a configuration on one line."""
+    sections = row.get("config", {})
+    if "clients" in row and (row["kind"] == "config" or "throttle" in row):
+        sections = {"clients": row["clients"]}
+    texts = [f"`{_flow(one)}`" for section in sections.values() for one in section.values()]
+    return "<br>".join(texts)
+
+
+def _flow(value: Any) -> str:
+    """Write a value as YAML on one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {_flow(one)}" for name, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    if isinstance(value, str):
+        value = re.sub(r"\{\{(\w+)_id\}\}", lambda found: MADE.get(found[1], f"{found[1]}-1"), value)
+        value = value.replace("{{hook}}", "https://hooks.example.com/results").replace(
+            "made-up", "${OPENAI_API_KEY}"
+        )
+        if re.fullmatch(r"[A-Za-z][\w./-]*", value):
+            return value
+    return json.dumps(value, ensure_ascii=False)
+
+
 PAGES = {
+    "../how-to/coming-from.md": coming_from,
     "configuration.md": configuration,
     "command-line.md": commands,
     "entities.md": entities,

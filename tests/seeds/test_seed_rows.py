@@ -107,7 +107,7 @@ async def made(connector: AsyncConnector, step: dict[str, Any], known: dict[str,
     """Make what a row needs, or find it, and give its id."""
     if "list" in step:
         found = [item["id"] async for item in connector.read(step["list"])]
-        return found[0]
+        return str(found[0])
     result = await connector.create(step["entity"], payload=filled(step["payload"], known))
     return str(result.response["id"])
 

@@ -49,6 +49,7 @@ def use_the_blocking_door(network: httpx.AsyncBaseTransport) -> None:
         assert_type(connector.delete("file", path={"file_id": "file-1"}), Result)
         assert_type(connector.prepare("create", "moderations", payload={}), httpx.Request)
         assert_type(connector.request("GET", "/things").value, Any)
+        assert_type(connector.options("model", mode="chat"), list[dict[str, Any]])
         assert_type(connector.catalogue, Catalogue)
     assert_type(Connector.from_dict({"version": 1}), Connector)
     assert_type(Connector.openai(token="made-up", base_uri="https://api.test/v1"), Connector)

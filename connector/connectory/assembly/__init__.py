@@ -5,5 +5,6 @@ from __future__ import annotations
 from connectory.assembly.clients import Clients, Endpoint
 from connectory.assembly.connections import Assembly
 from connectory.assembly.raw import raw_call, raw_entity
+from connectory.assembly.webhook import WebhookSink
 
-__all__ = ["Assembly", "Clients", "Endpoint", "raw_call", "raw_entity"]
+__all__ = ["Assembly", "Clients", "Endpoint", "WebhookSink", "raw_call", "raw_entity"]

@@ -70,7 +70,8 @@ class Server:
         url = record.get("url")
         query: dict[str, Any] = {}
         if not isinstance(url, str) or not url:
-            raise RequestError("the request has no path and the record brings no 'url', a text")
+            hint = "write request: {path: ...}, or give the record one"
+            raise RequestError(f"the request has no path and the record no 'url' that is a text; {hint}")
         if not url.startswith("/"):
             url, query = self.below(url)
         made = raw_call(call.action.method, url, {**query, **call.query}, None, urlsplit(self.bases[0]).path)

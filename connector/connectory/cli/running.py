@@ -103,7 +103,7 @@ def route(name: str, **options: Any) -> None:
 
 
 def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> None:
-    from connectory.cli.wiring import MOST_SHOWN, opened, place
+    from connectory.cli.wiring import MOST_SHOWN, opened
     from connectory.parameters import Given
 
     settings = made.assembly.incoming(name)
@@ -121,7 +121,7 @@ def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> N
     )
 
     async def main() -> None:
-        async with made, opened(place(made.config, options["output"], settings.output)) as sink:
+        async with made, opened(made, options["output"], settings.output) as sink:
             await subscriber.run(sink)
 
     run_loop(main)
@@ -189,14 +189,14 @@ def _finish(
     failures: Sequence[RecordError] = (),
 ) -> None:
     """Run to the end, say what became of the records, and end with the exit code."""
-    from connectory.cli.wiring import DeadLetters, opened, place
+    from connectory.cli.wiring import DeadLetters, opened
 
     last = publishers[-1]
     settings = made.assembly.outgoing(last.publication.name)
     dead = DeadLetters(made.config, settings.dead_letters, last.journal.run)
 
     async def everything() -> None:
-        async with made, opened(place(made.config, options["output"], settings.output)) as out:
+        async with made, opened(made, options["output"], settings.output) as out:
             try:
                 await main(out, dead)
             finally:

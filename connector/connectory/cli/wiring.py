@@ -13,18 +13,20 @@ from connectory.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
 
-    from connectory.config import Config
+    from connectory.config import Config, WebhookConfig
+    from connectory.connector import AsyncConnector
+    from connectory.interfaces import Sink
     from connectory.record import Record
 
 MOST_SHOWN = 5
 """Kinds of failure that the summary names."""
 
 
-def place(config: Config, given: str | None, configured: str | None) -> str:
+def place(config: Config, given: str | None, configured: str | WebhookConfig | None) -> str:
     """Choose a file: the command line's, relative to here; the configuration's, relative to it; else `-`."""
     if given is not None:
         return given
-    return "-" if configured in {None, "-"} else str(config.file(str(configured)))
+    return str(config.file(configured)) if isinstance(configured, str) and configured != "-" else "-"
 
 
 def refuse_same(source: str, destination: str) -> None:
@@ -34,9 +36,15 @@ def refuse_same(source: str, destination: str) -> None:
 
 
 @asynccontextmanager
-async def opened(path: str) -> AsyncGenerator[LineSink, None]:
-    """Open a sink for as long as the block lasts."""
-    sink = LineSink(path)
+async def opened(
+    made: AsyncConnector, given: str | None, configured: str | WebhookConfig | None
+) -> AsyncGenerator[Sink, None]:
+    """Open a connection's output, or the file that was given instead, for as long as the block lasts."""
+    sink: Sink
+    if given is None and configured is not None and not isinstance(configured, str):
+        sink = made.webhook(configured)
+    else:
+        sink = LineSink(place(made.config, given, configured))
     try:
         yield sink
     finally:

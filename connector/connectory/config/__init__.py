@@ -17,6 +17,7 @@ from connectory.config.model import (
     RequestParameters,
     RetryConfig,
     TimeoutConfig,
+    WebhookConfig,
 )
 from connectory.config.schema import config_schema
 from connectory.config.steps import StepConfig, parse_step
@@ -38,6 +39,7 @@ __all__ = [
     "StepConfig",
     "TimeoutConfig",
     "Unset",
+    "WebhookConfig",
     "check_against",
     "config_from_dict",
     "config_schema",

@@ -115,6 +115,21 @@ def _relative_path(value: str) -> str:
     return value
 
 
+def _webhook(value: str) -> str:
+    if "${" in value:
+        return value
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError as error:
+        raise wrong("is no URL; write something like https://hooks.example.com/results") from error
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.fragment or "@" in parts.netloc:
+        raise wrong("must be a URL that begins with https:// or http:// and a host")
+    if _CONTROL.search(value):
+        raise wrong("has a control character in it")
+    return value
+
+
 def _request_path(value: str) -> str:
     return value if value.startswith(("http://", "https://")) else _relative_path(value)
 
@@ -146,6 +161,8 @@ HeaderName = Annotated[str, AfterValidator(_header_name)]
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
 BaseUri = Annotated[str | None, BeforeValidator(_empty_text), AfterValidator(_base_uri)]
 RelativePath = Annotated[str, AfterValidator(_relative_path)]
+WebhookUrl = Annotated[str, AfterValidator(_webhook)]
+EmptyText = BeforeValidator(_empty_text)
 RequestPath = Annotated[str, AfterValidator(_request_path)]
 Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False), BeforeValidator(_seconds)]
 Present = BeforeValidator(_present)

@@ -13,6 +13,7 @@ from connectory.config.fields import (
     ByTemplateShape,
     EmptyList,
     EmptyMap,
+    EmptyText,
     Frozen,
     HeaderName,
     HeaderText,
@@ -30,6 +31,7 @@ from connectory.config.fields import (
     SomeTexts,
     Text,
     Texts,
+    WebhookUrl,
     nothing,
 )
 from connectory.config.steps import StepConfig
@@ -44,6 +46,27 @@ class Section(BaseModel):
     """What all parts of the configuration have in common."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class WebhookConfig(Section):
+    """A URL to which every line is posted."""
+
+    webhook: WebhookUrl = Field(repr=False, description="URL to which the lines are posted (required)")
+    headers: Annotated[Mapping[HeaderName, HeaderValue], EmptyMap, Frozen] = Field(
+        default_factory=nothing, repr=False, description="Headers sent with every post (default: none)"
+    )
+    batch: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="Lines in one post at most, as a JSON array (default: each line by itself)",
+    )
+
+
+Output = Annotated[
+    Annotated[Annotated[Text, Tag("<text>")] | Annotated[WebhookConfig, Tag("<mapping>")], ByShape] | None,
+    EmptyText,
+]
 
 
 class TimeoutConfig(Section):
@@ -235,8 +258,8 @@ class IncomingConfig(Section):
     )
     pagination: Pagination = Field(default="all", description="all, first or {pages: N} (default: all)")
     transformers: Steps = Field(default=(), description="Steps for every item that was read (default: none)")
-    output: OptionalText = Field(
-        default=None, description="File for the items, or '-' for stdout (default: stdout)"
+    output: Output = Field(
+        default=None, description="File for the items, '-' for stdout, or {webhook: URL} (default: stdout)"
     )
     save_to: OptionalText = Field(
         default=None,
@@ -326,8 +349,8 @@ class OutgoingConfig(Section):
     save_to: OptionalText = Field(
         default=None, description="File for the answer of each record, a template (default: none)"
     )
-    output: OptionalText = Field(
-        default=None, description="File for the results, or '-' for stdout (default: stdout)"
+    output: Output = Field(
+        default=None, description="File for the results, '-' for stdout, or {webhook: URL} (default: stdout)"
     )
     dead_letters: OptionalText = Field(
         default=None, description="File for records that were set aside (default: below .connectory/runs)"

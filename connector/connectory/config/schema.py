@@ -34,6 +34,7 @@ def config_schema(catalogue: Catalogue) -> dict[str, Any]:
     }
     _suggest(incoming["entity"], _names(catalogue, ("read",)))
     _suggest(outgoing["entity"], _names(catalogue, ("create", "delete")))
+    _suggest(outgoing["dialect"], sorted(catalogue.dialects))
     _suggest(definitions["ClientConfig"]["properties"]["prototype"], sorted(catalogue.prototypes))
     # nothing below a section's name, or below `request_parameters`, is the same as an empty mapping
     for section in ("clients", "incoming", "outgoing", "routes", "transformers"):
