@@ -167,7 +167,7 @@ def test_a_raw_request_never_leaves_the_clients_server(tmp_path):
     for path in ("https://example.com/v1/models", "//example.com/v1/models", "models"):
         done = connectory("request", "GET", path, "--sandbox", folder=tmp_path)
 
-        assert done.code == 1
+        assert done.code == 2
         assert "never a server" in done.said
 
 
@@ -238,7 +238,7 @@ def test_create_sends_a_file_from_the_current_folder_alone(project):
     done = connectory(
         "create", "files", "--payload", payload.replace("rows", "../rows"), "--sandbox", folder=project
     )
-    assert done.code == 1
+    assert done.code == 2
     assert "below files_root" in done.said
 
 
@@ -541,3 +541,65 @@ def test_help_shows_examples_and_version_is_quick_to_say(tmp_path):
 
     assert version.out.startswith("connectory")
     assert "connectory run outgoing moderate --input" in shown.out
+
+
+def test_a_run_that_fails_leaves_the_earlier_output_as_it_was(project, sandbox):
+    pointed_at(project, sandbox.base_uri)
+    (project / "out.jsonl").write_text("earlier\n")
+    words = ["run", "outgoing", "moderate", "--input", "posts.jsonl", "--output", "out.jsonl"]
+    refused = connectory(*words, folder=project, OPENAI_API_KEY="sk-wrong")
+    kept = (project / "out.jsonl").read_text()
+    done = connectory(*words, folder=project, OPENAI_API_KEY="sk-right")
+
+    assert (refused.code, kept) == (4, "earlier\n")
+    assert "not sent: 2 of 2 records" in refused.said
+    assert done.code == 0
+    assert "earlier" not in (project / "out.jsonl").read_text()
+
+
+def test_a_hard_link_to_the_input_is_no_output(project):
+    os.link(project / "posts.jsonl", project / "other.jsonl")
+    words = ["run", "outgoing", "moderate", "--input", "posts.jsonl", "--output", "other.jsonl", "--sandbox"]
+    done = connectory(*words, folder=project)
+
+    assert done.code == 3
+    assert (project / "posts.jsonl").read_text() == POSTS
+
+
+def test_the_last_line_sends_only_what_can_be_sent_again_and_in_the_same_way(project):
+    records = '{"id": "a"}\n'
+    done = connectory(
+        "run", "outgoing", "moderate", "--sandbox", "-c", "connectory.yaml", folder=project, stdin=records
+    )
+
+    assert done.last.startswith("jq -c 'select((.in_doubt or .response) | not) | .record' ")
+    assert done.last.endswith(
+        "| connectory run outgoing moderate --input - --config connectory.yaml --sandbox"
+    )
+
+
+def test_preview_shows_nothing_that_the_client_adds_to_every_request(project):
+    client = 'token: "${OPENAI_API_KEY}"\n    headers: {x-team: hidden-1}\n    query: {api_key: hidden-2}'
+    (project / "connectory.yaml").write_text(CONFIG.replace('token: "${OPENAI_API_KEY}"', client))
+    done = connectory("preview", "outgoing", "moderate", "--input", "posts.jsonl", folder=project)
+
+    assert done.code == 0
+    assert "hidden-" not in done.out + done.said
+
+
+def test_braces_without_an_ampersand_in_a_path_are_refused(project):
+    text = CONFIG.replace('path: {file_id: "&{id}"}', 'path: {file_id: "{id}"}')
+    (project / "connectory.yaml").write_text(text)
+    done = connectory("lint", folder=project)
+
+    assert done.code == 3
+    assert "a value of the record is written '&{id}'" in done.said
+
+
+def test_what_was_typed_wrong_is_2(tmp_path):
+    no_json = connectory("create", "moderations", "--payload", "{input: hi}", "--sandbox", folder=tmp_path)
+    no_payload = connectory("create", "moderations", "--sandbox", folder=tmp_path)
+    no_path = connectory("delete", "file", "--yes", "--sandbox", folder=tmp_path)
+    no_port = connectory("sandbox", "--port", "99999", folder=tmp_path)
+
+    assert {no_json.code, no_payload.code, no_path.code, no_port.code} == {2}

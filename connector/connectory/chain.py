@@ -136,7 +136,7 @@ class _Step:
     def __call__(self, record: Record, context: Context) -> Iterable[Record]:
         try:
             made = self.function(record, **{self.context: context}) if self.context else self.function(record)
-        except Exception as error:  # a plug-in may raise anything; it is this record's error
+        except (Exception, SystemExit) as error:  # a plug-in may raise anything; it is this record's error
             raise self._failure(error) from error
         if type(made) is dict or isinstance(made, dict):
             return (cast("Record", made),)
@@ -159,7 +159,7 @@ class _Step:
         try:
             for one in made:
                 yield self._checked(one)
-        except Exception as error:  # a generator runs its code here
+        except (Exception, SystemExit) as error:  # a generator runs its code here
             raise self._failure(error) from error
 
     def _checked(self, one: Any) -> Record:
@@ -167,7 +167,7 @@ class _Step:
             return cast("Record", one)
         raise TransformerError(f"transformer {self.name!r} gave {_type(one)} where a record was due")
 
-    def _failure(self, error: Exception) -> Exception:
+    def _failure(self, error: BaseException) -> Exception:
         if isinstance(error, ExpressionError) and not str(error).startswith("transformer "):
             return ExpressionError(f"transformer {self.name!r}: {error}")
         if isinstance(error, (RecordError, RunStoppedError)):

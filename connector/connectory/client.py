@@ -301,9 +301,9 @@ class Client:
         except httpx.LocalProtocolError as error:
             return None, RequestError(f"{call.what}: {error}")
         except _NEVER_SENT as error:
-            return None, NotSentError(f"{call.what}: {_reason(error)}")
+            return None, NotSentError(_reason(call, error))
         except httpx.TransportError as error:
-            return None, OutcomeUnknownError(self.redact(f"{call.what}: {_reason(error)}"))
+            return None, OutcomeUnknownError(self.redact(_reason(call, error)))
         except ApiError as error:
             error.code, error.type, error.param, error.body = self.redact(
                 [error.code, error.type, error.param, error.body]
@@ -371,8 +371,10 @@ def _unauthorised(error: ConnectoryError) -> bool:
     return isinstance(error, ApiError) and error.status == UNAUTHORIZED
 
 
-def _reason(error: httpx.TransportError) -> str:
-    return str(error) or type(error).__name__
+def _reason(call: Call, error: httpx.TransportError) -> str:
+    """Give what the transport says, which names the request itself; another one's words need the name."""
+    said = str(error) or type(error).__name__
+    return said if said.startswith(f"{call.action.method} ") else f"{call.what}: {said}"
 
 
 @cache

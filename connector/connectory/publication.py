@@ -85,11 +85,12 @@ class Publication:
         if item.error is not None:
             yield Part(item, index, first, item.position, error=item.error)
             return
+        name = item.position
         try:
             name = self._identify(item)
             records = list(self.chain.apply(item.record, {"run": self.run, "input": item.record}))
         except RecordError as error:
-            yield Part(item, index, first, item.position, error=error)
+            yield Part(item, index, first, name, error=error)
             return
         if not records:
             yield Part(item, index, first, name)

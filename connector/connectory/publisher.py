@@ -41,13 +41,17 @@ UNKNOWN_PATH = "unknown_url"
 
 
 class Publisher:
-    """Creates or deletes, one request a record."""
+    """Creates or deletes, one request a record.
+
+    `counts` counts deliveries by what became of them, `finished` the records of which every delivery is settled.
+    """
 
     def __init__(
         self, publication: Publication, client: Client, journal: Journal, *, listen: Listener = ignore
     ) -> None:
         self.publication, self.client, self.journal, self.listen = publication, client, journal, listen
         self.counts = {"ok": 0, "error": 0, "skipped": 0}
+        self.finished = 0
         self._alarm = Alarm()
         self._open: dict[str, int] = {}
         self._workers: Workers[Part, tuple[Part, Result]] | None = None
@@ -150,6 +154,7 @@ class Publisher:
         self._open[item.position] -= 1
         if not self._open[item.position]:
             del self._open[item.position]
+            self.finished += 1
             await source.acknowledge(item)
 
 

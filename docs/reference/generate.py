@@ -85,8 +85,8 @@ def commands() -> Iterator[str]:
 
 EXIT_CODES = {
     "0": "done",
-    "1": "some records failed; dead letters are written",
-    "2": "wrong command line, or a deletion that was not confirmed",
+    "1": "some records failed; those of an outgoing are in the dead letters",
+    "2": "wrong command line, a single request that cannot be made, or a deletion that was not confirmed",
     "3": "configuration",
     "4": "credentials or permission",
     "5": "server unavailable or out of quota; records that were not sent are pending",

@@ -87,8 +87,9 @@ class LineSource:
 class LineSink:
     """Write JSON values to a file, or to standard output (`-`).
 
-    The file is replaced when the sink is made; `lazy` waits with that for the first line, and makes the folder too.
-    Raises ConfigError when the file cannot be opened, RunStoppedError when it takes no more.
+    What a file held before is replaced when the first line comes, or at the end of a run without lines; `abandon`
+    leaves it as it was if none came. `lazy` opens the file at the first line only, and makes its folder. Raises
+    ConfigError when the file cannot be opened, RunStoppedError when it takes no more.
     """
 
     def __init__(self, path: str | Path, *, lazy: bool = False) -> None:
@@ -96,6 +97,7 @@ class LineSink:
         self._buffer = bytearray()
         self._file = -1
         self._turn = asyncio.Lock()
+        self._untouched = path != "-"
         if not lazy:
             self._open()
 
@@ -120,6 +122,7 @@ class LineSink:
                 return
             if not self.opened:
                 self._open(parents=True)
+            self._replace()
             try:
                 if self.path == "-":  # a pipe whose reader is slow must not hold up the requests under way
                     await asyncio.to_thread(_write_all, self._file, pending)
@@ -131,7 +134,13 @@ class LineSink:
                 raise RunStoppedError(f"cannot write to {str(self.path)!r}: {_reason(error)}") from error
 
     async def close(self) -> None:
-        """Flush and close."""
+        """Flush and close; without a line the file is empty then."""
+        if self.opened:
+            self._replace()
+        await self.abandon()
+
+    async def abandon(self) -> None:
+        """Flush and close after a run that failed: without a line the file stays as it was."""
         try:
             await self.flush()
         finally:
@@ -139,11 +148,17 @@ class LineSink:
                 os.close(self._file)
                 self._file = -1
 
+    def _replace(self) -> None:
+        if self._untouched:
+            self._untouched = False
+            if stat.S_ISREG(os.fstat(self._file).st_mode):
+                os.ftruncate(self._file, 0)
+
     def _open(self, *, parents: bool = False) -> None:
         if self.path == "-":
             self._file = sys.stdout.fileno()
         else:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+            flags = os.O_WRONLY | os.O_CREAT
             self._file = _open(Path(self.path), flags, "write to", parents=parents)
 
 

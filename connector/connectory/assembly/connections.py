@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from connectory.assembly.clients import Clients, Endpoint
 from connectory.assembly.dialects import Speech, resolve_dialect
@@ -207,6 +207,8 @@ class Assembly:
 
     def _template(self, place: tuple[str, ...], key: str, speech: Speech, *, present: bool) -> Any:
         value, present = speech.written(key, getattr(self.outgoing(place[1]), key), present=present)
+        if key == "path" and isinstance(value, dict):
+            self._refuse_literal((*place, key), cast("dict[str, Any]", value))
         return self._placed((*place, key), lambda: compile_template(value)) if present else None
 
     def _result(self, place: tuple[str, ...], settings: OutgoingConfig, speech: Speech) -> Any:
@@ -221,6 +223,13 @@ class Assembly:
 
     def _server(self, settings: IncomingConfig | OutgoingConfig) -> Server:
         return Server(self.clients.base_uris(self.clients.name(settings.client)))
+
+    def _refuse_literal(self, place: tuple[str, ...], path: dict[str, Any]) -> None:
+        """Refuse `{id}` where `&{id}` was meant: it would be sent as it stands, and a deletion would find nothing."""
+        for name, value in path.items():
+            if isinstance(value, str) and value.startswith("{") and value.endswith("}"):
+                message = f"{value!r} is sent as it stands; a value of the record is written '&{value}'"
+                raise ConfigError(self.config.problem((*place, name), message))
 
     def _placed(self, place: tuple[str, ...], build: Callable[[], Any]) -> Any:
         """Build something from the file; a ConfigError without a place gets that of the value."""

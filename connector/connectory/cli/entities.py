@@ -147,7 +147,10 @@ def _pasteable(entity: Entity) -> Iterator[str]:
             yield f"    entity: {entity.name}"
             yield f"    action: {action}"
             if parameters:
-                placeholders = ", ".join(f'{name}: "&{{{name}}}"' for name in entity.path_parameters)
+                *above, last = entity.path_parameters
+                fields = [*above, entity.parent_field if entity.parent else last]
+                filled = zip(entity.path_parameters, fields, strict=True)
+                placeholders = ", ".join(f'{name}: "&{{{field}}}"' for name, field in filled)
                 yield f"    path: {{{placeholders}}}"
             if entity.actions[action].body is not None:
                 yield '    payload: "&{@}"'

@@ -38,7 +38,7 @@ def schema(config: str | None) -> None:
     """Print the JSON Schema of the configuration, for editors.
 
     \b
-    connectory schema > .connectory/schema.json
+    connectory schema > connectory.schema.json
     """
     from connectory.config import config_schema
 

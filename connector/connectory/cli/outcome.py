@@ -14,6 +14,7 @@ from connectory.errors import (
     ConfigError,
     ConnectoryError,
     CredentialsError,
+    RequestError,
     RunInterruptedError,
     TransportError,
     UnavailableError,
@@ -74,6 +75,8 @@ def exit_code(error: ConnectoryError) -> int:  # noqa: PLR0911 - a table
     match error:
         case ConfigError():
             return CONFIGURATION
+        case RequestError():  # of a single call: what was typed makes no request
+            return USAGE
         case CredentialsError():
             return CREDENTIALS
         case UnavailableError() | TransportError():

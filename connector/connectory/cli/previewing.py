@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import httpx
 
     from connectory.chain import Traced
+    from connectory.client import Client
     from connectory.connector import AsyncConnector
     from connectory.interfaces import Item
     from connectory.publisher import Publisher
@@ -78,7 +79,7 @@ async def _incoming(made: AsyncConnector, name: str, options: dict[str, Any]) ->
     async with made:
         for parameters in subscriber.parameter_sets():
             call = subscriber.call(parameters)
-            _show({"request": _described(subscriber.client.prepare(call), call.payload)})
+            _show({"request": _described(subscriber.client, subscriber.client.prepare(call), call.payload)})
             items = await subscriber.first_items(parameters)
             for item in islice(items, options["limit"]):
                 scope = {"run": subscriber.subscription.run, "input": item}
@@ -116,7 +117,9 @@ def _show_item(publisher: Publisher, item: Item, index: int) -> int:
                 raise part.error
             if part.record is not None:
                 call = publication.call(part)
-                shown["requests"].append(_described(publisher.client.prepare(call), call.payload))
+                shown["requests"].append(
+                    _described(publisher.client, publisher.client.prepare(call), call.payload)
+                )
         except RecordError as error:
             shown["error"] = str(error)
             failed += 1
@@ -124,10 +127,18 @@ def _show_item(publisher: Publisher, item: Item, index: int) -> int:
     return failed
 
 
-def _described(request: httpx.Request, payload: Any) -> dict[str, Any]:
+def _described(client: Client, request: httpx.Request, payload: Any) -> dict[str, Any]:
+    """Describe a request; what the client's configuration adds to every one may be secret and is not shown."""
+    prototype = client.options.prototype
+    known = {name.lower() for name in (prototype.organization_header, prototype.project_header) if name}
+    known |= {name.lower() for name in prototype.headers}
+    secret = {name.lower() for name in client.options.headers} - known | _SECRET_HEADERS
     headers = {name: value for name, value in request.headers.items() if name not in _SHOWN_HEADERS}
-    masked = {name: _masked(value) if name in _SECRET_HEADERS else value for name, value in headers.items()}
-    described: dict[str, Any] = {"method": request.method, "url": str(request.url), "headers": masked}
+    masked = {name: _masked(value) if name in secret else value for name, value in headers.items()}
+    url = request.url.copy_merge_params(
+        dict.fromkeys(client.options.query.keys() - prototype.query.keys(), "****")
+    )
+    described: dict[str, Any] = {"method": request.method, "url": str(url), "headers": masked}
     form = request.extensions.get("form")
     if form is not None:
         payload = payload | form.shown  # a file is not shown, only what it is

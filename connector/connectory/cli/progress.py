@@ -26,6 +26,7 @@ class Progress:
         self.total: int | None = None
         self.counts: Counter[str] = Counter()
         self.retries = 0
+        self._told: set[tuple[str, int, str]] = set()
         self.shown = sys.stderr.isatty() and "CI" not in os.environ and os.environ.get("TERM") != "dumb"
         self._bar: Any = None
         self._task: Any = None
@@ -37,29 +38,14 @@ class Progress:
             case RecordFinished(_, _, status):
                 self.counts[status] += 1
                 self._draw()
-            case RequestRetried(what, attempt, wait, reason):
-                self.retries += 1
-                self._line(f"{what}: attempt {attempt} failed, the next in {wait:.1f} s: {reason}")
+            case RequestRetried():
+                self._retried(event)
             case Noticed(message):
                 self._line(f"note: {message}")
             case _:
                 pass
 
     def __enter__(self) -> Self:
-        if self.shown:
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-            from rich.progress import Progress as Bar
-
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-            )
-            self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
-            self._task = self._bar.add_task(self.title, total=self.total)
-            self._bar.start()
         return self
 
     def __exit__(
@@ -77,6 +63,13 @@ class Progress:
         parts += [f"{self.retries} retries"] if self.retries else []
         say(f"{self.title}: {', '.join(parts)}")
 
+    def _retried(self, event: RequestRetried) -> None:
+        self.retries += 1
+        line = (event.what, event.attempt, event.reason)
+        if line not in self._told:  # many requests in flight fail alike: one line for all of them
+            self._told.add(line)
+            self._line(f"attempt {event.attempt} failed, the next in {event.wait:.1f} s: {event.reason}")
+
     def _line(self, text: str) -> None:
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False)
@@ -85,6 +78,18 @@ class Progress:
 
     def _draw(self) -> None:
         now = time.monotonic()
-        if self._bar is not None and now - self._drawn > REFRESH:
+        if self.shown and now - self._drawn > REFRESH:
             self._drawn = now
+            if self._bar is None:  # not before the first record: a question may be asked until then
+                self._start()
             self._bar.update(self._task, completed=self.counts.total())
+
+    def _start(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as Bar
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
+        self._task = self._bar.add_task(self.title, total=self.total)
+        self._bar.start()

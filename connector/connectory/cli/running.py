@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from shlex import join, quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -27,7 +28,7 @@ _limit = click.option("--limit", type=click.IntRange(min=1), help="Stop after th
 _output = click.option("--output", metavar="FILE", help=_OUTPUT)
 _yes = click.option("--yes", is_flag=True, help="Delete without asking.")
 _dry_run = click.option(
-    "--dry-run", is_flag=True, help="Show the requests instead of sending them: `preview`."
+    "--dry-run", is_flag=True, help="Create and delete nothing; show what would happen: `preview`."
 )
 
 
@@ -156,6 +157,7 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
         publishers=[publisher],
         options=options,
         progress=progress,
+        unsent=lambda: _unsent(source, publisher.finished),
     )
 
 
@@ -187,6 +189,7 @@ def _finish(
     options: dict[str, Any],
     progress: Progress,
     failures: Sequence[RecordError] = (),
+    unsent: Callable[[], str] = lambda: "what was not sent yet was not read",
 ) -> None:
     """Run to the end, say what became of the records, and end with the exit code."""
     from connectory.cli.wiring import DeadLetters, opened
@@ -210,10 +213,11 @@ def _finish(
             run_loop(everything, stop=stop)
     except ConnectoryError:
         _summarise(progress, dead, failures)
+        say(unsent())
         raise
     _summarise(progress, dead, failures)
-    if dead.reasons:
-        say(f"jq -c .record {dead.path} | connectory run outgoing {last.publication.name} --input -")
+    if dead.again:
+        say(_again(dead, last.publication.name, options))
     if dead.reasons or failures:
         raise Ended(SOME_FAILED)
 
@@ -226,6 +230,22 @@ def _summarise(progress: Progress, dead: DeadLetters, failures: Sequence[RecordE
         say(f"error: {failure}")
     if dead.reasons:
         say(f"failed records, each with its reason: {dead.path}")
+
+
+def _again(dead: DeadLetters, name: str, options: dict[str, Any]) -> str:
+    """Give the command that sends the failed records again, without those that may have been done."""
+    words = ["connectory", "run", "outgoing", name, "--input", "-"]
+    for option in ("config", "client"):
+        words += [f"--{option}", options[option]] if options[option] else []
+    words += ["--sandbox"] if options["sandbox"] else []
+    return f"jq -c 'select((.in_doubt or .response) | not) | .record' {quote(dead.path)} | {join(words)}"
+
+
+def _unsent(source: LineSource, finished: int) -> str:
+    total = source.count()
+    if total is None:
+        return f"not sent: the rest of the input, after {finished} records"
+    return f"not sent: {total - finished} of {total} records"
 
 
 def _confirm_deletion(source: LineSource, *, yes: bool) -> None:

@@ -27,7 +27,13 @@ def _faults(_context: click.Context, _parameter: click.Parameter, texts: tuple[s
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", default=8089, show_default=True, help="The port to listen on, 0 for a free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8089,
+    show_default=True,
+    help="The port to listen on, 0 for a free one.",
+)
 @click.option("--token", help="Accept only this token (default: any).")
 @click.option("--allow-anonymous", is_flag=True, help="Accept requests without a token, too.")
 @click.option("--fault", "faults", multiple=True, metavar="KIND:RATE", callback=_faults, help=FAULTS_HELP)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from connectory.cli.outcome import Ended, say
-from connectory.errors import ConfigError, RunInterruptedError
+from connectory.errors import RunInterruptedError
 from connectory.events import Event, Noticed, RequestRetried
 from connectory.jsontext import JsonTextError, loads
 
@@ -191,7 +191,7 @@ def confirm(question: str, *, yes: bool) -> None:
         raise Ended(2)
     if not click.confirm(question, err=True):
         say("nothing was deleted")
-        raise Ended(1)
+        raise Ended(2)
 
 
 def _pairs(_ctx: click.Context, parameter: click.Parameter, values: Sequence[str]) -> dict[str, Any]:
@@ -217,8 +217,7 @@ def payload_of(text: str | None) -> Any:
             return loads(sys.stdin.buffer.read())
         return loads(Path(text[1:]).read_bytes() if text.startswith("@") else text)
     except JsonTextError as error:
-        raise ConfigError(f"--payload is not JSON: {error}") from None
+        raise click.BadParameter(f"not JSON: {error}", param_hint="--payload") from None
     except OSError as error:
-        raise ConfigError(
-            f"cannot read the payload file {text[1:]!r}: {(error.strerror or '').lower()}"
-        ) from None
+        reason = (error.strerror or "").lower()
+        raise click.BadParameter(f"cannot read {text[1:]!r}: {reason}", param_hint="--payload") from None

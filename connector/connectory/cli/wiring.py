@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections import Counter
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -31,8 +33,18 @@ def place(config: Config, given: str | None, configured: str | WebhookConfig | N
 
 def refuse_same(source: str, destination: str) -> None:
     """Refuse to write over the records that are being read."""
-    if source != "-" and destination != "-" and Path(source).resolve() == Path(destination).resolve():
+    read, written = _identity(source, 0), _identity(destination, 1)
+    if read is not None and read == written:
         raise ConfigError(f"input and output are the same file, {source!r}; give the results another name")
+
+
+def _identity(path: str, standard: int) -> tuple[int, int] | None:
+    """Tell a regular file from every other, whatever its name; None for pipes, terminals and what is not there."""
+    try:
+        status = os.fstat(standard) if path == "-" else Path(path).stat()
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None
 
 
 @asynccontextmanager
@@ -47,17 +59,23 @@ async def opened(
         sink = LineSink(place(made.config, given, configured))
     try:
         yield sink
-    finally:
-        await sink.close()
+    except BaseException:
+        await (sink.abandon() if isinstance(sink, LineSink) else sink.close())
+        raise
+    await sink.close()
 
 
 class DeadLetters:
-    """The file of records that were set aside: made when the first one is, and counted by what went wrong."""
+    """The file of records that were set aside: made when the first one is, and counted by what went wrong.
+
+    `again` counts those that can be sent again: the others were done, or may have been.
+    """
 
     def __init__(self, config: Config, configured: str | None, run: str) -> None:
         default = config.folder / ".connectory" / "runs" / run / "dead_letters.jsonl"
         self.path = str(config.file(configured)) if configured else _short(default)
         self.reasons: Counter[str] = Counter()
+        self.again = 0
         self._sink = LineSink(self.path, lazy=True)
 
     async def write(self, lines: Iterable[Record]) -> None:
@@ -65,6 +83,7 @@ class DeadLetters:
         kept = list(lines)
         for line in kept:
             self.reasons[_reason(line)] += 1
+            self.again += not line["in_doubt"] and line.get("response") is None
         await self._sink.write(kept)
 
     async def flush(self) -> None:

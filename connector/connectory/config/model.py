@@ -333,7 +333,7 @@ class OutgoingConfig(Section):
     )
     identifier: TextOrList | None = Field(
         default=None,
-        description="JMESPath, or a list of them, that names a record in results (default: its index)",
+        description="JMESPath, or a list of them, that names a record in results (default: its `id`, else its line)",
     )
     stream: Literal["aggregate", "events"] | None = Field(
         default=None,
