@@ -17,14 +17,28 @@ CATALOGUE = Catalogue.load()
 JSON = "application/json"
 OPERATIONS = [(name, action) for name, entity in CATALOGUE.items() for action in entity.actions]
 
-EXTRA = {
+EXTRA: dict[str, dict[str, Any]] = {
+    "/responses": {"background": True},
+    "/uploads": {"bytes": 5},
     "/chat/completions": {"store": True},
     "/fine_tuning/checkpoints/{fine_tuned_model_checkpoint}/permissions": {"project_ids": ["proj_1"]},
     "/conversations/{conversation_id}/items": {
         "items": [{"type": "message", "role": "user", "content": "hi"}]
     },
 }
-"""What a request must say besides, for an item to be kept."""
+"""What a request must say besides, for an item to be kept and to be under way."""
+
+NAMES = {
+    "training_file": "/files",
+    "validation_file": "/files",
+    "file_id": "/files",
+    "file_ids": "/files",
+    "assistant_id": "/assistants",
+}
+"""Fields that must name an item of a collection."""
+
+COMPLETED = {"/videos"}
+"""Collections whose items must be at their end for what is below them."""
 
 
 class Caller:
@@ -82,6 +96,32 @@ def request_of(action: Any) -> dict[str, Any]:
     return {**made, "files": parts}
 
 
+def fitted(call: Caller, path: str, request: dict[str, Any]) -> dict[str, Any]:
+    """Let a request name items that are there."""
+    if "json" not in request:
+        return request
+    body = renamed(call, request["json"])
+    if "part_ids" in body:
+        part = call.ok("POST", path.replace("/complete", "/parts"), files=[("data", ("part", b"hello"))])
+        body = {"part_ids": [part["id"]]}
+    return {**request, "json": body}
+
+
+def renamed(call: Caller, value: Any) -> Any:
+    if isinstance(value, list):
+        return [renamed(call, one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {key: named(call, key, one) for key, one in value.items()}
+
+
+def named(call: Caller, key: str, value: Any) -> Any:
+    if key not in NAMES or value is None:
+        return renamed(call, value)
+    name = an_item(call, NAMES[key], NAMES[key])
+    return [name] if isinstance(value, list) else name
+
+
 def filled_path(call: Caller, entity: Any, upto: int | None = None) -> str:
     """Fill an entity's path, making or finding an item for each parameter."""
     segments = entity.path.strip("/").split("/")[:upto]
@@ -95,8 +135,8 @@ def filled_path(call: Caller, entity: Any, upto: int | None = None) -> str:
 def an_item(call: Caller, template: str, path: str) -> str:
     collections = [one for one in CATALOGUE.values() if one.path == template]
     create = next((one.actions["create"] for one in collections if "create" in one.actions), None)
-    if create is not None and create.kind == "create":
-        request = request_of(create)
+    if create is not None and (create.kind == "create" or template in EXTRA):
+        request = fitted(call, path, request_of(create))
         request.get("json", {}).update(EXTRA.get(template, {}))
         made = call.ok("POST", path, **request)
         made = made["data"][0] if isinstance(made.get("data"), list) else made
@@ -108,11 +148,31 @@ def an_item(call: Caller, template: str, path: str) -> str:
             ),
             "id",
         )
+        if template in COMPLETED:
+            read_to_the_end(call, f"{path}/{made['id']}")
         return str(made.get("id") or request["json"][parameter])
     read = next((one.actions["read"] for one in collections if "read" in one.actions), None)
-    return str(call.ok("GET", path, **request_of(read))["data"][0]["id"]) if read is not None else "some-name"
+    if read is None:
+        return "some-name"
+    if not (found := call.ok("GET", path, **request_of(read))["data"]):
+        read_to_the_end(call, path.rpartition("/")[0])
+        found = call.ok("GET", path, **request_of(read))["data"]
+    return str(found[0]["id"])
+
+
+def read_to_the_end(call: Caller, path: str) -> list[str]:
+    """Read an item until its state stays the same; give the states that it went through."""
+    states = [call.ok("GET", path)["status"]]
+    while len(states) < 2 or states[-1] != states[-2]:
+        states.append(call.ok("GET", path)["status"])
+    return states[:-1]
 
 
 def violations(schema: Any, value: Any) -> list[str]:
     validator = Draft202012Validator(CATALOGUE.schema(schema), registry=Registry())
     return [f"{error.json_path}: {error.message}"[:300] for error in validator.iter_errors(value)]
+
+
+def a_file(call: Caller, content: bytes = b'{"messages": []}\n', purpose: str = "fine-tune") -> str:
+    parts = [("file", ("a.jsonl", content)), ("purpose", (None, purpose))]
+    return str(call.ok("POST", "/files", files=parts)["id"])

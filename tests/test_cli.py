@@ -204,6 +204,60 @@ def test_lint_warns_of_variables_that_are_not_set(project):
     assert "connectory.yaml:5:12: warning: the environment variable 'OPENAI_API_KEY' is not set" in done.said
 
 
+def test_preview_shows_a_file_by_its_name_and_size(project):
+    (project / "rows.jsonl").write_text('{"a": 1}\n')
+    send = "{entity: files, files_root: ., payload: {purpose: batch, file: {path: '&{name}'}}}"
+    (project / "connectory.yaml").write_text(CONFIG.replace("outgoing:", f"outgoing:\n  send: {send}"))
+    (project / "names.jsonl").write_text('{"name": "rows.jsonl"}\n{"name": "../x"}\n')
+    done = connectory("preview", "outgoing", "send", "--input", "names.jsonl", folder=project)
+
+    assert done.code == 1
+    (shown,) = done.lines[0]["requests"]
+    assert shown["payload"] == {"purpose": "batch", "file": "<file rows.jsonl, 9 bytes>"}
+    assert "below files_root" in done.lines[1]["error"]
+
+
+def test_create_writes_the_bytes_of_a_binary_answer(project):
+    payload = json.dumps({"model": "tts-1", "voice": "alloy", "input": "hi"})
+    done = connectory(
+        "create", "audio.speech", "--payload", payload, "--output", "out/hi.mp3", "--sandbox", folder=project
+    )
+
+    assert (done.code, done.lines) == (0, [])
+    sound = (project / "out" / "hi.mp3").read_bytes()
+    assert sound.startswith(b"\xff\xfb")
+    assert f"hi.mp3: {len(sound)} bytes, audio/mpeg" in done.said
+
+
+def test_create_sends_a_file_from_the_current_folder_alone(project):
+    (project / "rows.jsonl").write_text('{"a": 1}\n')
+    payload = '{"purpose": "batch", "file": {"path": "rows.jsonl"}}'
+    done = connectory("create", "files", "--payload", payload, "--sandbox", folder=project)
+
+    assert [(one["filename"], one["bytes"]) for one in done.lines] == [("rows.jsonl", 9)]
+    done = connectory(
+        "create", "files", "--payload", payload.replace("rows", "../rows"), "--sandbox", folder=project
+    )
+    assert done.code == 1
+    assert "below files_root" in done.said
+
+
+def test_read_writes_the_bytes_of_a_file_that_was_sent(project, sandbox):
+    pointed_at(project, sandbox.base_uri)
+    key = {"OPENAI_API_KEY": "sk-right"}
+    (project / "rows.jsonl").write_text('{"a": 1}\n')
+    payload = '{"purpose": "batch", "file": {"path": "rows.jsonl"}}'
+    made = connectory("create", "files", "--payload", payload, folder=project, **key)
+    words = ["--path", f"file_id={made.lines[0]['id']}", "--output", "copy.jsonl"]
+    done = connectory("read", "file.content", *words, folder=project, **key)
+
+    assert (done.code, done.lines) == (0, [])
+    assert (project / "copy.jsonl").read_text() == '{"a": 1}\n'
+    words[-1] = "file.json"
+    connectory("read", "file", *words, folder=project, **key)
+    assert json.loads((project / "file.json").read_text())["filename"] == "rows.jsonl"
+
+
 def test_dry_run_is_preview(project):
     dry = connectory(
         "run", "outgoing", "moderate", "--input", "posts.jsonl", "--dry-run", "--sandbox", folder=project

@@ -11,7 +11,7 @@ from fault_server import FaultServer, answer, chunked, gzip_bomb, html, replies
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectory import answers, client
+from connectory import answers, receiving
 from connectory.auth import Credential
 from connectory.catalogue import Catalogue
 from connectory.client import Call, Client, ClientOptions
@@ -374,8 +374,8 @@ def test_a_form_is_made_of_an_object(payload):
         prepared(call(*UPLOAD, payload=payload))
 
 
-def test_an_upload_from_disk_says_that_it_is_not_possible():
-    with pytest.raises(RequestError, match="file 'file': uploads from disk are not possible yet"):
+def test_data_names_no_file_on_disk_where_no_folder_is_open_to_it():
+    with pytest.raises(RequestError, match="names the file '/etc/passwd'; set `files_root`"):
         prepared(call(*UPLOAD, payload={"purpose": "batch", "file": {"path": "/etc/passwd"}}))
 
 
@@ -534,7 +534,7 @@ def test_a_request_that_the_transport_refuses_is_the_records_own():
 
 
 def test_an_answer_that_is_too_large_is_given_up(monkeypatch):
-    monkeypatch.setattr(client, "LARGEST_BODY", 10)
+    monkeypatch.setattr(receiving, "LARGEST_BODY", 10)
     outcome = Server(ok({"text": "longer than ten"})).send(call(*CREATE, payload={}))
     assert "the answer is larger than 10 bytes" in str(outcome.error)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectory.encoding import encode_query, expand_path, split_multipart
+from connectory.encoding import NamedFile, encode_query, expand_path, split_multipart
 from connectory.errors import RequestError
 
 CASES = Path(__file__).parent / "cases"
@@ -101,7 +101,9 @@ def test_the_schema_says_which_fields_are_files():
 
 def test_a_file_may_be_a_path():
     _, files = split_multipart({"file": {"path": "in/rows.csv"}}, FORM)
-    assert files == [("file", "rows.csv", Path("in/rows.csv"), "text/csv")]
+    assert files == [("file", "rows.csv", NamedFile("in/rows.csv"), "text/csv")]
+    _, files = split_multipart({"file": {"path": Path("in/rows.csv"), "filename": "b.csv"}}, FORM)
+    assert files == [("file", "b.csv", Path("in/rows.csv"), "text/csv")]
     _, files = split_multipart({"file": Path("in/a.png")}, FORM)
     assert files == [("file", "a.png", Path("in/a.png"), "image/png")]
 
@@ -141,7 +143,7 @@ def test_a_part_with_a_content_type_of_its_own_keeps_it():
     fields, files = split_multipart({"session": {"type": "realtime"}, "sdp": "v=0"}, FORM)
     assert fields == []
     assert files == [
-        ("session", None, b'{"type": "realtime"}', "application/json"),
+        ("session", None, b'{"type":"realtime"}', "application/json"),
         ("sdp", None, b"v=0", "application/sdp"),
     ]
 

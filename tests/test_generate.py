@@ -369,6 +369,24 @@ def test_a_parts_content_type_is_kept_in_its_schema(pets):
     assert content["properties"]["about"]["contentMediaType"] == "application/json"
 
 
+def test_a_parts_content_type_is_kept_where_the_form_is_a_reference_and_nowhere_else():
+    form = {"type": "object", "properties": {"sdp": {"type": "string"}, "session": {"type": "object"}}}
+    reference = {"schema": {"$ref": "#/components/schemas/Form"}}
+    encoded = {**reference, "encoding": {"sdp": {"contentType": "application/sdp"}}}
+    content = {"multipart/form-data": encoded, "application/json": reference}
+    document = {
+        "openapi": "3.1.0",
+        "paths": {"/calls": {"post": {"requestBody": {"content": content}, "responses": {}}}},
+        "components": {"schemas": {"Form": form}},
+    }
+    files = generate(document, Overlay(), name="calls")
+    body = json.loads(files["calls.json"])["entities"]["calls"]["actions"]["create"]["body"]["content"]
+    typed = {"sdp": {"type": "string", "contentMediaType": "application/sdp"}, "session": {"type": "object"}}
+    assert body["multipart/form-data"] == {"type": "object", "properties": typed}
+    assert body["application/json"] == {"$ref": "#/$defs/Form"}
+    assert json.loads(files["calls.schemas.json"])["$defs"] == {"Form": form}
+
+
 def test_a_swagger_2_document_is_refused():
     with pytest.raises(GenerateError, match="not an OpenAPI 3 document"):
         generate({"swagger": "2.0"}, Overlay(), name="x")

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from connectory import pagination
 from connectory.catalogue import Pagination
 from connectory.errors import ApiError
-from connectory.pagination import MOST_EMPTY_PAGES, Walk
+from connectory.pagination import MOST_EMPTY_PAGES, Walk, largest_page
 
 CASES = json.loads((Path(__file__).parent / "cases" / "pagination.json").read_text())
 STYLES = {
@@ -36,6 +37,22 @@ def test_a_walk_that_cannot_end_is_refused(case):
         assert walk.following(page, items(page)) is not None
     with pytest.raises(ApiError, match=case["says"]):
         walk.following(last, items(last))
+
+
+def test_a_walk_that_never_ends_is_refused(monkeypatch):
+    monkeypatch.setattr(pagination, "MOST_PAGES", 3)
+    walk = Walk(STYLES["cursor"], "GET /files")
+    for number in range(3):
+        assert walk.following({"last_id": str(number), "has_more": True}, [1]) is not None
+    with pytest.raises(ApiError, match="GET /files: the list gave 3 pages and goes on"):
+        walk.following({"last_id": "one more", "has_more": True}, [1])
+
+
+def test_the_largest_page_is_asked_for_where_it_is_known():
+    paging = Pagination("cursor", "after", "last_id", "id", "has_more", 100)
+    assert largest_page(paging, None) == {"limit": 100}
+    assert largest_page(paging, 7) == {"limit": 7}
+    assert largest_page(STYLES["cursor"], 7) == largest_page(None, None) == {}
 
 
 def test_an_entity_without_paging_has_one_page():

@@ -8,7 +8,7 @@ from base64 import b64decode
 from struct import unpack
 
 import pytest
-from sandbox_caller import CATALOGUE, JSON, OPERATIONS, Caller, filled_path, request_of, violations
+from sandbox_caller import CATALOGUE, JSON, OPERATIONS, Caller, filled_path, fitted, request_of, violations
 
 from connectory.examples import full
 
@@ -29,7 +29,8 @@ def shared():
 def test_every_operation_answers_what_its_schema_says(shared, name, action_name):
     entity = CATALOGUE[name]
     action = entity.actions[action_name]
-    answer = shared(action.method, filled_path(shared, entity), **request_of(action))
+    path = filled_path(shared, entity)
+    answer = shared(action.method, path, **fitted(shared, path, request_of(action)))
     assert answer.status_code == 200, answer.text
     if action.response.kind == "json" and action.response.schema is not None:
         assert violations(action.response.schema, answer.json()) == []
@@ -49,8 +50,9 @@ def test_a_request_that_says_everything_is_answered_too(shared, name, action_nam
     entity = CATALOGUE[name]
     action = entity.actions[action_name]
     body = full(action.body.content[JSON], CATALOGUE.resolve, seed="x")
-    request = {"params": request_of(action)["params"], "json": body}
-    answer = shared(action.method, filled_path(shared, entity), **request)
+    path = filled_path(shared, entity)
+    request = fitted(shared, path, {"params": request_of(action)["params"], "json": body})
+    answer = shared(action.method, path, **request)
     assert answer.status_code == 200, answer.text
     if answer.headers["content-type"] == JSON and answer.content:
         assert violations(action.response.schema, answer.json()) == []

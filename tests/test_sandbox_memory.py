@@ -59,28 +59,6 @@ def test_an_item_lives_from_its_creation_to_its_deletion(call, name):
     assert call("DELETE", path).status_code == 404
 
 
-@pytest.mark.parametrize(
-    ("name", "body", "command", "state"),
-    [
-        (
-            "batches",
-            {"input_file_id": "file-1", "endpoint": "/v1/embeddings", "completion_window": "24h"},
-            "cancel",
-            "cancelled",
-        ),
-        ("fine_tuning.jobs", {"model": "gpt-4o-mini", "training_file": "file-1"}, "cancel", "cancelled"),
-        ("fine_tuning.jobs", {"model": "gpt-4o-mini", "training_file": "file-1"}, "resume", "running"),
-    ],
-)
-def test_a_command_changes_the_state_of_the_item(call, name, body, command, state):
-    path = CATALOGUE[name].path
-    made = call.ok("POST", path, json=body)
-    assert made.items() >= {key: value for key, value in body.items() if key in made}.items()
-    assert made["status"] != state
-    assert call.ok("POST", f"{path}/{made['id']}/{command}")["status"] == state
-    assert call.ok("GET", f"{path}/{made['id']}")["status"] == state
-
-
 def test_what_was_uploaded_comes_back_byte_for_byte(call):
     content = bytes(range(256)) * 300
     made = call.ok("POST", "/files", files=[("file", ("all.bin", content)), ("purpose", (None, "user_data"))])
@@ -142,11 +120,7 @@ def pages(call: Caller, path: str, **query: Any) -> list[list[dict[str, Any]]]:
     ("path", "request_for", "style"),
     [
         ("/vector_stores", lambda number: {"name": f"n{number}"}, "cursor"),
-        (
-            "/fine_tuning/jobs",
-            lambda number: {"model": "gpt-4o-mini", "training_file": f"n{number}"},
-            "cursor",
-        ),
+        ("/assistants", lambda number: {"model": "gpt-5", "name": f"n{number}"}, "cursor"),
         ("/organization/groups", lambda number: {"name": f"n{number}"}, "next"),
     ],
 )

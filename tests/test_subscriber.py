@@ -150,10 +150,22 @@ def test_an_entity_of_the_catalogue_is_read_to_its_end_with_its_own_query():
     records, _ = read(server, incoming)
     assert ids(records) == ["a", "b", "c", "d"]
     assert server.lines == [
-        "GET /v1/files?purpose=batch",
-        "GET /v1/files?purpose=batch&after=b",
-        "GET /v1/files?purpose=batch&after=c",
+        "GET /v1/files?limit=10000&purpose=batch",
+        "GET /v1/files?limit=10000&purpose=batch&after=b",
+        "GET /v1/files?limit=10000&purpose=batch&after=c",
     ]
+
+
+def test_a_limit_of_ones_own_is_kept():
+    server = Pages(THREE_PAGES)
+    read(server, {"entity": "files", "request_parameters": {"query": {"limit": 2}}})
+    assert server.lines[0] == "GET /v1/files?limit=2"
+
+
+def test_a_page_is_no_larger_than_what_is_wanted():
+    server = Pages(THREE_PAGES)
+    read(server, {"entity": "files"}, limit=3)
+    assert server.lines[0] == "GET /v1/files?limit=3"
 
 
 @pytest.mark.parametrize(

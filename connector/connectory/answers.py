@@ -12,7 +12,7 @@ from connectory.errors import ApiError, OutcomeUnknownError
 from connectory.jsontext import JsonTextError, loads
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 LARGEST_BODY = 512 * 1024 * 1024
 """Bytes of one answer, decoded; a larger one ends in an error instead of the memory."""
@@ -29,12 +29,14 @@ class Answer:
     """A whole, usable answer.
 
     `value` is the parsed JSON where the entity answers with JSON, None for an empty body, and
-    `{content_type, text}` or `{content_type, base64}` for any other.
+    `{content_type, text}` or `{content_type, base64}` for any other. `events` are those of a stream, where they were
+    asked for.
     """
 
     status: int
     headers: Mapping[str, str]
     value: Any
+    events: Sequence[dict[str, Any]] | None = None
 
     @property
     def request_id(self) -> str | None:
@@ -58,14 +60,14 @@ def request_id(headers: Mapping[str, str]) -> str | None:
 
 def interpret(expected: Expected, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
     """Give the usable answer. Raises ApiError for a refusal, OutcomeUnknownError for what cannot be understood."""
-    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    content_type = media_type(headers)
     try:
-        body = _decoded(expected, headers, body)
+        body = decoded(expected, headers, body)
     except OutcomeUnknownError:
-        if _accepted(status):
+        if accepted(status):
             raise
         body = b""  # the status says what to do; only its explanation is lost
-    if not _accepted(status):
+    if not accepted(status):
         raise _refusal(expected, status, headers, content_type, body)
     value = _value(expected, status, content_type, body)
     if _is_error_alone(value):
@@ -73,7 +75,13 @@ def interpret(expected: Expected, status: int, headers: Mapping[str, str], body:
     return Answer(status, headers, value)
 
 
-def _accepted(status: int) -> bool:
+def media_type(headers: Mapping[str, str]) -> str:
+    """Give the content type without its parameters."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def accepted(status: int) -> bool:
+    """Say whether a status is one of success."""
     return 200 <= status < 300  # noqa: PLR2004 - the success class of HTTP
 
 
@@ -118,10 +126,21 @@ def _refusal(
     expected: Expected, status: int, headers: Mapping[str, str], content_type: str, body: bytes
 ) -> ApiError:
     value = _lenient(content_type, body)
+    return refusal(expected, status, headers, value, told=_told(content_type, body))
+
+
+def _told(content_type: str, body: bytes) -> str:
+    return f"{content_type or 'no content type'}: {_snippet(body)!r}" if body else "an empty body"
+
+
+def refusal(
+    expected: Expected, status: int, headers: Mapping[str, str], value: Any, *, told: str
+) -> ApiError:
+    """Make the error of a body that explains one; `told` stands in for an explanation that is missing."""
     error = _error_object(value)
     said = error.get("message") if error else None
     if not isinstance(said, str) or not said:
-        said = f"{content_type or 'no content type'}: {_snippet(body)!r}" if body else "an empty body"
+        said = told
     if 300 <= status < 400:  # noqa: PLR2004 - the redirection class of HTTP
         said = f"a redirect{_whither(headers)}, which is never followed; check base_uri ({said})"
     code = error.get("code") if error else None
@@ -175,7 +194,8 @@ def _snippet(body: bytes) -> str:
     return body[: SNIPPET * 4].decode("utf-8", "replace")[:SNIPPET]
 
 
-def _decoded(expected: Expected, headers: Mapping[str, str], body: bytes) -> bytes:
+def decoded(expected: Expected, headers: Mapping[str, str], body: bytes) -> bytes:
+    """Undo the content encoding of a whole body. Raises OutcomeUnknownError."""
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding in {"", "identity"} or not body:
         return body

@@ -127,10 +127,15 @@ class Connector:
         path: Mapping[str, Any] | None = None,
         query: Mapping[str, Any] | None = None,
         client: str | None = None,
+        save_to: str | Path | None = None,
     ) -> Iterator[Record]:
-        """Read an entity without a named connection: every item of every page. Raises ApiError."""
+        """Read an entity without a named connection: every item of every page. Raises ApiError.
+
+        With `save_to` the answer goes to that file, and the one item says what it is.
+        """
         given = Given(path or {}, query or {})
-        return self._read(lambda: self._connector.reader(entity, given=given, client=client))
+        read = partial(self._connector.reader, entity, given=given, client=client)
+        return self._read(partial(read, save_to=save_to))
 
     def create(
         self,
@@ -140,11 +145,15 @@ class Connector:
         path: Mapping[str, Any] | None = None,
         query: Mapping[str, Any] | None = None,
         client: str | None = None,
+        save_to: str | Path | None = None,
     ) -> Result:
-        """Create one entity; raises what a named connection would give as an error."""
-        return self._call(
-            lambda: self._connector.create(entity, payload=payload, path=path, query=query, client=client)
-        )
+        """Create one entity; raises what a named connection would give as an error.
+
+        A `{"path": ...}` in the payload names a file below the current folder, a `pathlib.Path` any file. With
+        `save_to` the answer goes to that file.
+        """
+        create = partial(self._connector.create, entity, payload=payload, path=path, query=query)
+        return self._call(partial(create, client=client, save_to=save_to))
 
     def delete(
         self,

@@ -8,13 +8,13 @@ import time
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 from urllib.parse import quote
 
 import httpx
 
-from connectory import encoding
-from connectory.answers import LARGEST_BODY, Answer, Expected, interpret
+from connectory import bodies, encoding
+from connectory.answers import Answer, Expected
 from connectory.errors import (
     ApiError,
     ConfigError,
@@ -23,19 +23,22 @@ from connectory.errors import (
     NotSentError,
     OutcomeUnknownError,
     RequestError,
+    SaveError,
     UnavailableError,
 )
 from connectory.events import Listener, Noticed, RequestRetried, ignore
-from connectory.jsontext import JsonTextError, dumps
 from connectory.limits import Throttle
+from connectory.receiving import receive
 from connectory.retry import Again, Aside, Decision, Failed, Policy, Stop, decide
 from connectory.validation import RequestChecker
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+    from pathlib import Path
 
     from connectory.auth import Credential
-    from connectory.catalogue import Action, Body, Entity, Prototype
+    from connectory.catalogue import Action, Entity, Prototype
+    from connectory.saving import Target
 
 REPEATABLE = frozenset({"list", "read", "compute", "delete"})
 """Kinds of action that may be sent again after a doubt: twice does no harm beyond its price."""
@@ -48,7 +51,7 @@ _NEVER_SENT = (
     httpx.UnsupportedProtocol,
 )
 UNAUTHORIZED = 401
-_JSON, _FORM = "application/json", "multipart/form-data"
+_JSON = "application/json"
 _URI = "!#$%&'()*+,/:;=?@[]~"
 """What may stand in a request's target as it is, beside letters, digits and `_.-`."""
 
@@ -59,6 +62,8 @@ class Call:
 
     `validate` says what becomes of a query or payload that does not fit the entity's schemas: `error`, `warn` or `off`;
     None leaves it to the client's prototype.
+    Below `files_root` lie the files that the payload may name; `save` is where the answer goes; `stream` says that
+    it comes as events, and whether these are kept.
     """
 
     entity: Entity
@@ -67,6 +72,9 @@ class Call:
     query: Mapping[str, Any] = field(default_factory=dict[str, Any])
     payload: Any = None
     validate: str | None = None
+    files_root: Path | None = None
+    save: Target | None = None
+    stream: Literal["aggregate", "events"] | None = None
 
     @property
     def what(self) -> str:
@@ -154,9 +162,9 @@ class Client:
         headers = self._headers(call)
         if key is not None and call.action.method != "GET":
             headers["Idempotency-Key"] = headers["X-Client-Request-Id"] = key
-        body = self._body(call, headers)
+        content, extensions = self._content(call, headers)
         url = self._url(call)
-        return httpx.Request(call.action.method, url, headers=headers, extensions=self._extensions, **body)
+        return httpx.Request(call.action.method, url, headers=headers, extensions=extensions, content=content)
 
     async def send(self, call: Call, request: httpx.Request) -> Outcome:
         """Send a prepared request until there is an answer or a reason to give up; raises neither."""
@@ -227,51 +235,18 @@ class Client:
             headers.update(more)
         return headers
 
-    def _body(self, call: Call, headers: httpx.Headers) -> dict[str, Any]:
+    def _content(self, call: Call, headers: httpx.Headers) -> tuple[Any, dict[str, Any]]:
         headers.pop("Content-Type", None)  # the body decides, and a form has to name its boundary there
-        body, payload = call.action.body, call.payload
-        if payload is None:
-            if body is not None and body.required:
-                hint = """payload: "&{@}" sends the record itself"""
-                raise RequestError(
-                    f"{call.what}: the entity needs a payload and the record brings none; {hint}"
-                )
-            return {}
+        body = bodies.compose(
+            call.what, call.action.body, call.payload, schema=self._schema, files_root=call.files_root
+        )
         if body is None:
-            raise RequestError(f"{call.what}: the entity takes no payload")
-        if isinstance(payload, str) and (text := _text_type(body)):
-            headers["Content-Type"] = text
-            return {"content": payload.encode("utf-8", "replace")}
-        parts = self._form(call, body, payload)
-        if parts is not None:
-            return {"files": parts}
-        headers["Content-Type"] = _JSON
-        try:
-            return {"content": dumps(payload)}
-        except JsonTextError as error:
-            raise RequestError(f"{call.what}: the payload is {error}") from None
-
-    def _form(self, call: Call, body: Body, payload: Any) -> list[tuple[str, Any]] | None:
-        """Lay out a form where the entity takes nothing else, or where the payload holds a file; else give None."""
-        if _FORM not in body.content:
-            return None
-        if not isinstance(payload, dict):
-            if _JSON in body.content:
-                return None
-            raise RequestError(f"{call.what}: the payload becomes a form and must be an object")
-        payload = cast("dict[str, Any]", payload)
-        fields, files = encoding.split_multipart(payload, self._schema(body.content[_FORM]))
-        if _JSON in body.content and not files:
-            return None
-        for name, _, content, _ in files:
-            if not isinstance(content, bytes):
-                raise RequestError(
-                    f"file {name!r}: uploads from disk are not possible yet; give content or base64"
-                )
-        plain: list[tuple[str, Any]] = [
-            (name, (None, value)) for name, value in fields
-        ]  # no file name: a plain field
-        return plain + [(name, (filename, content, media)) for name, filename, content, media in files]
+            return None, self._extensions
+        headers["Content-Type"], content = body
+        if isinstance(content, bytes):
+            return content, self._extensions
+        headers["Content-Length"] = str(content.length)
+        return content if (whole := content.whole) is None else whole, {**self._extensions, "form": content}
 
     async def _persist(self, call: Call, request: httpx.Request, progress: _Progress) -> Outcome:
         fresh = True
@@ -317,8 +292,12 @@ class Client:
     ) -> tuple[Answer | None, ConnectoryError | None]:
         try:
             response = await self.transport.handle_async_request(request)
-            body = await _read(call, response)
-            return interpret(_expected(call), response.status_code, response.headers, body), None
+            stream = cast("httpx.AsyncByteStream", response.stream)
+            status, headers = response.status_code, response.headers
+            events = call.stream == "events" or call.action.method == "GET"
+            return await receive(
+                _expected(call), status, headers, stream, save=call.save, events=events
+            ), None
         except httpx.LocalProtocolError as error:
             return None, RequestError(f"{call.what}: {error}")
         except _NEVER_SENT as error:
@@ -331,13 +310,17 @@ class Client:
             )
             error.args = (self.redact(str(error)),)
             return None, error
-        except OutcomeUnknownError as error:
+        except (
+            OutcomeUnknownError,
+            RequestError,
+            SaveError,
+        ) as error:  # the last two: of a file on this machine
             error.args = (self.redact(str(error)),)
             return None, error
 
     def _decide(self, call: Call, error: ConnectoryError, attempt: int) -> Decision:
-        if isinstance(error, RequestError):
-            return Aside()
+        if isinstance(error, RequestError | SaveError):
+            return Aside(in_doubt=isinstance(error, SaveError))
         repeatable = call.action.kind in REPEATABLE
         if isinstance(error, ApiError):
             code = error.code or error.type
@@ -375,29 +358,9 @@ def _give_up(decision: Aside | Stop, error: ConnectoryError, progress: _Progress
     return Outcome(None, stopped, progress.attempt, in_doubt=progress.doubt)
 
 
-async def _read(call: Call, response: httpx.Response) -> bytes:
-    stream = cast("httpx.AsyncByteStream", response.stream)
-    parts: list[bytes] = []
-    size = 0
-    try:
-        async for chunk in stream:
-            size += len(chunk)
-            if size > LARGEST_BODY:
-                raise OutcomeUnknownError(f"{call.what}: the answer is larger than {LARGEST_BODY} bytes")
-            parts.append(chunk)
-    finally:
-        await stream.aclose()
-    return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
 def _expected(call: Call) -> Expected:
     empty = call.action.response.kind == "empty" or call.action.method == "DELETE"
     return Expected(call.what, call.action.response.kind, empty=empty)
-
-
-def _text_type(body: Body) -> str | None:
-    """Give the type of a body that is plain text, where the entity takes one."""
-    return next((media for media in body.content if media not in {_JSON, _FORM}), None)
 
 
 def _differs(request: httpx.Request, signature: Mapping[str, str]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import aclosing
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from connectory.adapters.memory import IterableSource
@@ -23,7 +24,6 @@ from connectory.subscriber import Subscriber
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
-    from pathlib import Path
     from types import TracebackType
 
     import httpx
@@ -135,9 +135,14 @@ class AsyncConnector:
         path: Mapping[str, Any] | None = None,
         query: Mapping[str, Any] | None = None,
         client: str | None = None,
+        save_to: str | Path | None = None,
     ) -> AsyncGenerator[Record, None]:
-        """Read an entity without a named connection: every item of every page. Raises ApiError."""
-        subscriber = self.reader(entity, given=Given(path or {}, query or {}), client=client)
+        """Read an entity without a named connection: every item of every page. Raises ApiError.
+
+        With `save_to` the answer goes to that file, and the one item says what it is.
+        """
+        given = Given(path or {}, query or {})
+        subscriber = self.reader(entity, given=given, client=client, save_to=save_to)
         async with aclosing(_records(subscriber)) as records:
             async for record in records:
                 yield record
@@ -150,9 +155,15 @@ class AsyncConnector:
         path: Mapping[str, Any] | None = None,
         query: Mapping[str, Any] | None = None,
         client: str | None = None,
+        save_to: str | Path | None = None,
     ) -> Result:
-        """Create one entity; raises what a named connection would give as an error."""
-        return await self._write("create", entity, {"path": path, "query": query, "payload": payload}, client)
+        """Create one entity; raises what a named connection would give as an error.
+
+        A `{"path": ...}` in the payload names a file below the current folder, a `pathlib.Path` any file. With
+        `save_to` the answer goes to that file.
+        """
+        record = {"path": path, "query": query, "payload": payload}
+        return await self._write("create", entity, record, client, save_to=save_to)
 
     async def delete(
         self,
@@ -214,7 +225,8 @@ class AsyncConnector:
         prototype decides.
         """
         found = self.catalogue.find(entity, action)
-        call = Call(found, found.actions[action], dict(path or {}), dict(query or {}), payload, validate)
+        parameters = dict(path or {}), dict(query or {})
+        call = Call(found, found.actions[action], *parameters, payload, validate, files_root=Path.cwd())
         return self.client(client).prepare(call)
 
     def subscriber(
@@ -234,10 +246,17 @@ class AsyncConnector:
         return self._subscriber(subscription, client or settings.client, journal, on_error)
 
     def reader(
-        self, entity: str, *, given: Given, client: str | None = None, limit: int | None = None
+        self,
+        entity: str,
+        *,
+        given: Given,
+        client: str | None = None,
+        limit: int | None = None,
+        save_to: str | Path | None = None,
     ) -> Subscriber:
         """Build the Subscriber of an entity without a named connection."""
-        return self._subscriber(self.assembly.direct_subscription(entity, given, limit=limit), client)
+        subscription = self.assembly.direct_subscription(entity, given, limit=limit, save=save_to)
+        return self._subscriber(subscription, client)
 
     def publisher(
         self,
@@ -295,8 +314,16 @@ class AsyncConnector:
             self._noticed.add(message)
             self._listen(Noticed(message))
 
-    async def _write(self, action: str, entity: str, record: Record, client: str | None) -> Result:
-        publication = self.assembly.direct_publication(entity, action)
+    async def _write(
+        self,
+        action: str,
+        entity: str,
+        record: Record,
+        client: str | None,
+        *,
+        save_to: str | Path | None = None,
+    ) -> Result:
+        publication = self.assembly.direct_publication(entity, action, save=save_to)
         self._notice_end(publication.entity, publication.entity.actions[action])
         publisher = Publisher(publication, self.client(client), MemoryJournal(), listen=self._listen)
         (result,) = [one async for group in publisher.deliver(IterableSource([record])) for one in group]

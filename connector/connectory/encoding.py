@@ -4,18 +4,39 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import math
 import mimetypes
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 from urllib.parse import quote, unquote
 
 from connectory.errors import RequestError, did_you_mean
+from connectory.jsontext import JsonTextError, dumps
 
-FilePart: TypeAlias = tuple[str, str | None, bytes | Path, str]
+
+@dataclass(frozen=True, slots=True)
+class NamedFile:
+    """A file on disk that data names: where it may lie is for others to decide."""
+
+    name: str
+
+
+@runtime_checkable
+class Unread(Protocol):
+    """A file, or a stretch of one, that is read while it is sent."""
+
+    @property
+    def size(self) -> int: ...  # noqa: D102 - said above
+    @property
+    def identity(self) -> str: ...  # noqa: D102 - said above
+    def pieces(self) -> AsyncGenerator[bytes, None]: ...  # noqa: D102 - said above
+
+
+Content: TypeAlias = bytes | Path | NamedFile | Unread
+FilePart: TypeAlias = tuple[str, str | None, Content, str]
 """Name, filename (None: a part without one), content or where it lies, content type."""
 
 _PATH_SAFE = "!$&'()*+,;=:@"
@@ -150,11 +171,18 @@ def split_multipart(
         if _holds_files(own, schema) and not _is_reference(value, own, schema):
             files += _files(name, value)
         elif media_type:
-            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            files.append((name, None, _bytes(name, text), str(media_type)))
+            content = _bytes(name, value) if isinstance(value, str) else _json(name, value)
+            files.append((name, None, content, str(media_type)))
         else:
             fields += _pairs(name, value)
     return fields, files
+
+
+def _json(name: str, value: Any) -> bytes:
+    try:
+        return dumps(value)
+    except JsonTextError as error:
+        raise RequestError(f"{name!r} is {error}") from None
 
 
 def _properties(schema: Any, root: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -206,7 +234,7 @@ def _files(name: str, value: Any) -> Iterator[FilePart]:
 def _file(name: str, value: Any) -> FilePart:
     if isinstance(value, str):
         return _file_part(name, _bytes(name, value), {"filename": f"{_stem(name)}.txt"})
-    if isinstance(value, bytes):
+    if isinstance(value, bytes | Unread):
         return _file_part(name, value, {})
     if isinstance(value, Path):
         return _file_part(name, value, {"filename": value.name})
@@ -227,13 +255,14 @@ def _described_file(name: str, value: Mapping[str, Any]) -> FilePart:
     for key in value:
         if key not in _FILE_KEYS:
             raise RequestError(f"file {name!r} has an unknown key {key!r}{did_you_mean(key, _FILE_KEYS)}")
-        if not isinstance(value[key], str):
+        if not isinstance(value[key], str) and not (key == "path" and isinstance(value[key], Path)):
             raise RequestError(f"{key!r} of file {name!r} must be text, not {_kind(value[key])}")
-        if not value[key] and key != "content":
+        if value[key] == "" and key != "content":
             raise RequestError(f"{key!r} of file {name!r} is empty")
     if given == ["path"]:
         path = Path(value["path"])
-        return _file_part(name, path, {"filename": path.name, **value})
+        source = value["path"] if isinstance(value["path"], Path) else NamedFile(value["path"])
+        return _file_part(name, source, {"filename": path.name, **value})
     if given == ["content"]:
         return _file_part(name, _bytes(name, value["content"]), {"filename": f"{_stem(name)}.txt", **value})
     return _file_part(name, _decoded(name, value["base64"]), value)
@@ -246,11 +275,12 @@ def _decoded(name: str, text: str) -> bytes:
         raise RequestError(f"file {name!r} is not base64: {error}") from error
 
 
-def _file_part(name: str, content: bytes | Path, described: Mapping[str, Any]) -> FilePart:
+def _file_part(name: str, content: Content, described: Mapping[str, Any]) -> FilePart:
     filename = str(described.get("filename", _stem(name)))
     if _CONTROL.search(filename):
         raise RequestError(f"filename of file {name!r} has a control character in it: {filename!r}")
-    content_type = described.get("content_type") or mimetypes.guess_type(filename)[0] or _BINARY
+    guessed = mimetypes.guess_type(filename)[0]
+    content_type = described.get("content_type") or guessed or _BINARY
     return name, filename, content, str(content_type)
 
 

@@ -7,6 +7,7 @@ ConnectoryError
 │   ├── ExpressionError        an expression met an absent field or a wrong type
 │   ├── TransformerError       a transformer failed or gave something that is no record
 │   ├── RequestError           path, query and payload do not make a request
+│   ├── SaveError              the answer came and could not be written to disk
 │   └── ApiError               the server refused the request, or its answer cannot be used
 ├── TransportError             no usable answer came; whether to send again is decided by `retry`
 │   ├── NotSentError           certain: not one byte of the request left
@@ -108,6 +109,12 @@ class RequestError(RecordError):
     """Path parameters, query or payload do not make a valid request."""
 
     kind = "request"
+
+
+class SaveError(RecordError):
+    """The server did what was asked, and its answer could not be written to disk."""
+
+    kind = "save"
 
 
 class ApiError(RecordError):

@@ -10,6 +10,9 @@ from connectory.errors import ApiError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+MOST_PAGES = 1_000_000
+"""Pages of one walk; a list that goes on after that never ends."""
+
 MOST_EMPTY_PAGES = 100
 """Pages in a row without an item that are believed before the walk is called endless."""
 
@@ -27,13 +30,26 @@ class Paging(Protocol):
     def item_field(self) -> str | None: ...  # noqa: D102 - see above
     @property
     def more(self) -> str | None: ...  # noqa: D102 - see above
+    @property
+    def page_size(self) -> int | None: ...  # noqa: D102 - see above
+
+
+def largest_page(paging: Paging | None, most: int | None) -> dict[str, Any]:
+    """Give the query parameter that asks for the largest page the API gives, or for no more than `most` items.
+
+    Fewer and larger pages are what makes a long list fast. Nothing where the catalogue knows no largest page.
+    """
+    if paging is None or paging.page_size is None:
+        return {}
+    return {"limit": paging.page_size if most is None else min(paging.page_size, most)}
 
 
 @dataclass(slots=True)
 class Walk:
-    """One walk over the pages of a list; remembers what it has seen, so that it ends."""
+    """One walk over the pages of a list; remembers what it has seen, so that it ends. `what` names it in messages."""
 
     paging: Paging | None
+    what: str = "the list"
     seen: set[str] = field(default_factory=set[str])
     empty: int = 0
 
@@ -41,7 +57,7 @@ class Walk:
         """Give the query parameters that fetch the page after this one, or None after the last.
 
         Raises ApiError for a list that cannot be walked to its end: a cursor that comes again, a next page that is
-        promised without a cursor, or a hundred empty pages in a row.
+        promised without a cursor, a hundred empty pages in a row, or a million pages.
         """
         paging = self.paging
         if paging is None or paging.style == "none" or not isinstance(answer, dict):
@@ -56,16 +72,19 @@ class Walk:
     def _check(self, cursor: str | None, items: list[Any]) -> None:
         self.empty = 0 if items else self.empty + 1
         if cursor is None:
-            raise ApiError("the list says that there is more and gives no cursor to ask with", status=200)
+            raise self._endless("says that there is more and gives no cursor to ask with")
         if cursor in self.seen:
-            raise ApiError(
-                f"the list gives the cursor {cursor!r} a second time: it would never end", status=200
-            )
+            raise self._endless(f"gives the cursor {cursor!r} a second time: it would never end")
         if self.empty >= MOST_EMPTY_PAGES:
-            raise ApiError(
-                f"the list gave {self.empty} empty pages in a row: it seems never to end", status=200
+            raise self._endless(f"gave {self.empty} empty pages in a row: it seems never to end")
+        if len(self.seen) >= MOST_PAGES:
+            raise self._endless(
+                f"gave {MOST_PAGES} pages and goes on; read it in parts, by its query parameters"
             )
         self.seen.add(cursor)
+
+    def _endless(self, why: str) -> ApiError:
+        return ApiError(f"{self.what}: the list {why}", status=200)
 
 
 def _has_more(paging: Paging, answer: Mapping[str, Any]) -> bool:

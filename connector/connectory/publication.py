@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from connectory.client import Call
 from connectory.errors import ExpressionError, RecordError, RequestError
@@ -13,6 +13,7 @@ from connectory.record import Delivery, Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from connectory.catalogue import Action, Entity
     from connectory.chain import Chain
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from connectory.interfaces import Item
     from connectory.parameters import RequestParameters
     from connectory.placeholders import Template
+    from connectory.saving import FixedTarget, SaveTo
+    from connectory.uploads import PartsOption
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class Publication:
     renders to the request parameters below the record's own. When `path`, `query` and `payload` are all None the
     record brings them; otherwise these templates make the request and the record's columns are only data.
     `address` puts the URL and headers that a record brings into a raw request that has no path of its own.
+    `files_root` and `upload` are for files that are sent, `save` and `stream` for answers.
     """
 
     name: str
@@ -64,6 +68,10 @@ class Publication:
     validate: str | None = None
     ordered: bool = True
     concurrency: int = 32
+    files_root: Path | None = None
+    save: SaveTo | FixedTarget | None = None
+    stream: Literal["aggregate", "events"] | None = None
+    upload: PartsOption | None = None
     run: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
@@ -96,13 +104,23 @@ class Publication:
         own = self._own(record, scope)
         defaults = self.defaults.render(record, scope)
         action = self._action(record)
+        payload, query = self._payload(action, own), as_object(own.get("query"), "'query'")
+        if self.stream is not None:
+            payload, query = streamed(action, payload, query)
+        save = None
+        if self.save is not None:
+            named = {**record, "input": part.item.record}  # also where the record has an `input` of its own
+            save = self.save.target(named, scope, key=part.delivery.key, owner=part.id)
         call = Call(
             self.entity,
             action,
             {**defaults["path"], **as_object(own.get("path"), "'path'")},
-            {**defaults["query"], **as_object(own.get("query"), "'query'")},
-            self._payload(action, own),
+            {**defaults["query"], **query},
+            payload,
             self.validate,
+            files_root=self.files_root,
+            save=save,
+            stream=self.stream,
         )
         return call if self.address is None else self.address(call, record)
 
@@ -166,3 +184,14 @@ class Publication:
         scope = {"run": self.run, "input": item.record}
         values = (expression(item.record, scope) for expression in self.identifier)
         return "/".join(value if isinstance(value, str) else dumps(value).decode() for value in values)
+
+
+def streamed(action: Action, payload: Any, query: Record) -> tuple[Any, Record]:
+    """Ask for a stream in the field that the catalogue names; of a raw request it names none, and `stream` is usual."""
+    place, _, name = (action.response.stream or "body.stream").partition(".")
+    if place == "query":
+        return payload, {**query, name: True}
+    if place == "body" and isinstance(payload, dict):
+        value = "sse" if name == "stream_format" else True
+        return {**cast("Record", payload), name: value}, query
+    return payload, query

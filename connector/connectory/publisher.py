@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from connectory.errors import (
@@ -110,8 +111,10 @@ class Publisher:
             request = self.client.prepare(call, key=part.delivery.key)
         except RecordError as error:
             return part, await self._settle(part, _unsent(part, error))
-        await self.journal.intend(part.delivery, _fingerprint(request, call))
-        outcome = await self.client.send(call, request)
+        await self.journal.intend(part.delivery, _fingerprint(request))
+        parts = self.publication.upload
+        send = self.client.send if parts is None else partial(parts.send, self.client)
+        outcome = await send(call, request)
         if isinstance(outcome.error, RunStoppedError):
             raise outcome.error
         return part, await self._settle(part, _result(part, call, outcome), call)
@@ -168,6 +171,7 @@ def _result(part: Part, call: Call, outcome: Outcome) -> Result:
     if outcome.answer is not None:
         result.http_status, result.request_id = outcome.answer.status, outcome.answer.request_id
         result.response, result.usage = outcome.answer.value, _usage(outcome.answer.value)
+        result.events = outcome.answer.events if call.stream == "events" else None
         result.headers = outcome.answer.headers
         return result
     error = cast("ConnectoryError", outcome.error)
@@ -217,9 +221,9 @@ def _usage(value: Any) -> Record | None:
     return cast("Record", usage) if isinstance(usage, dict) else None
 
 
-def _fingerprint(request: httpx.Request, call: Call) -> str:
+def _fingerprint(request: httpx.Request) -> str:
     """Hash what is sent, so that a resend of something else under the same key is noticed."""
     digest = hashlib.sha256(f"{request.method} {request.url.raw_path!r}\n".encode())
-    form = request.headers.get("content-type", "").startswith("multipart/")  # its boundary is new each time
-    digest.update(repr(call.payload).encode() if form else request.content)
+    form = request.extensions.get("form")  # its boundary is new each time, and files are not read for a hash
+    digest.update(request.content if form is None else form.identity)
     return digest.hexdigest()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 Record: TypeAlias = dict[str, Any]
 """One JSON object."""
@@ -52,9 +52,9 @@ class Failure:
 class Result:
     """What became of one outgoing record.
 
-    `index` counts inputs from 0. `output` is what `result` and the response transformers made of an ok result, if
-    there are any: one line each. `record` is the record as it was read; `cause` is the exception behind an error;
-    `headers` are those of the answer.
+    `index` counts inputs from 0. `events` are those of a stream, whose lines go before the result's own. `output` is
+    what `result` and the response transformers made of an ok result, if there are any: one line each. `record` is the
+    record as it was read; `cause` is the exception behind an error; `headers` are those of the answer.
     """
 
     index: int
@@ -67,6 +67,7 @@ class Result:
     usage: Record | None = None
     response: Any = None
     error: Failure | None = None
+    events: Sequence[Record] | None = field(default=None, repr=False)
     output: list[Any] | None = field(default=None, repr=False)
     record: Any = field(default=None, repr=False)
     cause: Exception | None = field(default=None, repr=False)
@@ -102,5 +103,6 @@ class Result:
         return line
 
     def lines(self) -> list[Any]:
-        """Give what goes to the output: the shaped lines of an ok result, else the result itself."""
-        return self.output if self.output is not None else [self.as_dict()]
+        """Give what goes to the output: events, then the shaped lines of an ok result, else the result itself."""
+        own = self.output if self.output is not None else [self.as_dict()]
+        return [*self.events, *own] if self.events else own

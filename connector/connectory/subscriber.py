@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,7 +11,7 @@ from connectory.client import Call
 from connectory.errors import ApiError, RecordError, TransformerError
 from connectory.events import Listener, Noticed, PageRead, RunFinished, RunStarted, ignore
 from connectory.jsontext import JsonTextError, dumps
-from connectory.pagination import Walk
+from connectory.pagination import Walk, largest_page
 from connectory.parameters import checked
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from connectory.interfaces import Journal, Sink
     from connectory.parameters import RequestParameters
     from connectory.record import Record
+    from connectory.saving import FixedTarget, SaveTo
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ class Read:
 class Subscription:
     """What to read and how to shape it: an incoming connection, resolved.
 
-    `most_pages` and `most_records` are None for all. `run` is the scope that expressions see.
+    `most_pages` and `most_records` are None for all. `save` is where answers go that become files;
+    `run` is the scope that expressions see.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Subscription:
     most_pages: int | None = None
     most_records: int | None = None
     validate: str | None = None
+    save: SaveTo | FixedTarget | None = None
     run: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -123,7 +126,8 @@ class Subscriber:
 
     async def first_items(self, parameters: Record) -> list[Any]:
         """Fetch the first page of a set of request parameters, as the server gives it."""
-        return self._items((await self.client.call(self.call(parameters))).value)
+        answer = await self.client.call(self.call(parameters))
+        return self._items(answer.value) if answer.events is None else [*answer.events]
 
     def _sets(self) -> Iterator[Record]:
         try:
@@ -138,13 +142,15 @@ class Subscriber:
 
     async def _walk(self, stream: str, parameters: Record) -> AsyncGenerator[Page, None]:
         parameters = checked(parameters)
-        walk = Walk(self.subscription.action.response.pagination)
+        paging, most = self.subscription.action.response.pagination, self.subscription.most_records
+        walk, size = Walk(paging, self.call(parameters).what), largest_page(paging, most)
         following: Record | None = {}
         pages = 0
         while following is not None and pages != self.subscription.most_pages:
-            query = {**parameters["query"], **following}
-            answer = await self.client.call(self.call({"path": parameters["path"], "query": query}))
-            items = self._items(answer.value)
+            query = {**size, **parameters["query"], **following}
+            call = self.call({"path": parameters["path"], "query": query})
+            answer = await self.client.call(self._saving(call, parameters, stream))
+            items = self._items(answer.value) if answer.events is None else [*answer.events]
             records = self._up_to_the_limit(record for item in items for record in self._shape(item))
             pages += 1
             self._count(items, records)
@@ -154,6 +160,12 @@ class Subscriber:
                 yield Page(stream, len(items), records, following)
                 raise
             yield Page(stream, len(items), records, following)
+
+    def _saving(self, call: Call, parameters: Record, stream: str) -> Call:
+        save, scope = self.subscription.save, {"run": self.subscription.run, "input": parameters}
+        if save is None:
+            return call
+        return replace(call, save=save.target(parameters, scope, key=stream, owner=stream))
 
     def _items(self, value: Any) -> list[Any]:
         name = self.subscription.action.response.items

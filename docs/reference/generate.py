@@ -34,6 +34,7 @@ SECTIONS = {
     "PagesConfig": "Incoming: pagination",
     "OutgoingConfig": "Outgoing",
     "OutgoingRequest": "Outgoing: request",
+    "UploadConfig": "Outgoing: upload",
     "RequestParameters": "Request parameters",
     "WebhookConfig": "Output: webhook",
 }

@@ -19,6 +19,7 @@ from connectory_schemas.errors import GenerateError, SdkError
 from connectory_schemas.joining import join, operations_of, refinements
 from connectory_schemas.operations import Document
 from connectory_schemas.overlay import Overlay
+from connectory_schemas.widening import widened
 from connectory_schemas.writing import check, lines, pretty, read_document
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def generate(
         raise GenerateError("not an OpenAPI 3 document: `openapi` must be 3.x")
     whole = raw
     if library is not None:
-        whole = join(raw, library.document, origin="sdk")
+        whole = widened(join(raw, library.document, origin="sdk"), library.document)
         overlay = overlay.with_rules(refinements(raw, library.document))
     for origin, more in overlay.documents.items():
         whole = join(whole, more, origin=origin)

@@ -175,7 +175,8 @@ def _declared_style(parameter: Mapping[str, Any]) -> str:
 def _body(operation: Operation, document: Document) -> dict[str, Any]:
     raw = document.look_up(operation.raw.get("requestBody", {}))
     content = {
-        _media_type(name): _body_schema(document.look_up(one)) for name, one in raw.get("content", {}).items()
+        _media_type(name): _body_schema(document.look_up(one), document)
+        for name, one in raw.get("content", {}).items()
     }
     if not content:
         return {}
@@ -183,13 +184,21 @@ def _body(operation: Operation, document: Document) -> dict[str, Any]:
     return {**({"required": True} if must else {}), "content": content}
 
 
-def _body_schema(media: Mapping[str, Any]) -> dict[str, Any]:
+def _body_schema(media: Mapping[str, Any], document: Document) -> dict[str, Any]:
     """Convert a body's schema; the content type of a part becomes its property's contentMediaType."""
     schema = convert_one(media.get("schema", {}))
-    for name, encoding in media.get("encoding", {}).items():
-        if name in schema.get("properties", {}) and "contentType" in encoding:
-            schema["properties"][name]["contentMediaType"] = encoding["contentType"]
-    return schema
+    types = {
+        name: one["contentType"] for name, one in media.get("encoding", {}).items() if "contentType" in one
+    }
+    if not types:
+        return schema
+    # only here is a part of that type: where others refer to the same schema, it is not
+    own = follow(schema, document.definitions)
+    parts = {
+        name: one | ({"contentMediaType": types[name]} if name in types else {})
+        for name, one in own.get("properties", {}).items()
+    }
+    return own | ({"properties": parts} if parts else {})
 
 
 def _media_type(name: str) -> str:

@@ -113,7 +113,7 @@ def pinned(name: str, constraints: Path) -> str | None:
 def read(folder: Path, version: str, known: Collection[tuple[str, str]] = ()) -> Sdk:
     """Read a client library: the calls below its `resources`, with the types that they name.
 
-    Of an operation that is `known`, by method and template without names, only the mark and the headers are read.
+    Of an operation that is `known`, by method and template without names, the answer is not read.
     """
     package = Package(folder)
     annotations = Annotations(package, "sdk")
@@ -124,7 +124,8 @@ def read(folder: Path, version: str, known: Collection[tuple[str, str]] = ()) ->
         # two methods of one operation: it is what the one that stays says
         if other is None or (other.get("deprecated") and not call.deprecated):
             brief = (call.method, nameless(call.template)) in known
-            operations[call.method] = _mark(call) if brief else _operation(call, annotations)
+            request = _request(call, annotations)
+            operations[call.method] = request if brief else request | _response(call, annotations)
     document: Json = {
         "openapi": "3.1.0",
         "info": {"title": folder.name, "version": version},
@@ -174,17 +175,20 @@ def _mark(call: Call) -> Json:
     }
 
 
-def _operation(call: Call, annotations: Annotations) -> Json:
+def _request(call: Call, annotations: Annotations) -> Json:
     parameters = [*_path_parameters(call, annotations), *_query(call, annotations)]
     content = _body(call, annotations)
-    answer = _answer(call, annotations)
     marked = _mark(call)
     return {
         **marked,
         "parameters": [*parameters, *marked["parameters"]],
         **({"requestBody": {"content": content}} if content else {}),
-        "responses": {"200": {"content": answer} if answer else {}},
     }
+
+
+def _response(call: Call, annotations: Annotations) -> Json:
+    answer = _answer(call, annotations)
+    return {"responses": {"200": {"content": answer} if answer else {}}}
 
 
 def _scheme(call: Call) -> str:

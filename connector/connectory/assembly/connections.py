@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from connectory.assembly.clients import Clients, Endpoint
 from connectory.assembly.dialects import Speech, resolve_dialect
+from connectory.assembly.files import files_root, fixed_target, save_to, stream, upload
 from connectory.assembly.raw import Server, raw_entity
 from connectory.chain import Chain, build_chain
 from connectory.errors import ConfigError, RequestError, UnknownNameError
@@ -68,6 +70,7 @@ class Assembly:
             chain=self._chain(settings.transformers),
             most_pages=settings.page_limit,
             most_records=limit,
+            save=save_to(self.config, place, settings, entity.actions["read"]),
             validate=None if settings.request is None else "off",
             run=run,
         )
@@ -104,23 +107,46 @@ class Assembly:
             validate=settings.validate_mode if settings.request is None else "off",
             ordered=settings.order == "input",
             concurrency=settings.concurrency or client.limits.concurrency,
+            files_root=files_root(self.config, place, settings, actions),
+            save=save_to(self.config, place, settings, action),
+            stream=stream(self.config, place, settings, actions),
+            upload=upload(self.config, place, settings, entity, self.catalogue),
             run=run,
         )
 
-    def direct_subscription(self, name: str, given: Given, *, limit: int | None = None) -> Subscription:
-        """Resolve the reading of an entity without a named connection."""
+    def direct_subscription(
+        self, name: str, given: Given, *, limit: int | None = None, save: str | Path | None = None
+    ) -> Subscription:
+        """Resolve the reading of an entity without a named connection; `save` is the file for its answer."""
         entity = self.catalogue.find(name, "read")
         parameters = RequestParameters(compile_template({"path": {}, "query": {}}), given)
         nothing = Chain()
         action = entity.actions["read"]
-        return Subscription(entity.name, entity, action, parameters, nothing, nothing, most_records=limit)
+        if save is not None and action.response.items is not None:
+            raise ConfigError(f"entity {entity.name!r} gives a list of items, which is no one file to save")
+        target = fixed_target(save)
+        return Subscription(
+            entity.name, entity, action, parameters, nothing, nothing, most_records=limit, save=target
+        )
 
-    def direct_publication(self, name: str, action: str) -> Publication:
-        """Resolve the writing of an entity without a named connection: the record is `{path, query, payload}`."""
+    def direct_publication(self, name: str, action: str, *, save: str | Path | None = None) -> Publication:
+        """Resolve the writing of an entity without a named connection: the record is `{path, query, payload}`.
+
+        Files that the payload names lie below the current folder; `save` is the file for the answer.
+        """
         entity = self.catalogue.find(name, action)
         found = entity.actions[action]
         parameters = RequestParameters(compile_template({"path": {}, "query": {}}))
-        return Publication(entity.name, entity, {found.method: found}, Chain(), parameters, concurrency=1)
+        return Publication(
+            entity.name,
+            entity,
+            {found.method: found},
+            Chain(),
+            parameters,
+            concurrency=1,
+            files_root=Path.cwd(),
+            save=fixed_target(save),
+        )
 
     def problems(self) -> list[Problem]:
         """Resolve every connection, and give everything that is wrong with any."""

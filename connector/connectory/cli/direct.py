@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,9 +16,14 @@ if TYPE_CHECKING:
 
 _payload = click.option("--payload", metavar="JSON", help="The request body: JSON, @FILE, or - for stdin.")
 
+_output = click.option(
+    "--output", metavar="FILE", help="Where the answer goes; one that is no JSON as it came."
+)
+
 
 @click.command()
 @click.argument("entity")
+@_output
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after this many items.")
 @parameter_options
 @config_options
@@ -27,17 +33,27 @@ def read(entity: str, **options: Any) -> None:
     \b
     connectory read models
     connectory read file --path file_id=file-abc123
+    connectory read file.content --path file_id=file-abc123 --output rows.jsonl
     """
     with connector(options["config"], sandbox=options["sandbox"], optional=True) as made:
 
         async def main() -> None:
+            from connectory.cli.wiring import opened
             from connectory.parameters import Given
 
             given = Given(options["path"], options["query"])
-            reader = made.reader(entity, given=given, client=options["client"], limit=options["limit"])
+            read = partial(made.reader, entity, given=given, client=options["client"], limit=options["limit"])
+            response = made.catalogue.find(entity, "read").actions["read"].response
+            output = None if options["output"] == "-" else options["output"]
             async with made:
-                async for page in reader.pages():
-                    _write(page.records)
+                if output is not None and response.kind in {"binary", "text"}:
+                    async for page in read(save_to=output).pages():
+                        _say_saved(page.records)
+                    return
+                async with opened(made, output, None) as sink:
+                    async for page in read().pages():
+                        await sink.write(page.records)
+                        await sink.flush()
 
         run_loop(main)
 
@@ -45,6 +61,7 @@ def read(entity: str, **options: Any) -> None:
 @click.command()
 @click.argument("entity")
 @_payload
+@_output
 @parameter_options
 @config_options
 def create(entity: str, **options: Any) -> None:
@@ -52,8 +69,10 @@ def create(entity: str, **options: Any) -> None:
 
     \b
     connectory create moderations --payload '{"input": "hi"}'
+    connectory create files --payload '{"purpose": "batch", "file": {"path": "rows.jsonl"}}'
     """
     payload = payload_of(options["payload"])
+    output = None if options["output"] == "-" else options["output"]
     with connector(options["config"], sandbox=options["sandbox"], optional=True) as made:
 
         async def main() -> None:
@@ -64,8 +83,12 @@ def create(entity: str, **options: Any) -> None:
                     path=options["path"],
                     query=options["query"],
                     client=options["client"],
+                    save_to=output,
                 )
-            _write([result.response])
+            if output is None:
+                _write([result.response])
+            else:
+                _say_saved([result.response])
 
         run_loop(main)
 
@@ -120,6 +143,11 @@ def request(method: str, path: str, **options: Any) -> None:
             _write([answer.value])
 
         run_loop(main)
+
+
+def _say_saved(files: Iterable[Any]) -> None:
+    for one in files:
+        say(f"{one['path']}: {one['bytes']} bytes, {one['mime_type']}")
 
 
 def _write(lines: Iterable[Any]) -> None:

@@ -102,6 +102,7 @@ def _action_summary(action: Action) -> dict[str, Any]:
         "query": {name: parameter.schema for name, parameter in action.query.items()},
         "payload": list(action.body.content) if action.body else [],
         "response": action.response.kind,
+        "stream": action.response.stream,
     }
 
 
@@ -122,6 +123,8 @@ def _description(catalogue: Catalogue, entity: Entity) -> Iterator[str]:
             yield f"    query      {parameter.name}: {_type(parameter.schema)}{needed}"
         if action.body is not None:
             yield f"    payload    {', '.join(action.body.content)}{' (required)' if action.body.required else ''}"
+        if action.response.stream is not None:
+            yield f"    stream     {action.response.stream}"
     if spoken := [name for name, dialect in catalogue.dialects.items() if dialect.knows(entity.name)]:
         yield f"  dialects     {', '.join(spoken)}"
     yield f"  aliases      {', '.join(entity.aliases)}"

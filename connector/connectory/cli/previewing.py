@@ -128,6 +128,9 @@ def _described(request: httpx.Request, payload: Any) -> dict[str, Any]:
     headers = {name: value for name, value in request.headers.items() if name not in _SHOWN_HEADERS}
     masked = {name: _masked(value) if name in _SECRET_HEADERS else value for name, value in headers.items()}
     described: dict[str, Any] = {"method": request.method, "url": str(request.url), "headers": masked}
+    form = request.extensions.get("form")
+    if form is not None:
+        payload = payload | form.shown  # a file is not shown, only what it is
     return described | ({"payload": payload} if payload is not None else {})
 
 

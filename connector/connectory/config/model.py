@@ -261,6 +261,10 @@ class IncomingConfig(Section):
     output: Output = Field(
         default=None, description="File for the items, '-' for stdout, or {webhook: URL} (default: stdout)"
     )
+    save_to: OptionalText = Field(
+        default=None,
+        description="File for an answer that is no list, a template with the request parameters (default: none)",
+    )
     disabled: bool = Field(default=False, description="Leave the connection out of runs (default: false)")
     description: str | None = Field(default=None, description="What it is for, for people (default: none)")
 
@@ -270,6 +274,18 @@ class IncomingConfig(Section):
         if isinstance(self.pagination, PagesConfig):
             return self.pagination.pages
         return 1 if self.pagination == "first" else None
+
+
+class UploadConfig(Section):
+    """How large files are sent in parts."""
+
+    over: int = Field(
+        default=512_000_000, ge=0, description="Bytes above which a file goes in parts (default: 512000000)"
+    )
+    part_size: int = Field(
+        default=64_000_000, ge=1, le=64 * 1024**2, description="Bytes of one part (default: 64000000)"
+    )
+    parallel: int = Field(default=4, ge=1, le=32, description="Parts under way at once (default: 4)")
 
 
 class OutgoingConfig(Section):
@@ -318,6 +334,20 @@ class OutgoingConfig(Section):
     identifier: TextOrList | None = Field(
         default=None,
         description="JMESPath, or a list of them, that names a record in results (default: its index)",
+    )
+    stream: Literal["aggregate", "events"] | None = Field(
+        default=None,
+        description="Ask for a stream: aggregate (put together again) or events (a line each) (default: none)",
+    )
+    files_root: OptionalText = Field(
+        default=None,
+        description="Folder of the files that payloads may send as {path: ...} (default: none, so no file)",
+    )
+    upload: UploadConfig | None = Field(
+        default=None, description="Send large files in parts, {} for the usual sizes (default: in one piece)"
+    )
+    save_to: OptionalText = Field(
+        default=None, description="File for the answer of each record, a template (default: none)"
     )
     output: Output = Field(
         default=None, description="File for the results, '-' for stdout, or {webhook: URL} (default: stdout)"

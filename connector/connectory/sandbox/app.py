@@ -20,19 +20,24 @@ from connectory.errors import UnknownNameError
 from connectory.jsontext import dumps
 from connectory.sandbox.answering import Answer, Answerer
 from connectory.sandbox.checking import JSON, Checker, Received, Upload, missing
+from connectory.sandbox.faults import KINDS, PAGE, Faults, Spoiled
 from connectory.sandbox.places import Place
 from connectory.sandbox.refusal import RefusedError, fault
 from connectory.sandbox.store import MAX_ITEMS, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Message, Receive, Scope, Send
 
     from connectory.catalogue import Action, Entity
 
 PREFIX = re.compile(r"/(?:openai(?:/deployments/[^/]+|/v1)?|(?:api/)?v\d+\w*)(?=/)")
 _MULTIPART = "multipart/form-data"
+_TRANSPORT = "connectory.transport"
+SPOILED = KINDS.keys() - {"html"}
+"""The faults with which the request is done, and its answer goes wrong."""
+
 _STEADY = [
     (b"openai-version", b"2020-10-01"),
     (b"x-ratelimit-limit-requests", b"1000000"),
@@ -51,29 +56,52 @@ def create_app(
     allow_anonymous: bool = False,
     max_items: int = MAX_ITEMS,
     clock: Callable[[], float] = time.time,
+    faults: Mapping[str, float] | None = None,
+    seed: int = 0,
 ) -> Starlette:
     """Make the application. Without `token` any token is good; with `allow_anonymous` none is needed.
 
-    It remembers at most `max_items` created items; the oldest go first. `clock` gives `created_at`.
+    It remembers at most `max_items` created items; the oldest go first. `clock` gives `created_at`. `faults` names
+    what goes wrong and how often, as in `{"429": 0.1}`; `seed` decides when. Raises ConfigError for unknown faults.
     """
     catalogue = catalogue or Catalogue.load()
     answerer = Answerer(catalogue, Store(max_items=max_items), clock=clock)
-    sandbox = Sandbox(catalogue, answerer, token=token, allow_anonymous=allow_anonymous)
-    return Starlette(routes=[Mount("/", app=sandbox)], exception_handlers={Exception: _failed})
+    plan = Faults(faults, seed=seed) if faults else None
+    sandbox = Sandbox(catalogue, answerer, token=token, allow_anonymous=allow_anonymous, faults=plan)
+    return Application(routes=[Mount("/", app=sandbox)], exception_handlers={Exception: _failed})
 
 
 async def _failed(_request: Request, _error: Exception) -> JSONResponse:
     return JSONResponse(RefusedError(500).envelope, 500)
 
 
+class Application(Starlette):
+    """The application, with the connection in reach of the faults that close it.
+
+    ASGI has no word for closing a connection: uvicorn's transport is taken from the `send` that it gives.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        scope[_TRANSPORT] = getattr(getattr(send, "__self__", None), "transport", None)
+        await super().__call__(scope, receive, send)
+
+
 class Sandbox:
     """One request after another: routed, checked, answered."""
 
     def __init__(
-        self, catalogue: Catalogue, answerer: Answerer, *, token: str | None, allow_anonymous: bool
+        self,
+        catalogue: Catalogue,
+        answerer: Answerer,
+        *,
+        token: str | None,
+        allow_anonymous: bool,
+        faults: Faults | None,
     ) -> None:
         self.catalogue, self.answerer = catalogue, answerer
-        self.token, self.allow_anonymous = token, allow_anonymous
+        self.token, self.allow_anonymous, self.faults = token, allow_anonymous, faults
+        answerer.items.ask = self.ask
         self.routes: dict[tuple[str, str], tuple[Entity, Action]] = {}
         self.checkers: dict[Action, Checker] = {}
 
@@ -83,27 +111,45 @@ class Sandbox:
             return
         started = time.perf_counter()
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        wrong = self.faults.next() if self.faults is not None else ""
         try:
-            answer = await self.answer(scope, receive, headers)
+            self.authorize(headers)
+            wrong = headers.get("x-sandbox-fault", wrong)
+            answer = _fault(wrong) or await self.answer(scope, receive)
         except RefusedError as refusal:
             answer = Answer(dumps(refusal.envelope), status=refusal.status, headers=refusal.headers)
-        await _send(answer, send, organization=headers.get("openai-organization"), started=started)
+        start = _start(answer, organization=headers.get("openai-organization"), started=started)
+        if wrong in SPOILED:
+            await Spoiled(wrong, send, receive, scope.get(_TRANSPORT)).answer(start, answer.body)
+        else:
+            await _send(start, answer.body, send)
 
-    async def answer(self, scope: Scope, receive: Receive, headers: Mapping[str, str]) -> Answer:
+    async def answer(self, scope: Scope, receive: Receive) -> Answer:
         """Answer a request. Raises RefusedError."""
-        self.authorize(headers)
-        if "x-sandbox-fault" in headers:
-            raise fault(headers["x-sandbox-fault"])
         raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
         query: str = scope["query_string"].decode("latin-1")
         place, action = self.route(scope["method"], raw.decode("latin-1"), query)
-        checker = self.checkers.get(action)
-        if checker is None:
-            checker = self.checkers[action] = Checker(self.catalogue, action)
+        checker = self.checker(action)
         received = Received(query=checker.query(query))
         if action.body is not None:
             await read_body(received, checker, Request(scope, receive))
         return self.answerer.answer(place, action, received)
+
+    def ask(self, method: str, path: str, body: dict[str, Any]) -> Any:
+        """Answer a request with a JSON body that stands in another one. Raises RefusedError."""
+        place, action = self.route(method, path, "")
+        checker = self.checker(action)
+        if JSON not in checker.content:
+            raise RefusedError(415, f"{path} takes no JSON.", code="unsupported_content_type")
+        checker.check(body, JSON)
+        self.answerer.items.check_above(place)
+        return self.answerer.made(place, action, Received(body=body))
+
+    def checker(self, action: Action) -> Checker:
+        """Give the checker of an action."""
+        if (checker := self.checkers.get(action)) is None:
+            checker = self.checkers[action] = Checker(self.catalogue, action)
+        return checker
 
     def authorize(self, headers: Mapping[str, str]) -> None:
         """Refuse a request without the right token."""
@@ -178,7 +224,17 @@ async def _form(request: Request) -> tuple[list[tuple[str, str]], list[Upload]]:
     return fields, uploads
 
 
-async def _send(answer: Answer, send: Send, *, organization: str | None, started: float) -> None:
+def _fault(wrong: str) -> Answer | None:
+    """Give the answer of a fault with which nothing is done. Raises RefusedError."""
+    if not wrong or wrong in SPOILED:
+        return None
+    if wrong == "html":
+        return Answer(PAGE, "text/html; charset=utf-8", status=503)
+    raise fault(wrong)
+
+
+def _start(answer: Answer, *, organization: str | None, started: float) -> Message:
+    """Give the start of an answer, with the headers that every one has."""
     spent = int((time.perf_counter() - started) * 1000)
     headers = [
         (b"content-type", answer.content_type.encode("latin-1")),
@@ -189,10 +245,13 @@ async def _send(answer: Answer, send: Send, *, organization: str | None, started
     ]
     if organization:
         headers.append((b"openai-organization", organization.encode("latin-1")))
-    body: Any = answer.body
-    if isinstance(body, bytes):
-        headers.append((b"content-length", str(len(body)).encode()))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    if isinstance(answer.body, bytes):
+        headers.append((b"content-length", str(len(answer.body)).encode()))
+    return {"type": "http.response.start", "status": answer.status, "headers": headers}
+
+
+async def _send(start: Message, body: bytes | Iterator[bytes], send: Send) -> None:
+    await send(start)
     if isinstance(body, bytes):
         await send({"type": "http.response.body", "body": body})
         return

@@ -76,9 +76,6 @@ def prefix(name: str) -> str:
 
 FIRST_FACTS: Mapping[str, Mapping[str, Any]] = {
     "files": {"status": "processed"},
-    "vector_stores": {"status": "completed"},
-    "vector_store.files": {"status": "completed"},
-    "vector_store.file_batches": {"status": "completed"},
     "organization.projects": {"status": "active"},
     "container.files": {"source": "user"},
 }
@@ -91,6 +88,24 @@ OUTCOMES: Mapping[str, tuple[str, ...]] = {
     "complete": ("completed",),
 }
 """The states a command may lead to; the first that the item's schema knows is taken."""
+
+KEPT = ("uploads", "upload.parts")
+"""Collections that the catalogue cannot tell as such, because nothing reads them."""
+
+NAMED: Mapping[str, Mapping[str, tuple[str, int]]] = {
+    "fine_tuning.jobs": {"training_file": ("files", 400), "validation_file": ("files", 400)},
+    "vector_stores": {"file_ids": ("files", 404)},
+    "vector_store.files": {"file_id": ("files", 404)},
+    "vector_store.file_batches": {"file_ids": ("files", 404), "files": ("files", 404)},
+    "thread.runs": {"assistant_id": ("assistants", 404)},
+    "threads.runs": {"assistant_id": ("assistants", 404)},
+}
+"""Which fields of a request name items of which collection, and the status for one that is not there."""
+
+LISTED_FROM: Mapping[str, tuple[str, str]] = {
+    "vector_store.file_batch.files": ("vector_store.files", "batch_id"),
+}
+"""Lists that show a part of another collection: those items in which a fact equals the path parameter of its name."""
 
 CHILDREN: Mapping[str, tuple[str, str]] = {
     "threads": ("messages", "thread.messages"),

@@ -41,6 +41,15 @@ def picture(seed: str) -> bytes:
     )
 
 
+def film(seed: str) -> bytes:
+    """Give a film as short as one can be: the boxes of an MP4 file, with noise for pictures."""
+    kind = b"isom" + pack(">I", 512) + b"isomiso2mp41"
+    return b"".join(
+        pack(">I", 8 + len(body)) + name + body
+        for name, body in ((b"ftyp", kind), (b"mdat", _noise(seed, 256)))
+    )
+
+
 def blob(seed: str) -> bytes:
     """Give bytes for a download that was never uploaded."""
     return _noise(seed, 256)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from connectory.sandbox.refusal import RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from connectory.catalogue import Action, Pagination
     from connectory.sandbox.store import Collection, Stored
@@ -38,8 +38,13 @@ class Page:
         return made | {pagination.cursor or "next": self.names[-1] if self.more else None}
 
 
-def page(collection: Collection | None, action: Action, query: Mapping[str, Any]) -> Page:
-    """Take the page that the query asks for. Raises RefusedError for an unknown cursor or a wrong size."""
+def page(
+    collection: Collection | None, action: Action, query: Mapping[str, Any], only: Mapping[str, Any]
+) -> Page:
+    """Take the page that the query asks for, of the items with the facts `only`.
+
+    Raises RefusedError for an unknown cursor or a wrong size.
+    """
     pagination = action.response.pagination
     if collection is None:
         return Page([], [], more=False)
@@ -54,9 +59,12 @@ def page(collection: Collection | None, action: Action, query: Mapping[str, Any]
     backwards = query.get("before") if "after" not in query else None
     cursor = backwards or query.get(pagination.parameter or "after") or None
     wanted = _filters(action, query)
+    everywhere = list(only.items())
     try:
         names = collection.after(cursor, newest_first=newest_first != bool(backwards))
-        found = list(islice((one for one in names if _fits(collection.items[one], wanted)), limit + 1))
+        found = list(
+            islice((one for one in names if _fits(collection.items[one], wanted, everywhere)), limit + 1)
+        )
     except KeyError:
         where = "before" if backwards else pagination.parameter or "after"
         raise RefusedError(
@@ -80,9 +88,9 @@ def _filters(action: Action, query: Mapping[str, Any]) -> dict[str, Any]:
     return {"status" if name == "filter" else name: value for name, value in known.items()}
 
 
-def _fits(stored: Stored, wanted: Mapping[str, Any]) -> bool:
-    """Say whether an item has each wanted value; what an item does not have excludes nothing."""
-    return all(
+def _fits(stored: Stored, wanted: Mapping[str, Any], only: Iterable[tuple[str, Any]]) -> bool:
+    """Say whether an item has each wanted value; what an item does not have excludes nothing but by `only`."""
+    return all(stored.facts.get(name) == value for name, value in only) and all(
         _same(name, stored.facts[name], value) for name, value in wanted.items() if name in stored.facts
     )
 

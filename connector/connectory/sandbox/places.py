@@ -7,6 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from connectory.sandbox.details import KEPT
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -57,11 +59,12 @@ class Places:
             makes = (create := entity.actions.get("create")) is not None and create.kind == "create"
             if not entity.path.endswith("}") and (lists or (makes and entity.path in self.item_parameters)):
                 self.collections.setdefault(entity.path, entity)
+        self.collections |= {catalogue[name].path: catalogue[name] for name in KEPT if name in catalogue}
 
     def makes(self, collection: Entity) -> bool:
         """Say whether requests can add to a collection; one that nobody can add to begins with examples."""
         create = collection.actions.get("create")
-        return create is not None and create.kind == "create"
+        return create is not None and (create.kind == "create" or collection.name in KEPT)
 
     def of(self, entity: Entity) -> Entity | None:
         """Give the collection that the entity's items are in, or that the entity is."""

@@ -48,6 +48,7 @@ def fault(text: str) -> RefusedError:
     """Read the header that orders an error: `STATUS` or `STATUS:CODE`."""
     status, _, code = text.partition(":")
     if not status.strip().isdigit() or not 400 <= int(status) <= 599:  # noqa: PLR2004 - the range of HTTP errors
-        return RefusedError(400, f"x-sandbox-fault wants STATUS or STATUS:CODE with 400 to 599, not {text!r}")
+        message = f"x-sandbox-fault wants STATUS, STATUS:CODE or the name of a fault, not {text!r}"
+        return RefusedError(400, message)
     defaults = {401: "invalid_api_key", 429: "rate_limit_exceeded"}
     return RefusedError(int(status), code=code.strip() or defaults.get(int(status)))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from connectory.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import uvicorn
 
@@ -29,13 +29,15 @@ def serve(
     catalogue: Catalogue | None = None,
     token: str | None = None,
     allow_anonymous: bool = False,
+    faults: Mapping[str, float] | None = None,
+    seed: int = 0,
     started: Callable[[str], None] | None = None,
 ) -> None:
     """Serve until interrupted; port 0 takes a free one. `started` hears the base URI once the port is bound.
 
     Raises ConfigError where the port cannot be had, and KeyboardInterrupt at the end.
     """
-    server = _server(catalogue, token=token, allow_anonymous=allow_anonymous)
+    server = _server(catalogue, token=token, allow_anonymous=allow_anonymous, faults=faults, seed=seed)
     listening = _listen(host, port)
     with listening:
         if started is not None:
@@ -44,7 +46,10 @@ def serve(
 
 
 class EmbeddedSandbox:
-    """A sandbox on a free loopback port for as long as the block lasts."""
+    """A sandbox on a free loopback port for as long as the block lasts.
+
+    `faults` names what goes wrong and how often, as in `{"429": 0.1, "drop": 0.01}`; `seed` decides when.
+    """
 
     def __init__(
         self,
@@ -52,10 +57,14 @@ class EmbeddedSandbox:
         catalogue: Catalogue | None = None,
         token: str = "sandbox-token",  # noqa: S107 - it opens nothing but this sandbox
         allow_anonymous: bool = False,
+        faults: Mapping[str, float] | None = None,
+        seed: int = 0,
     ) -> None:
         self.token = token
         self.base_uri = ""
-        self._server = _server(catalogue, token=token, allow_anonymous=allow_anonymous)
+        self._server = _server(
+            catalogue, token=token, allow_anonymous=allow_anonymous, faults=faults, seed=seed
+        )
         self._socket: socket.socket | None = None
         self._thread: threading.Thread | None = None
 

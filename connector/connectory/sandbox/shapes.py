@@ -16,8 +16,22 @@ if TYPE_CHECKING:
 
     from connectory.catalogue import Catalogue
 
-_LATER = ("_at", "error", "errors", "_details", "_error", "required_action", "expires_after")
+_LATER = (
+    "_at",
+    "error",
+    "errors",
+    "_details",
+    "_error",
+    "required_action",
+    "expires_after",
+    "output_file_id",
+    "error_file_id",
+    "usage",
+)
 """How fields end that a fresh item does not have yet."""
+
+ABSENT: Any = type("Absent", (), {"__slots__": ()})()
+"""The value of a fact that says: the answer has no such field."""
 
 
 class Shape:
@@ -40,7 +54,8 @@ class Shape:
         if not isinstance(example, dict):
             return example
         laid = {**cast("dict[str, Any]", example)}
-        known = {name: value for name, value in facts.items() if name in names}
+        laid = {name: value for name, value in laid.items() if facts.get(name) is not ABSENT}
+        known = {name: value for name, value in facts.items() if name in names and value is not ABSENT}
         if self.accepts(laid | known):
             return laid | known
         for name, value in known.items():

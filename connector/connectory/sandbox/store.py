@@ -24,6 +24,16 @@ class Stored:
     content: bytes | None = None
     content_type: str = "application/octet-stream"
     shapes: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    ahead: tuple[str, ...] = ()
+    held: bool = False
+    work: Any = None
+    claimed: int = 0
+    """The states that come, whether it is paused, what it works on, and how many bytes that takes."""
+
+    @property
+    def size(self) -> int:
+        """Give how many bytes it holds."""
+        return len(self.content or b"") + self.claimed
 
 
 @dataclass(slots=True)
@@ -67,20 +77,36 @@ class Store:
     def add(self, path: str, name: str, stored: Stored) -> Stored:
         """Keep an item in the collection at `path`; one of the same name is replaced."""
         self.remove(path, name)
-        collection = self.collections.get(path)
-        if collection is None:
-            collection = self.collections[path] = Collection()
-            self.below.setdefault(path.rpartition("/")[0], set()).add(path)
+        collection = self.open(path)
         self.count += 1
         stored.number = self.count
         collection.items[name] = stored
         collection.numbers.append(stored.number)
         collection.ids[stored.number] = name
         self.age[stored.number] = (path, name)
-        self.bytes += len(stored.content or b"")
+        self.bytes += stored.size
+        self.bound()
+        return stored
+
+    def open(self, path: str) -> Collection:
+        """Give the collection at `path`; a new one is empty."""
+        if (collection := self.collections.get(path)) is None:
+            collection = self.collections[path] = Collection()
+            self.below.setdefault(path.rpartition("/")[0], set()).add(path)
+        return collection
+
+    def claim(self, stored: Stored, size: int) -> None:
+        """Count what an item holds beside its content, as long as the item is here."""
+        if stored.number not in self.age:
+            return
+        self.bytes += size - stored.claimed
+        stored.claimed = size
+        self.bound()
+
+    def bound(self) -> None:
+        """Forget the oldest items until what is left is within the bounds."""
         while len(self.age) > 1 and (len(self.age) > self.max_items or self.bytes > self.max_bytes):
             self.remove(*next(iter(self.age.values())))
-        return stored
 
     def get(self, path: str, name: str) -> Stored | None:
         """Give an item, or None."""
@@ -96,7 +122,7 @@ class Store:
         del collection.numbers[bisect_left(collection.numbers, stored.number)]
         del collection.ids[stored.number]
         del self.age[stored.number]
-        self.bytes -= len(stored.content or b"")
+        self.bytes -= stored.size
         self.forget_below(f"{path}/{name}")
         return True
 

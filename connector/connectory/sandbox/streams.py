@@ -31,7 +31,7 @@ def events(entity: str, answer: Any, body: Mapping[str, Any]) -> Iterator[bytes]
         return _chat(answer, body)
     if entity == "completions":
         return _completions(answer)
-    if entity.removeprefix("beta.") == "responses":
+    if entity.removeprefix("beta.") in {"responses", "response"}:
         return _responses(answer)
     if isinstance(answer, bytes):
         return _speech(answer)

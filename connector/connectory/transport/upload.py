@@ -56,9 +56,14 @@ async def pieces(request: httpx.Request) -> AsyncGenerator[bytes, None]:
     else:
         stream = httpx.ByteStream(content)
     if isinstance(stream, httpx.AsyncByteStream):
-        async for chunk in stream:
-            for piece in _cut(chunk):
-                yield piece
+        chunks = aiter(stream)
+        try:
+            async for chunk in chunks:
+                for piece in _cut(chunk):
+                    yield piece
+        finally:  # what the stream holds open is let go now, not when it is collected
+            if (aclose := getattr(chunks, "aclose", None)) is not None:
+                await aclose()
         return
     for chunk in stream:
         for piece in _cut(chunk):

@@ -1,0 +1,178 @@
+"""The body of an answer: taken whole, as events, or straight to a file, always within bounds."""
+
+from __future__ import annotations
+
+import zlib
+from base64 import b64decode
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from connectory.answers import LARGEST_BODY, Answer, accepted, decoded, interpret, media_type, refusal
+from connectory.errors import OutcomeUnknownError
+from connectory.jsontext import JsonTextError, dumps, loads
+from connectory.saving import Saving
+from connectory.sse import EventStreamError, Parser
+from connectory.streaming import Rebuilding, error_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Mapping
+
+    from connectory.answers import Expected
+    from connectory.saving import Target
+
+EVENTS = "text/event-stream"
+_PIECE = 256 * 1024
+
+
+class Stream(Protocol):
+    """Bytes that come, and that somebody has to close."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def aclose(self) -> None: ...  # noqa: D102 - said above
+
+
+async def receive(
+    expected: Expected,
+    status: int,
+    headers: Mapping[str, str],
+    stream: Stream,
+    *,
+    save: Target | None = None,
+    events: bool = False,
+) -> Answer:
+    """Take an answer's body and give what it means. `events` keeps those of a stream beside the value.
+
+    Raises ApiError for a refusal, OutcomeUnknownError for what is cut off or cannot be understood, SaveError.
+    """
+    try:
+        if accepted(status):
+            if media_type(headers) == EVENTS:
+                answer = await _events(expected, status, headers, stream, keep=events)
+                return answer if save is None else await _save_value(expected, answer, save)
+            if save is not None and expected.kind in {"binary", "text"}:
+                return Answer(status, headers, await _save(expected, headers, stream, save))
+        body = await _whole(expected, stream)
+    finally:
+        await stream.aclose()
+    answer = interpret(expected, status, headers, body)
+    if save is None:
+        return answer
+    async with Saving(save, expected.what) as saving:
+        await saving.write(decoded(expected, headers, body))
+        return Answer(status, headers, await saving.commit(media_type(headers)))
+
+
+async def _whole(expected: Expected, stream: Stream) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in stream:
+        size += len(chunk)
+        if size > LARGEST_BODY:
+            raise OutcomeUnknownError(f"{expected.what}: the answer is larger than {LARGEST_BODY} bytes")
+        parts.append(chunk)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def _save(
+    expected: Expected, headers: Mapping[str, str], stream: Stream, target: Target
+) -> dict[str, Any]:
+    async with Saving(target, expected.what) as saving:
+        async for chunk in _plain(expected, headers, stream):
+            await saving.write(chunk)
+        return await saving.commit(media_type(headers))
+
+
+async def _save_value(expected: Expected, answer: Answer, target: Target) -> Answer:
+    """Save what a stream was about: a sound as itself, anything else as JSON."""
+    made: Any = answer.value
+    value = cast("dict[str, Any]", made) if isinstance(made, dict) else {}
+    content_type = "" if "base64" in value else "application/json"
+    body = b64decode(value["base64"]) if "base64" in value else dumps(made)
+    async with Saving(target, expected.what) as saving:
+        await saving.write(body)
+        return replace(answer, value=await saving.commit(content_type))
+
+
+async def _events(
+    expected: Expected, status: int, headers: Mapping[str, str], stream: Stream, *, keep: bool
+) -> Answer:
+    parser, rebuilding, kept, size = Parser(), Rebuilding(), list[dict[str, Any]](), 0
+    async for chunk in _plain(expected, headers, stream):
+        size += len(chunk)
+        if size > LARGEST_BODY:
+            raise OutcomeUnknownError(f"{expected.what}: the stream is larger than {LARGEST_BODY} bytes")
+        for event in _parsed(expected, parser, chunk):
+            if (error := error_of(event)) is not None:
+                raise refusal(expected, status, headers, error, told="an error within the stream")
+            try:
+                rebuilding.feed(event["event"], event["data"])
+            except (AttributeError, KeyError, TypeError, ValueError) as problem:
+                raise OutcomeUnknownError(
+                    f"{expected.what}: an event has another shape: {problem!r}"
+                ) from None
+            if keep:
+                kept.append(event)
+    if not rebuilding.complete:
+        raise OutcomeUnknownError(
+            f"{expected.what}: the stream ended after {rebuilding.count} events, before its last"
+        )
+    return Answer(status, headers, rebuilding.value(), kept if keep else None)
+
+
+def _parsed(expected: Expected, parser: Parser, chunk: bytes) -> Iterator[dict[str, Any]]:
+    try:
+        for event in parser.feed(chunk):
+            data = event.data if event.data == "[DONE]" else loads(event.data)
+            yield {"event": event.name or None, "data": data}
+    except EventStreamError as error:
+        raise OutcomeUnknownError(f"{expected.what}: {error}") from None
+    except JsonTextError as error:
+        raise OutcomeUnknownError(f"{expected.what}: the stream holds what is not JSON ({error})") from None
+
+
+async def _plain(expected: Expected, headers: Mapping[str, str], stream: Stream) -> AsyncIterator[bytes]:
+    """Give the bytes without their content encoding, in pieces of a bounded size."""
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding in {"", "identity"}:
+        async for chunk in stream:
+            yield chunk
+        return
+    if encoding not in {"gzip", "x-gzip"}:
+        raise OutcomeUnknownError(
+            f"{expected.what}: the answer is encoded as {encoding!r}, which was not asked for"
+        )
+    unzip = _Unzip()
+    try:
+        async for chunk in stream:
+            for piece in unzip.feed(chunk):
+                yield piece
+    except zlib.error as error:
+        raise OutcomeUnknownError(f"{expected.what}: the answer is broken gzip ({error})") from None
+    if unzip.open:
+        raise OutcomeUnknownError(f"{expected.what}: the answer's gzip ends too early")
+
+
+class _Unzip:
+    """Unpacks gzip, which may be several pieces one after the other, a bounded piece at a time."""
+
+    def __init__(self) -> None:
+        self._unzip = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        self.open = False
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        while chunk:
+            self.open = True
+            piece = self._unzip.decompress(chunk, _PIECE)
+            chunk = self._unzip.unconsumed_tail
+            if piece:
+                yield piece
+            while len(piece) == _PIECE and not self._unzip.eof and not chunk:
+                piece = self._unzip.decompress(b"", _PIECE)  # what zlib itself still holds back
+                chunk = self._unzip.unconsumed_tail
+                if piece:
+                    yield piece
+            if self._unzip.eof:
+                chunk = self._unzip.unused_data
+                self._unzip = zlib.decompressobj(16 + zlib.MAX_WBITS)
+                self.open = False

@@ -1,0 +1,199 @@
+"""Answers that become files: where they may go, and written so that no half file has the final name."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import mimetypes
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path, PureWindowsPath
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
+
+from connectory.errors import RequestError, SaveError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from connectory.placeholders import Template
+
+LONGEST_NAME = 255
+"""Bytes of one part of a path: more no usual file system takes."""
+
+LARGEST_FILE = 64 * 1024**3
+"""Bytes of one saved answer, unpacked."""
+
+_GATHERED = 1024 * 1024
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_OPENING = re.compile(r"[&?]\{")
+_RESERVED = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where one answer goes. `root` is the folder that it must not leave, also not through a link."""
+
+    root: Path
+    path: Path
+
+    @classmethod
+    def at(cls, path: str | Path) -> Self:
+        """Make one of a path that the program's user wrote."""
+        whole = Path(path).expanduser().absolute()
+        return cls(whole.parent, whole)
+
+
+@dataclass(frozen=True, slots=True)
+class SaveTo:
+    """The option `save_to`: a template of names below a folder, and which record has which name.
+
+    What stands before the first placeholder is the user's own and may lie anywhere; what data adds stays below it.
+    """
+
+    template: Template
+    folder: Path
+    _taken: dict[str, tuple[str, str]] = field(default_factory=dict[str, "tuple[str, str]"])
+
+    def target(self, root: Any, scope: Mapping[str, Any], *, key: str, owner: str) -> Target:
+        """Give the file of a record. `key` is the delivery's own, `owner` what people call it.
+
+        Raises RequestError for a name that is none, that leads elsewhere, or that another record has.
+        """
+        name = self.template.render(root, scope)
+        if not isinstance(name, str):
+            raise RequestError(f"save_to gives {name!r}, which is no text")
+        fixed = _constant_folder(str(self.template.source))
+        below = (self.folder / Path(fixed).expanduser()).absolute()
+        own = name.removeprefix(fixed)
+        path = below.joinpath(*_segments(own, name))
+        first = self._taken.setdefault(os.path.normcase(path), (key, owner))
+        if first[0] != key:
+            raise RequestError(f"save_to gives {name!r}, which is the file of record {first[1]!r} already")
+        return Target(below, path)
+
+
+@dataclass(frozen=True, slots=True)
+class FixedTarget:
+    """A single file, chosen by the program's user."""
+
+    file: Target
+
+    def target(self, _root: Any, _scope: Mapping[str, Any], *, key: str, owner: str) -> Target:  # noqa: ARG002 - SaveTo's words
+        """Give the file."""
+        return self.file
+
+
+def _constant_folder(template: str) -> str:
+    opening = _OPENING.search(template)
+    fixed = template[: opening.start()] if opening else template
+    return fixed[: fixed.rfind("/") + 1]
+
+
+def _segments(text: str, name: str) -> list[str]:
+    """Split a name that data made. Raises RequestError for what is no name everywhere."""
+    what = f"save_to gives {name!r}"
+    if not text:
+        raise RequestError(f"{what}, which names no file")
+    if text.startswith("/") or PureWindowsPath(text).drive:
+        raise RequestError(f"{what}, which leaves its folder; a name from data must be relative")
+    segments = text.split("/")
+    for one in segments:
+        if one in {"", ".", ".."} or "\\" in one:
+            raise RequestError(f"{what}; a name from data has no '..', no '\\' and no empty part")
+        if _CONTROL.search(one):
+            raise RequestError(f"{what}, which has a control character in it")
+        if _RESERVED.match(one) or one != one.rstrip(" ."):
+            raise RequestError(f"{what}; {one!r} is no name for a file on every system")
+        if len(one.encode("utf-8", "surrogatepass")) > LONGEST_NAME:
+            raise RequestError(f"{what[:LONGEST_NAME]}..., which is longer than {LONGEST_NAME} bytes")
+    return segments
+
+
+class Saving:
+    """One answer on its way to its file: an async context manager; without `commit` nothing is left behind."""
+
+    def __init__(self, target: Target, what: str) -> None:
+        self.target, self._what = target, what
+        self._digest = hashlib.sha256()
+        self._waiting: list[bytes] = []
+        self._room = 0
+        self.size = 0
+
+    async def __aenter__(self) -> Self:
+        try:
+            self._file, self._temporary = (
+                self._begin()
+            )  # in no thread: cancelled there, it would leave a file
+        except (OSError, ValueError) as error:
+            raise self._failed(error) from None
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        self._temporary.unlink(missing_ok=True)
+
+    async def write(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+        self.size += len(chunk)
+        if self.size > LARGEST_FILE:
+            raise SaveError(f"{self._what}: the answer is larger than {LARGEST_FILE} bytes")
+        self._waiting.append(chunk)
+        self._room += len(chunk)
+        if self._room >= _GATHERED:
+            await self._flush()
+
+    async def commit(self, content_type: str) -> dict[str, Any]:
+        """Give the file its name, and say what it is."""
+        await self._flush()
+        try:
+            await asyncio.to_thread(self._finish)
+        except OSError as error:
+            raise self._failed(error) from None
+        path = self.target.path
+        return {
+            "name": path.name,
+            "path": str(path),
+            "url": path.as_uri(),
+            "mime_type": content_type or mimetypes.guess_type(path.name)[0] or "application/octet-stream",
+            "bytes": self.size,
+            "sha256": self._digest.hexdigest(),
+        }
+
+    def _begin(self) -> tuple[BinaryIO, Path]:
+        root, path = self.target.root, self.target.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.resolve().is_relative_to(root.resolve()):
+            raise OSError(None, "a link in it leads out of its folder")
+        if path.exists() and not path.is_file():
+            raise OSError(None, "there is something that is no ordinary file")
+        temporary = path.with_name(f".{path.name[:60]}.{token_hex(6)}.part")
+        return temporary.open("xb"), temporary
+
+    async def _flush(self) -> None:
+        waiting, self._waiting, self._room = self._waiting, [], 0
+        try:
+            await asyncio.to_thread(self._append, waiting)
+        except OSError as error:
+            raise self._failed(error) from None
+
+    def _append(self, chunks: list[bytes]) -> None:
+        for chunk in chunks:
+            self._digest.update(chunk)
+            self._file.write(chunk)
+
+    def _finish(self) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._temporary.replace(self.target.path)
+
+    def _failed(self, error: Exception) -> SaveError:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        return SaveError(
+            f"{self._what}: cannot save the answer as {str(self.target.path)!r}: {reason.lower()}"
+        )
