@@ -50,7 +50,7 @@ def read(entity: str, **options: Any) -> None:
                     async for page in read(save_to=output).pages():
                         _say_saved(page.records)
                     return
-                async with opened(made, output, None) as sink:
+                async with opened(made, output or "-", None) as sink:
                     async for page in read().pages():
                         await sink.write(page.records)
                         await sink.flush()
