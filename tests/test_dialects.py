@@ -129,6 +129,33 @@ def test_a_saved_speech_is_given_by_its_own_name_and_url():
     }
 
 
+def test_a_speech_that_is_saved_is_there_at_its_url(tmp_path: Path):
+    async def speak(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, content=b"sound", headers={"content-type": "audio/mpeg"})
+
+    async def main() -> list[Any]:
+        outgoing: dict[str, Any] = {"entity": "audio.speech", "dialect": "tray"}
+        record = {"id": "a", "model": "tts-1", "input": "Hello", "voice": "alloy"}
+        steps = [{"keep": ["model", "input", "voice"]}]
+        outgoing |= {"transformers": steps, "save_to": f"{tmp_path}/&{{input.id}}.mp3"}
+        async with connected(speak, outgoing={"out": outgoing}) as made:
+            return [result.lines() async for result in made.outgoing("out", [record])]
+
+    assert run(main) == [
+        [
+            {
+                "result": {
+                    "name": "a.mp3",
+                    "url": (tmp_path / "a.mp3").as_uri(),
+                    "mime_type": "audio/mpeg",
+                    "expires": None,
+                }
+            }
+        ]
+    ]
+    assert (tmp_path / "a.mp3").read_bytes() == b"sound"
+
+
 # -- macros
 
 
