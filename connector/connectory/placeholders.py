@@ -6,10 +6,10 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from connectory.errors import ConfigError, Problem
-from connectory.expressions import NOTHING, Clock, Expression, Scope, closing_brace
+from connectory.expressions import NOTHING, Clock, CompiledOption, Expression, Scope, closing_brace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +20,7 @@ _OPENING = re.compile(r"&&\{|\?\?\{|\$\$\{|&\{|\?\{")
 _ESCAPES = {"&&{": "&{", "??{": "?{", "$${": "${"}
 
 
-class Template:
+class Template(CompiledOption):
     """A compiled value: `render` gives a new one each time, filled from a root document and the scopes.
 
     `expressions` are those in it, in order; a template without any `is_constant`. What a placeholder inserts
@@ -48,22 +48,6 @@ class Template:
 
     def __repr__(self) -> str:
         return f"Template({self.source!r})"
-
-    @classmethod
-    def _checked(cls, value: Any) -> Self:
-        try:
-            return cls(value)
-        except ConfigError as error:
-            raise ValueError(str(error)) from error  # pydantic adds the place and goes on to the next value
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, _source: Any, handler: Callable[[Any], Any]) -> dict[str, Any]:
-        # A core schema is plain data: an option may be annotated with this class without pydantic here.
-        return {
-            "type": "function-after",
-            "function": {"type": "no-info", "function": cls._checked},
-            "schema": handler(Any),
-        }
 
 
 def compile_template(value: Any, *, clock: Clock = time.time) -> Template:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -86,7 +87,7 @@ def _family(name: str | None, fields: dict[str, Any]) -> Family:
     return Last()
 
 
-class Choices:
+class Choices(ABC):
     """What `chat/completions` and `completions` have in common: frames with pieces of several choices."""
 
     by_mark = True
@@ -104,8 +105,8 @@ class Choices:
         for piece in data.get("choices") or ():
             self._take(self._choices.setdefault(piece.get("index", 0), {}), piece)
 
-    def _take(self, choice: dict[str, Any], piece: dict[str, Any]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _take(self, choice: dict[str, Any], piece: dict[str, Any]) -> None: ...
 
     def _ended(self, choice: dict[str, Any], piece: dict[str, Any]) -> None:
         """Take what closes a choice, and what is told of its tokens."""

@@ -80,16 +80,16 @@ class Progress:
         now = time.monotonic()
         if self.shown and now - self._drawn > REFRESH:
             self._drawn = now
-            if self._bar is None:  # not before the first record: a question may be asked until then
-                self._start()
-            self._bar.update(self._task, completed=self.counts.total())
+            bar = self._bar = self._bar or self._started()  # not before: a question may be asked until then
+            bar.update(self._task, completed=self.counts.total())
 
-    def _start(self) -> None:
+    def _started(self) -> Any:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as Bar
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
-        self._task = self._bar.add_task(self.title, total=self.total)
-        self._bar.start()
+        bar = Bar(*columns, console=Console(stderr=True), transient=True)
+        self._task = bar.add_task(self.title, total=self.total)
+        bar.start()
+        return bar

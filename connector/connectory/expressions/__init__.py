@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 
 from connectory.errors import ConfigError, ExpressionError
 from connectory.expressions.compiling import compile_tree
 from connectory.expressions.functions import Clock
+from connectory.expressions.options import CompiledOption
 from connectory.expressions.reading import closing_brace, parse
 from connectory.expressions.refusals import SCOPES, AbsentError, RefusedError, is_false
 from connectory.expressions.walking import Scope
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = [
     "NOTHING",
     "SCOPES",
     "Clock",
+    "CompiledOption",
     "Expression",
     "Scope",
     "closing_brace",
@@ -29,13 +28,14 @@ __all__ = [
 NOTHING: Scope = {}
 
 
-class Expression:
+class Expression(CompiledOption):
     """A compiled expression: call it with a root document and the scopes beside it.
 
     Two expressions of the same text are equal. `clock` gives the epoch seconds that `now()` and `ago()` use.
     """
 
     __slots__ = ("_walk", "text")
+    written = str
 
     def __init__(self, text: str, *, clock: Clock = time.time) -> None:
         self.text = text
@@ -73,22 +73,6 @@ class Expression:
 
     def __repr__(self) -> str:
         return f"Expression({self.text!r})"
-
-    @classmethod
-    def _checked(cls, text: str) -> Self:
-        try:
-            return cls(text)
-        except ConfigError as error:
-            raise ValueError(str(error)) from error  # pydantic adds the place and goes on to the next value
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, _source: Any, handler: Callable[[Any], Any]) -> dict[str, Any]:
-        # A core schema is plain data: an option may be annotated with this class without pydantic here.
-        return {
-            "type": "function-after",
-            "function": {"type": "no-info", "function": cls._checked},
-            "schema": handler(str),
-        }
 
 
 def compile_expression(text: str, *, clock: Clock = time.time) -> Expression:
