@@ -68,7 +68,9 @@ class Progress:
         line = (event.what, event.attempt, event.reason)
         if line not in self._told:  # many requests in flight fail alike: one line for all of them
             self._told.add(line)
-            self._line(f"attempt {event.attempt} failed, the next in {event.wait:.1f} s: {event.reason}")
+            named = event.reason.startswith(event.what.partition(" ")[0])
+            what = "" if named else f"{event.what}: "
+            self._line(f"{what}attempt {event.attempt} failed, the next in {event.wait:.1f} s: {event.reason}")
 
     def _line(self, text: str) -> None:
         if self._bar is not None:
