@@ -70,7 +70,9 @@ class Progress:
             self._told.add(line)
             named = event.reason.startswith(event.what.partition(" ")[0])
             what = "" if named else f"{event.what}: "
-            self._line(f"{what}attempt {event.attempt} failed, the next in {event.wait:.1f} s: {event.reason}")
+            self._line(
+                f"{what}attempt {event.attempt} failed, the next in {event.wait:.1f} s: {event.reason}"
+            )
 
     def _line(self, text: str) -> None:
         if self._bar is not None:
