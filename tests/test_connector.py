@@ -12,6 +12,7 @@ import pytest
 from connected import (
     BASE,
     CLIENT,
+    OWN_TASKS,
     POSTS,
     Server,
     body_of,
@@ -453,7 +454,7 @@ def test_leaving_early_at_a_real_server_leaves_nothing_behind():
                 break
         for _ in range(50):
             await asyncio.sleep(0)
-        assert len(asyncio.all_tasks()) == 2  # this test and its time limit
+        assert len(asyncio.all_tasks()) == OWN_TASKS
 
     with EmbeddedSandbox() as server:
         run(lambda: main(server))

@@ -9,7 +9,20 @@ from typing import Any
 
 import httpx
 import pytest
-from connected import CLIENT, POSTS, Kept, Listed, Server, body_of, connected, extend, refusal, router, run
+from connected import (
+    CLIENT,
+    OWN_TASKS,
+    POSTS,
+    Kept,
+    Listed,
+    Server,
+    body_of,
+    connected,
+    extend,
+    refusal,
+    router,
+    run,
+)
 
 from connectory.connector import AsyncConnector
 from connectory.errors import (
@@ -634,7 +647,7 @@ def test_leaving_early_cancels_the_requests_under_way():
             for _ in range(20):
                 await asyncio.sleep(0)
         assert sorted(cancelled)[:2] == [1, 2]
-        assert len(asyncio.all_tasks()) == 2  # this test and its time limit
+        assert len(asyncio.all_tasks()) == OWN_TASKS
 
     run(main)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from connected import POSTS, Kept, Server, body_of, connected, refusal, run
+from connected import OWN_TASKS, POSTS, Kept, Server, body_of, connected, refusal, run
 
 from connectory.errors import CredentialsError, RunInterruptedError, RunStoppedError, UnknownNameError
 
@@ -196,7 +196,7 @@ def test_a_route_can_be_stopped_gently_in_every_step():
             with pytest.raises(RunInterruptedError):
                 await running
             assert [line["id"] for line in sink.lines] == ["1"]
-            assert len(asyncio.all_tasks()) == 2  # this test and its time limit
+            assert len(asyncio.all_tasks()) == OWN_TASKS
 
     run(main)
 

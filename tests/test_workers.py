@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from connected import run
+from connected import OWN_TASKS, run
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -220,7 +220,7 @@ def test_leaving_early_cancels_what_is_under_way_and_closes_the_source():
             await settle()
         assert sorted(gates.cancelled) == [1, 2, 3]
         assert source.closed
-        assert len(asyncio.all_tasks()) == 2  # this test and its time limit
+        assert len(asyncio.all_tasks()) == OWN_TASKS
 
     run(main)
 
