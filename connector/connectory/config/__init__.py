@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from connectory.config.checks import check_against
+from connectory.config.clients import (
+    CertificateConfig,
+    ClientConfig,
+    LimitsConfig,
+    RetryConfig,
+    TimeoutConfig,
+)
 from connectory.config.document import Place
 from connectory.config.loader import config_from_dict, lint, lint_warnings, load_config
 from connectory.config.model import (
-    CertificateConfig,
-    ClientConfig,
     IncomingConfig,
     IncomingRequest,
-    LimitsConfig,
     OutgoingConfig,
     OutgoingRequest,
     PagesConfig,
     RequestParameters,
-    RetryConfig,
-    TimeoutConfig,
     WebhookConfig,
 )
 from connectory.config.schema import config_schema

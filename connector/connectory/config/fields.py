@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, JsonValue
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    Tag,
+)
 from pydantic_core import PydanticCustomError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     Json = Any  # the same words as everywhere in the engine, where a JSON value is Any
 else:
     Json = JsonValue
@@ -23,6 +31,12 @@ Method = Literal["GET", "POST", "DELETE", "PUT", "PATCH"]
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _NAME = re.compile(r"[^\s/\\\x00-\x1f\x7f]+")
+
+
+class Section(BaseModel):
+    """What all parts of the configuration have in common."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
 
 def wrong(message: str) -> PydanticCustomError:
@@ -182,3 +196,6 @@ def empty_list_too(schema: dict[str, Any]) -> None:
 
 
 JsonMap = Annotated[dict[str, Json], EmptyMap, Field(json_schema_extra=empty_list_too)]
+TextOrList = Annotated[Annotated[Text, Tag("<text>")] | Annotated[SomeTexts, Tag("<list>")], ByShape]
+TextOrMap = Annotated[Annotated[Text, Tag("<text>")] | Annotated[JsonMap, Tag("<mapping>")], ByTemplateShape]
+TextMap = Annotated[Mapping[str, str], EmptyMap, Frozen]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from connectory.config import checks
+from connectory.config.clients import ClientConfig
 from connectory.config.document import MAX_BYTES, Document, Place, parse, scalar
 from connectory.config.environment import Environment, substitute
-from connectory.config.model import ClientConfig
 from connectory.config.problems import (
     KINDS,
     SCALAR_TYPES,

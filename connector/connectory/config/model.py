@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, Tag
+from pydantic import AliasChoices, Field, Tag
 
+from connectory.config.clients import ClientConfig
 from connectory.config.fields import (
-    BaseUri,
     ByShape,
-    ByTemplateShape,
     EmptyList,
     EmptyMap,
     EmptyText,
     Frozen,
     HeaderName,
-    HeaderText,
     HeaderValue,
     Json,
     JsonMap,
@@ -24,12 +22,12 @@ from connectory.config.fields import (
     Methods,
     Name,
     OptionalText,
-    Present,
     RequestPath,
     Route,
-    Seconds,
-    SomeTexts,
+    Section,
     Text,
+    TextOrList,
+    TextOrMap,
     Texts,
     WebhookUrl,
     nothing,
@@ -37,15 +35,6 @@ from connectory.config.fields import (
 from connectory.config.steps import StepConfig
 
 Steps = Annotated[tuple[StepConfig, ...], Field(strict=False), EmptyList]
-TextOrList = Annotated[Annotated[Text, Tag("<text>")] | Annotated[SomeTexts, Tag("<list>")], ByShape]
-TextOrMap = Annotated[Annotated[Text, Tag("<text>")] | Annotated[JsonMap, Tag("<mapping>")], ByTemplateShape]
-TextMap = Annotated[Mapping[str, str], EmptyMap, Frozen]
-
-
-class Section(BaseModel):
-    """What all parts of the configuration have in common."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
 
 class WebhookConfig(Section):
@@ -67,123 +56,6 @@ Output = Annotated[
     Annotated[Annotated[Text, Tag("<text>")] | Annotated[WebhookConfig, Tag("<mapping>")], ByShape] | None,
     EmptyText,
 ]
-
-
-class TimeoutConfig(Section):
-    """How long to wait before an attempt is given up; nothing waits without end."""
-
-    connect: Seconds = Field(default=10, description="Seconds to reach the server (default: 10)")
-    idle: Seconds = Field(default=60, description="Seconds in which not one byte arrives (default: 60)")
-    total: Seconds = Field(
-        default=600, description="Seconds for a request, all its attempts and waits (default: 600)"
-    )
-
-
-class CertificateConfig(Section):
-    """The certificate with which the client shows who it is."""
-
-    certificate: Text = Field(description="PEM file with the certificate (required)")
-    key: Text = Field(description="PEM file with its private key (required)")
-
-
-class LimitsConfig(Section):
-    """How much may be under way at once."""
-
-    concurrency: int = Field(
-        default=32, ge=1, le=1000, description="Requests under way at once (default: 32)"
-    )
-    requests_per_minute: int | None = Field(
-        default=None,
-        ge=1,
-        le=1_000_000,
-        description="Requests sent in a minute, by all connections of the client together (default: no limit)",
-    )
-
-
-class RetryConfig(Section):
-    """How often and how long to try again."""
-
-    attempts: int = Field(
-        default=4, ge=1, le=20, description="Attempts for one request, the first included (default: 4)"
-    )
-    max_wait: float = Field(
-        default=60,
-        ge=0,
-        le=3600,
-        allow_inf_nan=False,
-        description="Longest wait between two attempts, in seconds (default: 60)",
-    )
-
-
-Certificate = Annotated[
-    Annotated[Text, Tag("<text>")] | Annotated[CertificateConfig, Tag("<mapping>")], ByShape
-]
-
-
-class ClientConfig(Section):
-    """One HTTP client, made from a prototype."""
-
-    prototype: Text = Field(default="openai", description="What kind of server it is (default: openai)")
-    base_uri: BaseUri = Field(
-        default=None, description="Scheme, host and path of the API (default: the prototype's)"
-    )
-    path_prefix: str | None = Field(
-        default=None,
-        description="Path put after a base URI that has none; '' for none (default: the prototype's, /v1)",
-    )
-    token: SecretStr | None = Field(
-        default=None,
-        description="The API key, with or without 'Bearer ', best as ${OPENAI_API_KEY} (default: none)",
-    )
-    token_file: OptionalText = Field(default=None, description="File that holds the token (default: none)")
-    token_command: TextOrList | None = Field(
-        default=None,
-        description="Command that prints the token; needs CONNECTORY_ALLOW_COMMANDS=1 (default: none)",
-    )
-    admin_token: SecretStr | None = Field(
-        default=None, description="The key for entities that want an administrator's (default: none)"
-    )
-    organization: HeaderText = Field(
-        default=None, description="The organization's id; empty: not sent (default: none)"
-    )
-    project: HeaderText = Field(default=None, description="The project's id; empty: not sent (default: none)")
-    headers: Annotated[Mapping[HeaderName, HeaderValue], EmptyMap, Frozen] = Field(
-        default_factory=nothing, repr=False, description="Headers sent with every request (default: none)"
-    )
-    query: TextMap = Field(
-        default_factory=nothing,
-        repr=False,
-        description="Query parameters sent with every request (default: none)",
-    )
-    deployments: Annotated[Mapping[str, Text], EmptyMap, Frozen] = Field(
-        default_factory=nothing,
-        description="Which deployment serves which model (default: the model's own name)",
-    )
-    timeout: Annotated[TimeoutConfig, Present] = Field(
-        default_factory=TimeoutConfig,
-        description="How long to wait (default: connect 10, idle 60, total 600 seconds)",
-    )
-    proxy: OptionalText = Field(default=None, repr=False, description="URI of an HTTP proxy (default: none)")
-    ca_file: OptionalText = Field(
-        default=None, description="PEM file with the authorities to trust (default: the system's)"
-    )
-    client_certificate: Certificate | None = Field(
-        default=None, description="PEM file with certificate and key, or {certificate, key} (default: none)"
-    )
-    limits: LimitsConfig = Field(
-        default_factory=LimitsConfig, description="How much at once (default: concurrency 32)"
-    )
-    retry: RetryConfig = Field(
-        default_factory=RetryConfig,
-        description="How to try again (default: 4 attempts, 60 seconds at most between)",
-    )
-
-    @property
-    def certificate_files(self) -> tuple[str, str | None] | None:
-        """The files of the client certificate: certificate and key, the key None where one file has both."""
-        if isinstance(self.client_certificate, CertificateConfig):
-            return self.client_certificate.certificate, self.client_certificate.key
-        return None if self.client_certificate is None else (self.client_certificate, None)
 
 
 class RequestParameters(Section):

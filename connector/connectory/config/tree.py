@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from pydantic import PrivateAttr
 
 from connectory.config.document import Document, Place
-from connectory.config.model import ClientConfig, ConfigModel, IncomingConfig, OutgoingConfig
+from connectory.config.model import ConfigModel, IncomingConfig, OutgoingConfig
 from connectory.errors import ConfigError, Problem, UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from connectory.config.clients import ClientConfig
     from connectory.config.shapes import Path
 
 
