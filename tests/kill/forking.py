@@ -12,6 +12,7 @@ import pkgutil
 import select
 import signal
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -24,12 +25,11 @@ def preload() -> None:
 
     for module in pkgutil.walk_packages(connectory.__path__, "connectory."):
         if not module.name.startswith(HEAVY) and not module.name.endswith("__main__"):
-            import_module(module.name)
+            with suppress(ImportError):  # of an extra that is not installed
+                import_module(module.name)
     for name in ("uvloop", "jsonschema", "referencing", "ruamel.yaml", "rich", "sqlite3", "httptools"):
-        try:
+        with suppress(ImportError):
             import_module(name)
-        except ImportError:
-            continue
 
 
 def say(**words: Any) -> None:
@@ -62,50 +62,62 @@ def child(argv: list[str], folder: str, said: str, environ: dict[str, str], runn
         os._exit(code)
 
 
-def start(order: dict[str, Any]) -> int:
-    pid = os.fork()
-    if not pid:
-        child(**order)
-    return pid
+class Parent:
+    """Starts, signals and buries; `living` are the children that it has not buried yet."""
 
+    def __init__(self) -> None:
+        self.living: set[int] = set()
+        self._orders = b""
 
-def serve() -> None:
-    """Start, signal and bury until stdin is closed."""
-    preload()
-    woken, wakes = os.pipe()
-    os.set_blocking(woken, False)
-    os.set_blocking(wakes, False)
-    signal.set_wakeup_fd(wakes)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    living: set[int] = set()
-    say(ready=True)
-    orders = b""
-    while True:
-        ready, _, _ = select.select([0, woken], [], [])
-        if woken in ready:
-            os.read(woken, 4096)
-        while living:
+    def serve(self) -> None:
+        """Do what stdin says, until it is closed; then end what is left."""
+        woken, wakes = os.pipe()
+        os.set_blocking(woken, False)
+        os.set_blocking(wakes, False)
+        signal.set_wakeup_fd(wakes)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        say(ready=True)
+        while True:
+            ready, _, _ = select.select([0, woken], [], [])
+            if woken in ready:
+                os.read(woken, 4096)
+            self.bury()
+            if 0 in ready:
+                chunk = os.read(0, 65536)
+                if not chunk:
+                    break
+                self.obey(chunk)
+        for pid in self.living:
+            os.kill(pid, signal.SIGKILL)
+
+    def bury(self) -> None:
+        """Say who has ended, and how."""
+        while self.living:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if not pid:
                 break
-            living.discard(pid)
+            self.living.discard(pid)
             say(ended=[pid, os.waitstatus_to_exitcode(status)])
-        if 0 in ready:
-            chunk = os.read(0, 65536)
-            if not chunk:
-                break
-            *lines, orders = (orders + chunk).split(b"\n")
-            for line in lines:
-                order = json.loads(line)
-                if "start" in order:
-                    pid = start(order["start"])
-                    living.add(pid)
-                    say(started=pid)
-                elif order["signal"][0] in living:  # never the process of somebody else with the same number
-                    os.kill(*order["signal"])
-    for pid in living:
-        os.kill(pid, signal.SIGKILL)
+
+    def obey(self, chunk: bytes) -> None:
+        """Do what the whole lines say."""
+        *lines, self._orders = (self._orders + chunk).split(b"\n")
+        for line in lines:
+            order = json.loads(line)
+            if "start" in order:
+                self.start(order["start"])
+            elif order["signal"][0] in self.living:  # never the process of somebody else with the same number
+                os.kill(*order["signal"])
+
+    def start(self, order: dict[str, Any]) -> None:
+        """Fork; the child never comes back."""
+        pid = os.fork()
+        if not pid:
+            child(**order)
+        self.living.add(pid)
+        say(started=pid)
 
 
 if __name__ == "__main__":
-    serve()
+    preload()
+    Parent().serve()

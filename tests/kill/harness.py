@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import time
@@ -60,7 +59,7 @@ class Trial:
 
     def __init__(self, plan: Plan, folder: Path, programs: Programs) -> None:
         self.plan, self.folder, self.programs = plan, folder, programs
-        self.luck = random.Random(plan.seed)
+        self.luck = random.Random(plan.seed)  # noqa: S311 - chance that can be repeated
         self.endings: list[Ending] = []
         self.log = Log()
         self.killed_at: list[float] = []

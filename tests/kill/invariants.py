@@ -63,7 +63,7 @@ def one_result(evidence: Evidence) -> Iterator[str]:
 
 
 def _counted(evidence: Evidence) -> Counter[int]:
-    counted = Counter({index: 0 for index in range(evidence.records)})
+    counted = Counter(dict.fromkeys(range(evidence.records), 0))
     counted.update(result["index"] for result in evidence.log.results)
     return counted
 

@@ -82,7 +82,7 @@ class Mock:
         record, key = request.record, request.headers.get("idempotency-key")
         about = str(record) if record is not None else request.path
         self.visits[about] = visit = self.visits.get(about, 0) + 1
-        luck = random.Random(f"{self.seed}/{about}/{visit}")
+        luck = random.Random(f"{self.seed}/{about}/{visit}")  # noqa: S311 - chance that can be repeated
         fault = _fault(luck, self.faults)
         digest = hashlib.sha256(request.body).hexdigest()[:16]
         bad = is_bad(record, self.bad)
