@@ -26,7 +26,7 @@ def checked(line: bytes) -> dict[str, Any] | None:
 
 @dataclass
 class Log:
-    """The whole lines at the start of a results log; what follows the first damaged one counts as not written."""
+    """The whole lines of a results log; a damaged one counts as not written."""
 
     lines: list[bytes] = field(default_factory=list)
     results: list[dict[str, Any]] = field(default_factory=list)
@@ -39,10 +39,9 @@ class Log:
         known = dict(zip(before.lines, before.results, strict=True)) if before else {}
         for line in whole:
             result = known.get(line) or checked(line)
-            if result is None:
-                break
-            log.lines.append(line)
-            log.results.append(result)
+            if result is not None:
+                log.lines.append(line)
+                log.results.append(result)
         return log
 
     @property
@@ -67,13 +66,13 @@ class Ending:
     lost: list[bytes]
     output: bytes | None
     part: bytes | None
-    counts: dict[str, int] | None = None
+    counts: dict[str, Any] | None = None
 
 
 @dataclass
 class Evidence:
     """Everything that the judge looks at. `earlier` is what the output held before the run, `bad` are
-    the records that the server refuses."""
+    the records that the server refuses. `gentle`: processes were asked to stop, once, and not killed."""
 
     records: int
     concurrency: int
@@ -87,7 +86,7 @@ class Evidence:
     runs: list[str]
     said: str
     dedupes: bool = False
-    power: bool = False
+    gentle: bool = False
 
     @property
     def kills(self) -> int:

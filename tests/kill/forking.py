@@ -36,21 +36,21 @@ def say(**words: Any) -> None:
     os.write(1, json.dumps(words).encode() + b"\n")
 
 
-def child(argv: list[str], folder: str, said: str, environ: dict[str, str], runner: str | None) -> None:
-    """Become the program: `argv` is its command line, `runner` the module beside this one that breaks it first."""
+def child(
+    *, argv: list[str], folder: str, said: str, out: str, environ: dict[str, str], runner: str | None
+) -> None:
+    """Become the program: `argv` is its command line, `said` and `out` are where it writes, `runner` the module beside this one that does something to it first."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.chdir(folder)
     os.environ.update(environ)
-    nothing = os.open(os.devnull, os.O_RDWR)
-    words = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    for number, target in ((nothing, 0), (nothing, 1), (words, 2)):
-        os.dup2(number, target)
+    for number, path in ((0, os.devnull), (1, out), (2, said)):
+        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), number)
     code = 70
     try:
         if runner is not None:
             sys.argv = [runner, *argv]
-            import_module(runner).main()
+            import_module(f"kill.{runner}").main()
         else:
             sys.argv = ["connectory", *argv]
             import_module("connectory.cli").main(prog_name="connectory")

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from evidence import Ending, Evidence, Log
-from programs import LONGEST, Life, Server, wait
-from server import is_bad
+from kill.evidence import Ending, Evidence, Log
+from kill.programs import LONGEST, Life, Server, wait
+from kill.server import is_bad
 
 EARLIER = b'{"earlier": true}\n'
 """What the output holds before the run: it has to stay until the run is finished."""
@@ -23,14 +23,17 @@ OUTPUT = "output.jsonl"
 class Programs(Protocol):
     """Starts the program: spawned as a user does, or forked, which is faster."""
 
-    def start(self, argv: list[str], folder: Path, *, runner: str | None = None, **environ: str) -> Life: ...
+    def start(
+        self, argv: list[str], folder: Path, *, runner: str | None = None, out: str = ..., **environ: str
+    ) -> Life: ...
 
 
 @dataclass(frozen=True)
 class Plan:
     """One kill test.
 
-    `kills` counts the processes that are ended before their time, by `by`; `timed` is the share of them that are ended
+    `kills` counts the processes that are ended before their time, by `by`, a signal that is sent `twice` where one is
+    not enough; `timed` is the share of them that are ended
     at a random time after their start instead of after a random number of requests, within `startup` seconds.
     `runner` and `words` start something else than the program itself; `asked` is the share of the endings after
     which the program's own counts are asked for.
@@ -44,6 +47,7 @@ class Plan:
     latency: float = 0.005
     durability: str = "process"
     by: int = signal.SIGKILL
+    twice: bool = False
     timed: float = 0.2
     startup: float = 0.1
     runner: str | None = None
@@ -141,6 +145,21 @@ class Trial:
         remaining = self.expected - (self.endings[-1].seen if self.endings else 0)
         return None, self.luck.randint(0, max(1, int(1.5 * remaining / (left + 1))))
 
+    def crash(self, *places: str) -> Evidence:
+        """Let a process die at each place, then let one live; a place that is never passed fails."""
+        self.prepare()
+        with self.serve() as server:
+            self.server = server
+            self.configure(server.port)
+            for place in places:
+                life = self.programs.start([place, *self.command()], self.folder, runner="crashing")
+                code = wait(life)
+                assert code == -signal.SIGKILL, f"{place} was never passed: the process ended with {code}"
+                self.after(signal.SIGKILL, code)
+            self.live_until(None)
+            requests = server.requests()
+        return self.evidence(requests)
+
     def live_until(self, moment: tuple[float | None, int] | None) -> None:
         """Let one process live, until its end or the given moment."""
         told = self.server.after(moment[1]) if moment is not None else None
@@ -151,14 +170,29 @@ class Trial:
             if life.ended() is None:
                 sent = self.plan.by
                 life.signal(sent)
+                if self.plan.twice:
+                    time.sleep(self.luck.uniform(0, 0.02))
+                    life.signal(sent)
         code = wait(life)
-        seen = self.server.settle()
         if sent is not None and code in {0, 1}:  # it was finished already when the signal came
             sent = None
+        self.after(sent, code)
+
+    def after(self, sent: int | None, code: int) -> None:
+        """Look at what a process left behind, before the next one changes it."""
+        seen = self.server.settle()
         parts = [path.read_bytes() for path in self.parts]
         if sent is not None:
             self.killed()
-        self.gather(sent, code, seen, parts[0] if parts else None)
+        before, self.log = self.log, Log.read(self.results, self.log)
+        there = set(self.log.lines)
+        lost = [line for line in before.lines if line not in there]
+        output = self.folder / OUTPUT
+        written = output.read_bytes() if output.exists() else None
+        ending = Ending(sent, code, seen, self.log.keys, lost, written, parts[0] if parts else None)
+        self.endings.append(ending)
+        if self.luck.random() < self.plan.asked:
+            ending.counts = self.ask()
 
     def killed(self) -> None:
         """Do what happens to the files when a process is killed: nothing."""
@@ -173,25 +207,23 @@ class Trial:
             assert time.monotonic() < end, "the moment to kill never came"
         time.sleep(self.luck.uniform(0, 0.01))
 
-    def gather(self, sent: int | None, code: int, seen: int, part: bytes | None) -> None:
-        """Look at what a process left behind, before the next one changes it."""
-        before, self.log = self.log, Log.read(self.results, self.log)
-        there = set(self.log.lines)
-        lost = [line for line in before.lines if line not in there]
-        output = self.folder / OUTPUT
-        written = output.read_bytes() if output.exists() else None
-        ending = Ending(sent, code, seen, self.log.keys, lost, written, part)
-        self.endings.append(ending)
-        if self.luck.random() < self.plan.asked:
-            ending.counts = self.ask()
-
-    def ask(self) -> dict[str, int] | None:
-        """Ask the program itself how far the run is."""
+    def ask(self) -> dict[str, Any] | None:
+        """Ask the program itself how far the run is; None while there is nothing to ask about."""
+        if self.results is None:
+            return None
+        out = self.folder / "asked.json"
+        out.unlink(missing_ok=True)
+        words = ["runs", "show", self.results.parent.name, "--json"]
+        assert wait(self.programs.start(words, self.folder, out=str(out))) == 0, (
+            "the program cannot say how far it is"
+        )
+        counts: dict[str, Any] = json.loads(out.read_bytes())
+        return counts
 
     @property
     def runs(self) -> list[str]:
         """The runs that the journal knows."""
-        return sorted(path.name for path in self.folder.glob(".connectory/runs/*"))
+        return [path.parent.name for path in self.state("run.json")]
 
     def state(self, name: str) -> list[Path]:
         """The files of that name, one for each run."""
@@ -199,8 +231,9 @@ class Trial:
 
     @property
     def results(self) -> Path | None:
-        """The results log of the only run."""
-        return next(iter(self.state("results.jsonl")), None)
+        """The results log; a run that began and was killed before anything was done may have left an empty one."""
+        logs = self.state("results.jsonl")
+        return max(logs, key=lambda path: path.stat().st_size, default=None)
 
     @property
     def parts(self) -> list[Path]:
@@ -224,5 +257,5 @@ class Trial:
             runs=self.runs,
             said=(self.folder / "said.txt").read_text(encoding="utf-8", errors="replace"),
             dedupes=self.plan.dedupe,
-            power=self.plan.durability == "power",
+            gentle=self.plan.by != signal.SIGKILL and not self.plan.twice,
         )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from evidence import Evidence, life
+from kill.evidence import Evidence, life
 
 Check: TypeAlias = Callable[[Evidence], Iterator[str]]
 
@@ -162,11 +162,11 @@ def all_are_accounted_for(evidence: Evidence) -> Iterator[str]:
     """At every moment the input is what is done, dead or pending."""
     for number, ending in enumerate(evidence.endings, 1):
         counts = ending.counts
-        if counts is None:
+        if counts is None or counts["total"] is None:
             continue
-        if counts["done"] + counts["dead"] + counts["pending"] != evidence.records:
+        if not counts["done"] + counts["dead"] + counts["pending"] == counts["total"] == evidence.records:
             yield f"after process {number} the program counts {counts}"
-        if counts["done"] + counts["dead"] != len(ending.keys):
+        if counts["done"] + counts["dead"] + counts["answered"] != len(ending.keys):
             yield f"after process {number} {len(ending.keys)} results are written, the program counts {counts}"
 
 
@@ -195,6 +195,9 @@ def ends_well(evidence: Evidence) -> Iterator[str]:
     """The last process ends with 0 (1 with dead letters), nobody fails with a traceback, and there is one run."""
     if evidence.endings[-1].code != bool(evidence.bad):
         yield f"the last process ended with {evidence.endings[-1].code}"
+    for number, ending in enumerate(evidence.endings[:-1], 1):
+        if ending.sent is None:
+            yield f"process {number} ended by itself, with {ending.code}"
     if "Traceback" in evidence.said:
         yield evidence.said[evidence.said.index("Traceback") :][:2000]
     if len(evidence.runs) != 1:
@@ -236,3 +239,16 @@ def set_aside_once(evidence: Evidence) -> Iterator[str]:
     expected = [(number, f"record-{number}") for number in evidence.bad]
     if aside != expected:
         yield f"{len(aside)} dead letters for {len(expected)} refused records, or others than these"
+
+
+@invariant(20)
+def stops_gently(evidence: Evidence) -> Iterator[str]:
+    """A process that is asked to stop finishes what is under way, and says by its exit code why it ended."""
+    if not evidence.gentle:
+        return
+    stopped = [ending for ending in evidence.endings if ending.sent is not None]
+    for ending, cut in zip(stopped, evidence.cut_off, strict=True):
+        if cut:
+            yield f"a process that was asked to stop left {len(cut)} records cut off"
+        if ending.code not in {128 + (ending.sent or 0), -(ending.sent or 0)}:
+            yield f"a process that was asked to stop ended with {ending.code}"

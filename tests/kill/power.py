@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from harness import EARLIER, OUTPUT, Plan, Programs, Trial
+from kill.harness import EARLIER, OUTPUT, Plan, Programs, Trial
 
 NOTES = "synced.txt"
 
@@ -49,10 +49,13 @@ class PowerCuts(Trial):
         data = path.read_bytes()
         length = self.luck.randint(min(certain, len(data)), len(data))
         rest = len(data) - length
-        kind = self.luck.choice(["cut", "zeros", "garbage"])
-        tail = {"cut": b"", "zeros": bytes(rest), "garbage": self.luck.randbytes(rest)}[kind]
+        flipped = bytearray(data[length:])
+        if flipped:
+            flipped[self.luck.randrange(rest)] ^= 1
+        kind = self.luck.choice(["cut", "zeros", "garbage", "flipped"])
+        tails = {"cut": b"", "zeros": bytes(rest), "garbage": self.luck.randbytes(rest), "flipped": flipped}
         self.cuts += rest > 0
         with path.open("r+b") as file:
             file.truncate(length)
             file.seek(length)
-            file.write(tail)
+            file.write(tails[kind])

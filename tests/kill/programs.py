@@ -13,12 +13,9 @@ import time
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
-PATHS = os.pathsep.join(
-    str(path) for path in (*(ROOT / name for name in ("connector", "schemas", "transformers")), HERE)
-)
-LONGEST = 300.0
+ROOT = Path(__file__).resolve().parent.parent.parent
+PATHS = os.pathsep.join(str(ROOT / name) for name in ("connector", "schemas", "transformers", "tests"))
+LONGEST = 120.0
 """Seconds after which a program that should have ended is called hung."""
 
 
@@ -58,16 +55,24 @@ def wait(life: Life, seconds: float = LONGEST) -> int:
 class Spawned:
     """Starts the program as a user does: `python -m connectory ...`."""
 
-    def start(self, argv: list[str], folder: Path, *, runner: str | None = None, **environ: str) -> Life:
-        """Start it; its stderr goes to `said.txt` in the folder. `runner` is a module of this folder."""
-        module = "connectory" if runner is None else runner
-        with (folder / "said.txt").open("ab") as said:
+    def start(
+        self,
+        argv: list[str],
+        folder: Path,
+        *,
+        runner: str | None = None,
+        out: str = os.devnull,
+        **environ: str,
+    ) -> Life:
+        """Start it; its stderr goes to `said.txt` in the folder. `runner` is a module beside this one."""
+        module = "connectory" if runner is None else f"kill.{runner}"
+        with (folder / "said.txt").open("ab") as said, Path(out).open("ab") as lines:
             process = subprocess.Popen(
                 [sys.executable, "-m", module, *argv],
                 cwd=folder,
                 env=environment(**STRICT, **environ),
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
+                stdout=lines,
                 stderr=said,
             )
         return _Process(process)
@@ -89,7 +94,7 @@ class Forked:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, str(HERE / "forking.py")],
+            [sys.executable, "-m", "kill.forking"],
             env=environment(**STRICT),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -99,9 +104,23 @@ class Forked:
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
-    def start(self, argv: list[str], folder: Path, *, runner: str | None = None, **environ: str) -> Life:
-        """Start it; its stderr goes to `said.txt` in the folder. `runner` is a module of this folder."""
-        order = {"argv": argv, "folder": str(folder), "said": str(folder / "said.txt"), "runner": runner}
+    def start(
+        self,
+        argv: list[str],
+        folder: Path,
+        *,
+        runner: str | None = None,
+        out: str = os.devnull,
+        **environ: str,
+    ) -> Life:
+        """Start it; its stderr goes to `said.txt` in the folder. `runner` is a module beside this one."""
+        order = {
+            "argv": argv,
+            "folder": str(folder),
+            "said": str(folder / "said.txt"),
+            "out": out,
+            "runner": runner,
+        }
         self.order({"start": {**order, "environ": environ}})
         return self._started.get(timeout=LONGEST)
 
@@ -151,7 +170,7 @@ class Server:
         words = [word for name, value in options.items() for word in _option(name, value)]
         self.log = log
         self._process = subprocess.Popen(
-            [sys.executable, str(HERE / "server.py"), str(log), *words],
+            [sys.executable, "-m", "kill.server", str(log), *words],
             env=environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

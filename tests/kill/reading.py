@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from evidence import Evidence
-from harness import OUTPUT, Trial
-from programs import Server
+from kill.evidence import Evidence
+from kill.harness import OUTPUT, Trial
+from kill.programs import Server
 
 
 class Reading(Trial):

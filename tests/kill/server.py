@@ -1,6 +1,6 @@
 """A server in a process of its own that writes every request down before it does anything about it.
 
-It answers like the API, with faults on demand. Its log is what the kill test judges by: `python server.py --help`.
+It answers like the API, with faults on demand. Its log is what the kill test judges by: `python -m kill.server --help`.
 """
 
 from __future__ import annotations

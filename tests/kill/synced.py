@@ -1,6 +1,6 @@
 """Runs the program and notes how much of each file was on the disk for certain: for the simulation of a power cut.
 
-`python -m synced run outgoing ...`; the notes go to the file that KILL_SYNCED names, one `INODE SIZE` a line.
+`python -m kill.synced run outgoing ...`; the notes go to the file that KILL_SYNCED names, one `INODE SIZE` a line.
 """
 
 from __future__ import annotations

@@ -1,0 +1,42 @@
+"""Finds the bugs that `mutated.py` puts in: one small kill test after the other, until an invariant fails."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+from kill.harness import Plan, Trial
+from kill.invariants import broken
+from kill.mutated import MUTANTS
+from kill.power import PowerCuts
+from kill.programs import Programs
+from kill.reading import Reading, problems
+
+TRIES = 4
+"""Chance decides where a kill hits: so many tests with other kills before a bug counts as not found."""
+
+
+def caught(name: str, folder: Path, programs: Programs) -> list[int]:
+    """Give the invariants that fail with a bug, 0 for a list that is not whole; none when it was not found."""
+    for seed in range(1, TRIES + 1):
+        found = tried(name, seed, folder / str(seed), programs)
+        if found:
+            return found
+    return []
+
+
+def tried(name: str, seed: int, folder: Path, programs: Programs) -> list[int]:
+    """Give what one small test finds."""
+    needs = MUTANTS[name].needs
+    plan = Plan(300, 5, 8, seed=seed, runner="mutated", words=(name,), timed=0)
+    if needs == "stops":
+        plan = replace(plan, kills=3, by=signal.SIGTERM)
+    if needs == "reading":
+        plan = replace(plan, records=600, concurrency=1)
+    kinds: dict[str, type[Trial]] = {"power": PowerCuts, "reading": Reading}
+    evidence = kinds.get(needs, Trial)(plan, folder, programs).run()
+    assert "Traceback" not in evidence.said, evidence.said  # the bug is to be quiet
+    if needs == "reading":
+        return [0] if list(problems(evidence)) else []
+    return list(broken(evidence, without=frozenset({7} if needs == "power" else ())))
