@@ -15,21 +15,18 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from connectory.errors import ConfigError, RecordError, RunStoppedError
-from connectory.interfaces import Item
-from connectory.jsontext import JsonTextError, dumps, loads
+from connectory.errors import ConfigError, RunStoppedError
+from connectory.jsontext import dumps
+from connectory.lines import LineSplitter, item_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Iterator
+    from collections.abc import AsyncGenerator, Iterable
+
+    from connectory.interfaces import Item
 
 CHUNK = 256 * 1024
 CHUNKS_AHEAD = 4
 """How many chunks of a pipe are read before they are asked for."""
-
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
-LONGEST_LINE = 64 * 1024 * 1024
-"""Bytes; a longer line is one bad record and is skipped without being held in memory."""
 
 BUFFERED = 1024 * 1024
 """Bytes a sink holds at most before it writes."""
@@ -55,18 +52,18 @@ class LineSource:
         if self._pipe:
             return None
         with Path(self.path).open("rb") as file:
-            splitter, chunks = _Splitter(), chain(iter(partial(file.read, CHUNK), b""), [b""])
+            splitter, chunks = LineSplitter(), chain(iter(partial(file.read, CHUNK), b""), [b""])
             lines = (1 for chunk in chunks for _ in splitter.numbered(chunk))
             self.total = sum(islice(lines, self.limit))
         return self.total
 
     async def __aiter__(self) -> AsyncGenerator[Item, None]:
-        splitter, given = _Splitter(), 0
+        splitter, given = LineSplitter(), 0
         chunks = _piped(self._file, owned=self.path != "-") if self._pipe else _from_disk(self._file)
         try:
             async for chunk in chunks:
                 for number, line in splitter.numbered(chunk):
-                    yield _item(number, line)
+                    yield item_of(number, line)
                     given += 1
                     if given == self.limit:
                         return
@@ -169,67 +166,6 @@ def _write_all(file: int, data: bytearray) -> None:
             pending = pending[os.write(file, pending) :]
         except BlockingIOError:  # another program that shares the terminal or pipe made it non-blocking
             select.select([], [file], [])
-
-
-class _Splitter:
-    """Cut a stream of bytes at line feeds and count; None stands for a line that was too long to keep."""
-
-    def __init__(self) -> None:
-        self._rest = bytearray()
-        self._skipping = False
-        self._number = 0
-
-    def numbered(self, chunk: bytes) -> Iterator[tuple[int, bytes | None]]:
-        """Give the lines that this chunk completes, without the blank ones; an empty chunk ends the stream."""
-        for line in self._feed(chunk):
-            self._number += 1
-            if self._number == 1 and line is not None:
-                line = line.removeprefix(BYTE_ORDER_MARK)  # noqa: PLW2901 - the same line
-            if line is None or line.strip():
-                yield self._number, line
-
-    def _feed(self, chunk: bytes) -> Iterator[bytes | None]:
-        if not chunk:
-            yield from self._end()
-            return
-        first, *others = chunk.split(b"\n")
-        self._rest += first
-        for part in others:
-            yield None if self._skipping or len(self._rest) > LONGEST_LINE else bytes(self._rest)
-            self._skipping = False
-            self._rest = bytearray(part)
-        if len(self._rest) > LONGEST_LINE:
-            self._rest.clear()
-            self._skipping = True
-
-    def _end(self) -> Iterator[bytes | None]:
-        if self._skipping:
-            yield None
-        elif self._rest:
-            yield bytes(self._rest)
-
-
-def _item(number: int, line: bytes | None) -> Item:
-    position = str(number)
-    if line is None:
-        return Item(position, None, RecordError(f"line {number}: longer than {LONGEST_LINE} bytes"))
-    try:
-        record = loads(line)
-    except JsonTextError as error:
-        return Item(position, _text(line), RecordError(f"line {number}: not JSON: {error}"))
-    if not isinstance(record, dict):
-        problem = f"line {number}: a record must be a JSON object, this is {_kind(record)}"
-        return Item(position, record, RecordError(problem))
-    return Item(position, record)
-
-
-def _kind(value: object) -> str:
-    names: dict[type, str] = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
-    return names.get(type(value), "a number")
-
-
-def _text(line: bytes) -> str:
-    return line.decode("utf-8", "backslashreplace")
 
 
 def _open(path: Path, flags: int, doing: str, *, parents: bool = False) -> int:
