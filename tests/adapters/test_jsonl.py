@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 
 from connectory.adapters import jsonl
 from connectory.adapters.jsonl import LineSink, LineSource
-
 from connectory.errors import ConfigError, RecordError, RunStoppedError
 from connectory.lines import LineSplitter
 
