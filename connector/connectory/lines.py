@@ -18,12 +18,16 @@ LONGEST_LINE = 64 * 1024 * 1024
 
 
 class LineSplitter:
-    """Cut a stream of bytes at line feeds and count; None stands for a line that was too long to keep."""
+    """Cut a stream of bytes at line feeds and count; None stands for a line that was too long to keep.
 
-    def __init__(self) -> None:
+    `offset` is that of the first byte after the line that was given last. A stream may begin after so many lines, at
+    an offset.
+    """
+
+    def __init__(self, number: int = 0, offset: int = 0) -> None:
         self._rest = bytearray()
-        self._skipping = False
-        self._number = 0
+        self._skipping = 0
+        self._number, self.offset = number, offset
 
     def numbered(self, chunk: bytes) -> Iterator[tuple[int, bytes | None]]:
         """Give the lines that this chunk completes, without the blank ones; an empty chunk ends the stream."""
@@ -41,14 +45,16 @@ class LineSplitter:
         first, *others = chunk.split(b"\n")
         self._rest += first
         for part in others:
+            self.offset += self._skipping + len(self._rest) + 1
             yield None if self._skipping or len(self._rest) > LONGEST_LINE else bytes(self._rest)
-            self._skipping = False
+            self._skipping = 0
             self._rest = bytearray(part)
         if len(self._rest) > LONGEST_LINE:
+            self._skipping += len(self._rest)
             self._rest.clear()
-            self._skipping = True
 
     def _end(self) -> Iterator[bytes | None]:
+        self.offset += self._skipping + len(self._rest)
         if self._skipping:
             yield None
         elif self._rest:
