@@ -12,6 +12,7 @@ from connectory.cli.outcome import say
 from connectory.events import Event, Noticed, RecordFinished, RequestRetried
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
 REFRESH = 0.1
@@ -54,6 +55,11 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+    def start_at(self, counts: Mapping[str, int]) -> None:
+        """Count on from what earlier lives of the run have done."""
+        for status in ("ok", "error", "skipped"):
+            self.counts[status] += counts.get(status, 0)
 
     def summary(self) -> None:
         """Say what became of the records."""

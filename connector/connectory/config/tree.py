@@ -57,6 +57,11 @@ class Config(ConfigModel):
         """Every reference to an environment variable that is not set."""
         return self._unset
 
+    @property
+    def state_folder(self) -> FilePath:
+        """The folder of the journal."""
+        return self.file(self.journal) if self.journal else self._folder / ".connectory"
+
     def file(self, name: str) -> FilePath:
         """Give the path of a file that the configuration names."""
         return self._folder / FilePath(name).expanduser()
