@@ -20,8 +20,16 @@ def checked(line: bytes) -> dict[str, Any] | None:
     body, mark, rest = line.rpartition(b',"crc":"')
     if not mark or rest[8:] != b'"}' or rest[:8].decode("ascii", "replace") != f"{zlib.crc32(body):08x}":
         return None
-    parsed: dict[str, Any] = json.loads(line)
-    return parsed
+    return parsed(line)
+
+
+def parsed(line: bytes) -> dict[str, Any]:
+    """Parse a line of JSON; one that is none is as good as empty."""
+    try:
+        found: dict[str, Any] = json.loads(line)
+    except ValueError:
+        return {}
+    return found
 
 
 @dataclass

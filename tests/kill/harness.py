@@ -6,13 +6,15 @@ import json
 import random
 import signal
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from kill.evidence import Ending, Evidence, Log
+from kill.evidence import Ending, Evidence, Log, parsed
 from kill.programs import LONGEST, Life, Server, wait
 from kill.server import is_bad
+
+from connectory.journal import Runs
 
 EARLIER = b'{"earlier": true}\n'
 """What the output holds before the run: it has to stay until the run is finished."""
@@ -21,7 +23,9 @@ OUTPUT = "output.jsonl"
 
 
 class Programs(Protocol):
-    """Starts the program: spawned as a user does, or forked, which is faster."""
+    """Starts the program: spawned as a user does, or forked, which is faster. Brings the server that judges."""
+
+    server: Server
 
     def start(
         self, argv: list[str], folder: Path, *, runner: str | None = None, out: str = ..., **environ: str
@@ -63,6 +67,7 @@ class Trial:
 
     def __init__(self, plan: Plan, folder: Path, programs: Programs) -> None:
         self.plan, self.folder, self.programs = plan, folder, programs
+        self.server = programs.server
         self.luck = random.Random(plan.seed)  # noqa: S311 - chance that can be repeated
         self.endings: list[Ending] = []
         self.log = Log()
@@ -71,47 +76,41 @@ class Trial:
     def run(self) -> Evidence:
         """Do it all; gives the evidence."""
         self.prepare()
-        with self.serve() as server:
-            self.server = server
-            self.configure(server.port)
-            for left in range(self.plan.kills, 0, -1):
-                if not self.finished:
-                    self.live_until(self.moment(left))
+        for left in range(self.plan.kills, 0, -1):
             if not self.finished:
-                self.live_until(None)
-            requests = server.requests()
-        return self.evidence(requests)
+                self.live_until(self.moment(left))
+        if not self.finished:
+            self.live_until(None)
+        return self.evidence()
 
     @property
     def finished(self) -> bool:
         """Say whether a process has come to the end of the input."""
         return bool(self.endings) and self.endings[-1].code in {0, 1}
 
-    def serve(self) -> Server:
-        """Start the server that judges."""
+    def served(self) -> dict[str, Any]:
+        """Say what the server is to do."""
         plan = self.plan
-        return Server(
-            self.folder / "server.log",
-            faults=plan.faults,
-            seed=plan.seed,
-            latency=plan.latency,
-            dedupe=plan.dedupe,
-            bad=plan.bad,
-        )
+        return {
+            "faults": plan.faults,
+            "seed": plan.seed,
+            "latency": plan.latency,
+            "dedupe": plan.dedupe,
+            "bad": plan.bad,
+        }
 
     def prepare(self) -> None:
-        """Write the input, and an output of an earlier run."""
+        """Write the input, an output of an earlier run and the configuration; tell the server."""
         self.folder.mkdir(parents=True, exist_ok=True)
         lines = (json.dumps({"text": f"record-{number}"}) for number in range(self.plan.records))
         (self.folder / "input.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         (self.folder / OUTPUT).write_bytes(EARLIER)
-
-    def configure(self, port: int) -> None:
-        """Write the configuration."""
-        (self.folder / "connectory.yaml").write_text(json.dumps(self.configuration(port)), encoding="utf-8")
+        configuration = json.dumps(self.configuration(self.server.port))  # which is YAML too
+        (self.folder / "connectory.yaml").write_text(configuration, encoding="utf-8")
+        self.server.begin(self.folder / "server.log", **self.served())
 
     def configuration(self, port: int) -> dict[str, Any]:
-        """The configuration, which is JSON and so is YAML too."""
+        """The configuration."""
         client = {
             "base_uri": f"http://127.0.0.1:{port}",
             "token": "made-up",
@@ -148,17 +147,13 @@ class Trial:
     def crash(self, *places: str) -> Evidence:
         """Let a process die at each place, then let one live; a place that is never passed fails."""
         self.prepare()
-        with self.serve() as server:
-            self.server = server
-            self.configure(server.port)
-            for place in places:
-                life = self.programs.start([place, *self.command()], self.folder, runner="crashing")
-                code = wait(life)
-                assert code == -signal.SIGKILL, f"{place} was never passed: the process ended with {code}"
-                self.after(signal.SIGKILL, code)
-            self.live_until(None)
-            requests = server.requests()
-        return self.evidence(requests)
+        for place in places:
+            life = self.programs.start([place, *self.command()], self.folder, runner="crashing")
+            code = wait(life)
+            assert code == -signal.SIGKILL, f"{place} was never passed: the process ended with {code}"
+            self.after(signal.SIGKILL, code)
+        self.live_until(None)
+        return self.evidence()
 
     def live_until(self, moment: tuple[float | None, int] | None) -> None:
         """Let one process live, until its end or the given moment."""
@@ -211,14 +206,7 @@ class Trial:
         """Ask the program itself how far the run is; None while there is nothing to ask about."""
         if self.results is None:
             return None
-        out = self.folder / "asked.json"
-        out.unlink(missing_ok=True)
-        words = ["runs", "show", self.results.parent.name, "--json"]
-        assert wait(self.programs.start(words, self.folder, out=str(out))) == 0, (
-            "the program cannot say how far it is"
-        )
-        counts: dict[str, Any] = json.loads(out.read_bytes())
-        return counts
+        return asdict(Runs(self.folder / ".connectory").summary(self.results.parent.name))
 
     @property
     def runs(self) -> list[str]:
@@ -240,18 +228,18 @@ class Trial:
         """The unfinished output."""
         return sorted(self.folder.glob(f"*{OUTPUT}*.part"))
 
-    def evidence(self, requests: list[dict[str, Any]]) -> Evidence:
+    def evidence(self) -> Evidence:
         """Put everything together for the judge."""
         output = self.folder / OUTPUT
         dead = [line for path in self.state("dead_letters.jsonl") for line in path.read_bytes().splitlines()]
         return Evidence(
             records=self.plan.records,
             concurrency=self.plan.concurrency,
-            requests=requests,
+            requests=self.server.requests(),
             endings=self.endings,
             log=self.log,
             output=output.read_bytes().splitlines() if output.exists() else [],
-            dead=[json.loads(line) for line in dead],
+            dead=[parsed(line) for line in dead],
             earlier=EARLIER,
             bad=[number for number in range(self.plan.records) if is_bad(number, self.plan.bad)],
             runs=self.runs,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from kill.evidence import Evidence, life
+from kill.evidence import Evidence, life, parsed
 
 Check: TypeAlias = Callable[[Evidence], Iterator[str]]
 
@@ -147,7 +146,7 @@ def doubts_are_flagged(evidence: Evidence) -> Iterator[str]:
 def output_is_whole(evidence: Evidence) -> Iterator[str]:
     """The output has one line for each record, in the order of the input, and says what the results log says."""
     logged = {result["index"]: result for result in evidence.log.results}
-    lines = [json.loads(line) for line in evidence.output]
+    lines = [parsed(line) for line in evidence.output]
     if [line.get("index") for line in lines] != list(range(evidence.records)):
         yield f"the output has {len(lines)} lines for {evidence.records} records, or another order"
     for line in lines:
@@ -235,7 +234,7 @@ def done_once(evidence: Evidence) -> Iterator[str]:
 @invariant(19)
 def set_aside_once(evidence: Evidence) -> Iterator[str]:
     """Every record that was refused is in the dead letters once, as it was read, and no other is."""
-    aside = sorted((line["index"], line["record"]["text"]) for line in evidence.dead)
+    aside = sorted((line.get("index", -1), line.get("record", {}).get("text", "?")) for line in evidence.dead)
     expected = [(number, f"record-{number}") for number in evidence.bad]
     if aside != expected:
         yield f"{len(aside)} dead letters for {len(expected)} refused records, or others than these"

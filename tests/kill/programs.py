@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATHS = os.pathsep.join(str(ROOT / name) for name in ("connector", "schemas", "transformers", "tests"))
@@ -55,6 +55,13 @@ def wait(life: Life, seconds: float = LONGEST) -> int:
 class Spawned:
     """Starts the program as a user does: `python -m connectory ...`."""
 
+    def __init__(self) -> None:
+        self.server = Server()
+
+    def close(self) -> None:
+        """End the server."""
+        self.server.close()
+
     def start(
         self,
         argv: list[str],
@@ -93,6 +100,7 @@ class Forked:
     """Starts the program by forking from one process that has imported everything: see `forking.py`."""
 
     def __init__(self) -> None:
+        self.server = Server()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "kill.forking"],
             env=environment(**STRICT),
@@ -142,7 +150,8 @@ class Forked:
                 self._children.pop(pid).code = code
 
     def close(self) -> None:
-        """End the process that forks, and what it started."""
+        """End the server, and the process that forks with what it started."""
+        self.server.close()
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
@@ -164,13 +173,11 @@ class _Child:
 
 
 class Server:
-    """The server that writes down what it sees: see `server.py`."""
+    """The server that writes down what it sees: see `server.py`. One after the other, tests may share it."""
 
-    def __init__(self, log: Path, **options: Any) -> None:
-        words = [word for name, value in options.items() for word in _option(name, value)]
-        self.log = log
+    def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "kill.server", str(log), *words],
+            [sys.executable, "-m", "kill.server"],
             env=environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -182,13 +189,17 @@ class Server:
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
+    def begin(self, log: Path, **options: Any) -> None:
+        """Forget everything and begin another log; the options are those of `server.Mock`."""
+        self.log = log
+        self._say(f"begin {log} {json.dumps(options)}")
+        self.settle()
+
     def after(self, requests: int) -> threading.Event:
         """Give what is set when so many more requests have come."""
-        assert self._process.stdin is not None
         token = f"t{len(self._awaited)}"
         event = self._awaited[token] = threading.Event()
-        self._process.stdin.write(f"after {requests} {token}\n".encode())
-        self._process.stdin.flush()
+        self._say(f"after {requests} {token}")
         return event
 
     def settle(self) -> int:
@@ -201,17 +212,8 @@ class Server:
         """Read what it has written down."""
         return [json.loads(line) for line in self.log.read_bytes().splitlines()]
 
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            _, token, seen = line.decode().split()
-            self.seen = int(seen)
-            self._awaited[token].set()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """End it."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
@@ -219,8 +221,14 @@ class Server:
         self._reader.join(10)
         self._process.stdout.close()
 
+    def _say(self, words: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{words}\n".encode())
+        self._process.stdin.flush()
 
-def _option(name: str, value: Any) -> list[str]:
-    if isinstance(value, bool):
-        return [f"--{name}"] * value
-    return [f"--{name}", str(value)]
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            _, token, seen = line.decode().split()
+            self.seen = int(seen)
+            self._awaited[token].set()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from kill.evidence import Evidence
+from kill.evidence import Evidence, parsed
 from kill.harness import OUTPUT, Trial
-from kill.programs import Server
 
 
 class Reading(Trial):
@@ -17,17 +15,9 @@ class Reading(Trial):
 
     PAGE = 20
 
-    def serve(self) -> Server:
-        """Start the server with a list."""
-        plan = self.plan
-        return Server(
-            self.folder / "server.log",
-            faults=plan.faults,
-            seed=plan.seed,
-            latency=plan.latency,
-            items=plan.records,
-            page=self.PAGE,
-        )
+    def served(self) -> dict[str, Any]:
+        """Say what the server is to do: it has a list."""
+        return {**super().served(), "items": self.plan.records, "page": self.PAGE}
 
     def configuration(self, port: int) -> dict[str, Any]:
         """The configuration with an incoming instead of an outgoing."""
@@ -52,7 +42,7 @@ class Reading(Trial):
 
 def problems(evidence: Evidence) -> Iterator[str]:
     """Give what contradicts the promise: every item once and in order, and no more read again than was cut off."""
-    numbers = [json.loads(line)["number"] for line in evidence.output]
+    numbers = [parsed(line).get("number") for line in evidence.output]
     if numbers != list(range(evidence.records)):
         yield f"the output has {len(numbers)} items, {len(set(numbers))} different ones, for {evidence.records}"
     answered = Counter(request["path"] for request in evidence.requests if request["fault"] is None)

@@ -1,11 +1,10 @@
 """A server in a process of its own that writes every request down before it does anything about it.
 
-It answers like the API, with faults on demand. Its log is what the kill test judges by: `python -m kill.server --help`.
+It answers like the API, with faults on demand. Its log is what the kill test judges by.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import hashlib
 import json
@@ -17,13 +16,13 @@ import struct
 import sys
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import parse_qs
 
 RECORD = re.compile(rb"record-(\d+)")
 SHARES = {"429": 0.30, "503": 0.20, "reset": 0.20, "truncated": 0.15, "not_json": 0.15}
 """How the faults share their rate; the last three come after the work was done."""
 
+OTHER_BODY = b'{"error": {"message": "same key, other body", "type": "idempotency_error"}}'
 HTML = b"<html><body><h1>one moment please</h1></body></html>"
 
 
@@ -62,19 +61,24 @@ class Answer:
 
 @dataclass
 class Mock:
-    """The server's mind: what it has seen, what it does, and when it tells the harness."""
+    """The server's mind: what it has seen, what it does, and when it tells the harness.
+
+    `faults` is the share of requests that go wrong, `latency` the mean seconds for an answer; `items` are in the list of
+    files, `page` on a page of it; one of `bad` records is refused for good; `dedupe`: the work of an Idempotency-Key is
+    done once.
+    """
 
     log: int
-    faults: float
-    seed: str
-    items: int
-    page: int
-    latency: float
-    dedupe: bool
-    bad: int
+    faults: float = 0.0
+    seed: int = 0
+    items: int = 0
+    page: int = 20
+    latency: float = 0.005
+    dedupe: bool = False
+    bad: int = 0
     requests: int = 0
     visits: dict[str, int] = field(default_factory=dict)
-    remembered: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    remembered: dict[str, str] = field(default_factory=dict)
     awaited: list[tuple[int, str]] = field(default_factory=list)
 
     def take(self, request: Request) -> tuple[Answer, float]:
@@ -100,10 +104,11 @@ class Mock:
         }
         os.write(self.log, json.dumps(line).encode() + b"\n")
         self._count()
-        answer = self._answer(request, fault, luck)
-        if self.dedupe and key is not None and not bad and fault not in {"429", "503"}:
-            answer = self._remembered(key, digest, answer)
-        return answer, luck.random() * 2 * self.latency
+        if self.dedupe and acts and key is not None:
+            self.remembered[key] = digest
+        if self.remembered.get(key or "", digest) != digest:
+            return Answer(OTHER_BODY, "422 Unprocessable Entity"), 0
+        return self._answer(request, fault, luck), luck.random() * 2 * self.latency
 
     def tell_at(self, requests: int, token: str) -> None:
         """Tell the harness, by a line on stdout, when so many requests have come."""
@@ -151,14 +156,6 @@ class Mock:
         ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {}
         return {"object": "list", "data": data, "has_more": start + self.page < self.items, **ends}
 
-    def _remembered(self, key: str, digest: str, answer: Answer) -> Answer:
-        """The second request with a key gets the first one's answer; with another body it is refused."""
-        body = json.dumps({"error": {"message": "same key, other body", "code": "idempotency"}}).encode()
-        known = self.remembered.setdefault(key, (digest, answer.body))
-        if known[0] != digest:
-            return Answer(body, "422 Unprocessable Entity")
-        return Answer(known[1], fault=answer.fault) if answer.fault != "not_json" else answer
-
 
 def is_bad(record: int | None, every: int) -> bool:
     """Tell the records that the server refuses for good: one of every so many, none for 0."""
@@ -177,8 +174,8 @@ def _fault(luck: random.Random, rate: float) -> str | None:
 class Connection(asyncio.Protocol):
     """One connection: takes a request, answers it, takes the next."""
 
-    def __init__(self, mock: Mock) -> None:
-        self.mock = mock
+    def __init__(self, house: House) -> None:
+        self.house = house
         self.received = bytearray()
         self.busy = False
         self.loop = asyncio.get_running_loop()
@@ -205,7 +202,7 @@ class Connection(asyncio.Protocol):
         request = Request(method, path, headers, bytes(self.received[end + 4 : length]))
         del self.received[:length]
         self.busy = True
-        answer, wait = self.mock.take(request)
+        answer, wait = self.house.mock.take(request)
         self.loop.call_later(wait, self.answer, answer)
 
     def answer(self, answer: Answer) -> None:
@@ -225,33 +222,31 @@ class Connection(asyncio.Protocol):
         self.take()
 
 
-async def serve(mock: Mock) -> None:
-    """Serve until stdin is closed; its lines are `after REQUESTS TOKEN`."""
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(mock), "127.0.0.1", 0)
+class House:
+    """What the server serves now."""
+
+    mock: Mock
+
+    def obey(self, word: str, *rest: str) -> None:
+        """Do what a line on stdin says: `after REQUESTS TOKEN`, or `begin LOG OPTIONS` for another test."""
+        if word == "after":
+            self.mock.tell_at(self.mock.requests + int(rest[0]), rest[1])
+        else:
+            log = os.open(rest[0], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            self.mock = Mock(log, **json.loads(rest[1]))
+
+
+async def serve() -> None:
+    """Serve until stdin is closed."""
+    loop, house = asyncio.get_running_loop(), House()
+    server = await loop.create_server(lambda: Connection(house), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     orders = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
-    while line := (await orders.readline()).split():
-        mock.tell_at(mock.requests + int(line[1]), line[2].decode())
+    while line := await orders.readline():
+        house.obey(*line.decode().strip().split(maxsplit=2))
     server.close()
 
 
-def main() -> None:
-    """Read the command line and serve."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("log", type=Path)
-    parser.add_argument("--faults", type=float, default=0.0)
-    parser.add_argument("--seed", default="0")
-    parser.add_argument("--items", type=int, default=0, help="files in the list")
-    parser.add_argument("--page", type=int, default=20, help="files a page")
-    parser.add_argument("--latency", type=float, default=0.005, help="mean seconds for an answer")
-    parser.add_argument("--bad", type=int, default=0, help="refuse one of so many records for good")
-    parser.add_argument("--dedupe", action="store_true", help="do the work of an Idempotency-Key once")
-    options = vars(parser.parse_args())
-    log = os.open(options.pop("log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    asyncio.run(serve(Mock(log, **options)))
-
-
 if __name__ == "__main__":
-    main()
+    asyncio.run(serve())
