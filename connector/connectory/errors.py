@@ -8,11 +8,13 @@ ConnectoryError
 │   ├── TransformerError       a transformer failed or gave something that is no record
 │   ├── RequestError           path, query and payload do not make a request
 │   ├── SaveError              the answer came and could not be written to disk
+│   ├── TooLargeError          the answer came and is larger than is taken
 │   └── ApiError               the server refused the request, or its answer cannot be used
 ├── TransportError             no usable answer came; whether to send again is decided by `retry`
 │   ├── NotSentError           certain: not one byte of the request left
 │   └── OutcomeUnknownError    the server may have acted
 └── RunStoppedError            the run stops, records not yet done stay pending
+    ├── SetupError             the configured server or proxy cannot be spoken to at all
     ├── CredentialsError       a wrong or missing token, or no permission
     ├── UnavailableError       the server is away, or money or quota is used up
     └── RunInterruptedError    a signal asked the run to end
@@ -117,6 +119,12 @@ class SaveError(RecordError):
     kind = "save"
 
 
+class TooLargeError(RecordError):
+    """The server did what was asked, and its answer is larger than is taken; asking again would give the same."""
+
+    kind = "too_large"
+
+
 class ApiError(RecordError):
     """The server answered and did not do what was asked.
 
@@ -152,9 +160,16 @@ class TransportError(ConnectoryError):
 
 
 class NotSentError(TransportError):
-    """Certain: no byte of the request reached the server (no connection, name, certificate or proxy)."""
+    """Certain: no byte of the request reached the server (no connection, name, certificate or proxy).
+
+    `setup` says that only another configuration helps: trying again is of no use.
+    """
 
     kind = "not_sent"
+
+    def __init__(self, message: str, *, setup: bool = False) -> None:
+        super().__init__(message)
+        self.setup = setup
 
 
 class OutcomeUnknownError(TransportError):
@@ -165,6 +180,10 @@ class OutcomeUnknownError(TransportError):
 
 class RunStoppedError(ConnectoryError):
     """A cause that concerns the whole run; records not yet done stay pending."""
+
+
+class SetupError(RunStoppedError):
+    """The server or proxy that is configured cannot be spoken to: certificate, name or protocol is wrong."""
 
 
 class CredentialsError(RunStoppedError):

@@ -16,6 +16,7 @@ from connectory.errors import (
     CredentialsError,
     RequestError,
     RunInterruptedError,
+    SetupError,
     TransportError,
     UnavailableError,
     UnknownNameError,
@@ -73,7 +74,7 @@ def report(error: BaseException) -> int:  # noqa: PLR0911 - one line for each wa
 def exit_code(error: ConnectoryError) -> int:  # noqa: PLR0911 - a table
     """Give the exit code that stands for an error's consequence."""
     match error:
-        case ConfigError():
+        case ConfigError() | SetupError():
             return CONFIGURATION
         case RequestError():  # of a single call: what was typed makes no request
             return USAGE
@@ -105,7 +106,7 @@ def _next_command(error: ConnectoryError, code: int) -> str:
     if isinstance(error, ConfigError):
         file = next((problem.file for problem in error.problems if problem.file), "")
         return f"connectory lint {file}".rstrip()
-    return "connectory check" if code in {CREDENTIALS, UNAVAILABLE} else "connectory --help"
+    return "connectory check" if code in {CONFIGURATION, CREDENTIALS, UNAVAILABLE} else "connectory --help"
 
 
 def _bug(error: BaseException) -> int:
