@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from fault_server import FaultServer, Script, answer, replies
+from fault_server import FaultServer, Peer, Script, answer, replies
 
 from connectory.cli import main
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterator
 
-TOKEN = "sk-canary-5f1c9a7e2b"  # noqa: S105 - made up
+TOKEN = "sk-canary-5f1c9a7e2b"
 JSON_TYPE = "Content-Type: application/json"
 CLIENT = {
     "token": "${FAULT_TOKEN}",
@@ -55,6 +55,17 @@ def listed(*ids: Any, more: bool = False, **others: Any) -> bytes:
 
 
 healthy = replies(ok())
+
+
+def answered_by(raw: bytes) -> Script:
+    """Answer one request with these bytes and hang up."""
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(raw)
+        peer.close()
+
+    return script
 
 
 @contextlib.contextmanager

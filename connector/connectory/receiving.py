@@ -135,7 +135,10 @@ async def _events(
         raise OutcomeUnknownError(
             f"{expected.what}: the stream ended after {rebuilding.count} events, before its last"
         )
-    return Answer(status, headers, rebuilding.value(), kept if keep else None)
+    value = rebuilding.value()
+    if value is None and expected.strict:
+        raise OutcomeUnknownError(f"{expected.what}: the stream ended without an answer in it")
+    return Answer(status, headers, value, kept if keep else None)
 
 
 def _parsed(expected: Expected, parser: Parser, chunk: bytes) -> Iterator[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
+import datetime as dt
 import ssl
 
 import pytest
@@ -12,7 +12,7 @@ from fault_runs import healthy, ok, outgoing, recovers, refused, serving
 from fault_server import answer, replies
 
 SECRET = "hunter2-of-the-proxy"
-YEAR = datetime.timedelta(days=365)
+YEAR = dt.timedelta(days=365)
 
 
 @pytest.fixture(scope="module")
@@ -20,10 +20,10 @@ def authority():
     return trustme.CA()
 
 
-def issued(authority, name="127.0.0.1", *, age=datetime.timedelta(0)):
+def issued(authority, name="127.0.0.1", *, age=dt.timedelta(0)):
     """Give a server's context whose certificate for `name` ended `age` ago, or in a year."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     ends = now - age if age else now + YEAR
     authority.issue_cert(name, not_before=ends - 2 * YEAR, not_after=ends).configure_cert(context)
     return context
