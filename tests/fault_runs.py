@@ -155,7 +155,7 @@ def requests(server: FaultServer) -> int:
     )
 
 
-def outgoing(
+def arranged(
     folder: Path,
     base_uri: str,
     wanted: dict[str, Any] = MODERATE,
@@ -163,26 +163,32 @@ def outgoing(
     records: int = 3,
     text: str = "text",
     **client: Any,
-) -> Ran:
-    """Send records `r1`, `r2`, ... through an outgoing."""
+) -> list[str]:
+    """Write the records `r1`, `r2`, ... and the configuration that sends them; give the words of the command."""
     lines = [{"id": f"r{number}", "text": f"{text} {number}"} for number in range(1, records + 1)]
-    _write(folder, base_uri, client, outgoing={"out": {**wanted, "dead_letters": "dead.jsonl"}})
-    (folder / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    words = ["run", "outgoing", "out", "--input", "in.jsonl", "--output", "out.jsonl", "--yes"]
-    return _run(folder, words, records)
+    config = _write(folder, base_uri, client, outgoing={"out": {**wanted, "dead_letters": "dead.jsonl"}})
+    given, made = folder / "in.jsonl", folder / "out.jsonl"
+    given.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    words = ["run", "outgoing", "out", "--input", given, "--output", made, "--config", config, "--yes"]
+    return [str(word) for word in words]
 
 
-def incoming(
-    folder: Path,
-    base_uri: str,
-    wanted: dict[str, Any] | None = None,
-    *,
-    words: tuple[str, ...] = (),
-    **client: Any,
-) -> Ran:
+def collected(folder: Path, code: int, said: str) -> Ran:
+    """Read what a run left."""
+    count = len(_lines(folder / "in.jsonl"))
+    return Ran(code, said, folder, count, _lines(folder / "out.jsonl"), _lines(folder / "dead.jsonl"))
+
+
+def outgoing(folder: Path, base_uri: str, wanted: dict[str, Any] = MODERATE, **options: Any) -> Ran:
+    """Send records through an outgoing; the options are those of `arranged`."""
+    return _run(folder, arranged(folder, base_uri, wanted, **options))
+
+
+def incoming(folder: Path, base_uri: str, wanted: dict[str, Any] | None = None, **client: Any) -> Ran:
     """Read a list through an incoming: files, if nothing else is wanted."""
-    _write(folder, base_uri, client, incoming={"in": wanted or {"entity": "files"}})
-    return _run(folder, ["run", "incoming", "in", "--output", "out.jsonl", *words], 0).is_secret()
+    config = _write(folder, base_uri, client, incoming={"in": wanted or {"entity": "files"}})
+    words = ["run", "incoming", "in", "--output", str(folder / "out.jsonl"), "--config", str(config)]
+    return _run(folder, words).is_secret()
 
 
 def recovers(folder: Path, wanted: dict[str, Any] = MODERATE) -> None:
@@ -194,28 +200,26 @@ def recovers(folder: Path, wanted: dict[str, Any] = MODERATE) -> None:
     assert (ran.code, ran.statuses) == (0, ["ok"] * 3)
 
 
-def _write(folder: Path, base_uri: str, client: dict[str, Any], **connections: Any) -> None:
+def _write(folder: Path, base_uri: str, client: dict[str, Any], **connections: Any) -> Path:
     settings = {**CLIENT, "base_uri": base_uri, **client}
     document = {"version": 1, "clients": {"api": settings}, **connections}
-    (folder / "connectory.yaml").write_text(json.dumps(document))
+    path = folder / "connectory.yaml"
+    path.write_text(json.dumps(document))
+    return path
 
 
-def _run(folder: Path, words: list[str], count: int) -> Ran:
-    said, out = io.StringIO(), io.StringIO()
-    files = [str(folder / word) if word.endswith(".jsonl") else word for word in words]
+def _run(folder: Path, words: list[str]) -> Ran:
+    said, out, code = io.StringIO(), io.StringIO(), 0
     with (
         mock.patch.dict(os.environ, {"FAULT_TOKEN": TOKEN}),
         contextlib.redirect_stderr(said),
         contextlib.redirect_stdout(out),
     ):
         try:
-            main([*files, "--config", str(folder / "connectory.yaml")])
-            code = 0
+            main(words)
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else 0
-    ran = Ran(code, said.getvalue() + out.getvalue(), folder, count)
-    ran.lines, ran.dead = _lines(folder / "out.jsonl"), _lines(folder / "dead.jsonl")
-    return ran
+    return collected(folder, code, said.getvalue() + out.getvalue())
 
 
 def _lines(path: Path) -> list[Any]:
