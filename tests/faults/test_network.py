@@ -16,7 +16,6 @@ from fault_runs import (
     listed,
     ok,
     outgoing,
-    recovers,
     serving,
 )
 from fault_server import OK_HEAD, answer, chunked, replies
@@ -214,7 +213,6 @@ def test_an_unknown_name_at_the_start_stops_the_run(tmp_path, monkeypatch):
     assert "the name is not known" in ran.said
     assert "http://api.test:1/v1/moderations" in ran.said
     assert "attempt" not in ran.said
-    recovers(tmp_path)
 
 
 @pytest.mark.fault("N10", "A look-up that fails for the moment is repeated; the requests were never sent.")
