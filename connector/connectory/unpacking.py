@@ -36,7 +36,6 @@ class Unpacker:
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """Give what these bytes unpack to. Raises PackedError."""
-        self._packed += len(chunk)
         while chunk:
             self._open = True
             yield from self._pieces(chunk)
@@ -64,6 +63,7 @@ class Unpacker:
             piece = self._unzip.decompress(chunk, PIECE)
         except zlib.error as error:
             raise PackedError(f"broken gzip ({error})") from None
+        self._packed += len(chunk) - len(self._unzip.unconsumed_tail) - len(self._unzip.unused_data)
         self._unpacked += len(piece)
         if self._unpacked > HARMLESS and self._unpacked > MOST_TIMES * self._packed:
             raise BombError(f"unpacks to more than {MOST_TIMES} times its size")

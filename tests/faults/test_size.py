@@ -46,7 +46,7 @@ def test_a_gzip_bomb_is_given_up_in_bounded_memory(tmp_path):
         ran.settle(server)
     assert (ran.code, ran.statuses, ran.attempts) == (1, ["error", "ok", "ok"], [1, 1, 1])
     assert (ran.errors[0]["class"], ran.in_doubt[0]) == ("too_large", True)
-    assert peak < 300 * MEBIBYTE
+    assert peak < 250 * MEBIBYTE
 
 
 @pytest.mark.fault(

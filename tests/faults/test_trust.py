@@ -41,6 +41,7 @@ CERTIFICATES = {
         True,
         "certificate has expired; who runs the server has to renew it",
     ),
+    "not valid yet": (lambda one: issued(one, age=-3 * YEAR), True, "this computer's clock may be wrong"),
     "another host": (lambda one: issued(one, "api.other.example"), True, "check the host in base_uri"),
     "an unknown authority": (issued, False, "name the PEM file of its authority in ca_file"),
 }
