@@ -15,7 +15,7 @@ STREAMED = {
 }
 KEPT = {**STREAMED, "stream": "events"}
 HEAD = OK_HEAD + b"Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-QUICK = {"connect": 5, "idle": 0.2, "total": 20}
+QUICK = {"connect": 5, "idle": 0.3, "total": 20}
 
 
 def frame(text, **more):
