@@ -43,7 +43,9 @@ WIDTH, HEIGHT, LEFT, BOTTOM = 720, 240, 60, 40
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, default=1_000_000)
-    parser.add_argument("--write", action=argparse.BooleanOptionalAction, default=True, help="write docs/measured")
+    parser.add_argument(
+        "--write", action=argparse.BooleanOptionalAction, default=True, help="write docs/measured"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="soak-") as name:
         found = soak(Path(name), options.records)
@@ -73,7 +75,9 @@ def soak(folder: Path, records: int) -> dict[str, Any]:
         server.terminate()
         server.wait()
     counts = judge(folder, records)
-    right = run.returncode == 0 and counts["lines"] == records and not counts["wrong"] and not counts["errors"]
+    right = (
+        run.returncode == 0 and counts["lines"] == records and not counts["wrong"] and not counts["errors"]
+    )
     return {
         "records": records, "code": run.returncode, "samples": samples, "said": said, "right": right,
         "seconds": samples[-1][0], **counts,
