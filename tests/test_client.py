@@ -21,6 +21,7 @@ from connectory.errors import (
     NotSentError,
     OutcomeUnknownError,
     RequestError,
+    SetupError,
     UnavailableError,
 )
 from connectory.events import RequestRetried
@@ -824,5 +825,5 @@ def test_plain_text_where_tls_is_spoken_gets_no_request():
             return await made.send(call(*LIST), made.prepare(call(*LIST))), server
 
     outcome, server = asyncio.run(main())
-    assert isinstance(outcome.error, UnavailableError)
+    assert isinstance(outcome.error, SetupError)
     assert TOKEN.encode() not in server.received[0]

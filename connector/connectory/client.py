@@ -14,7 +14,7 @@ from urllib.parse import quote
 import httpx
 
 from connectory import bodies, encoding
-from connectory.answers import Answer, Expected
+from connectory.answers import Answer, Expected, asks_for_text, is_key_reused, meant_status
 from connectory.errors import (
     ApiError,
     ConfigError,
@@ -24,12 +24,15 @@ from connectory.errors import (
     OutcomeUnknownError,
     RequestError,
     SaveError,
+    SetupError,
+    TooLargeError,
     UnavailableError,
 )
 from connectory.events import Listener, Noticed, RequestRetried, ignore
 from connectory.limits import Throttle
 from connectory.receiving import receive
 from connectory.retry import Again, Aside, Decision, Failed, Policy, Stop, decide
+from connectory.transport import ProxyRefusedError, UnknownServerError, UntrustedError
 from connectory.validation import RequestChecker
 
 if TYPE_CHECKING:
@@ -50,6 +53,7 @@ _NEVER_SENT = (
     httpx.ProxyError,
     httpx.UnsupportedProtocol,
 )
+_STOPS = {"credentials": CredentialsError, "unavailable": UnavailableError, "setup": SetupError}
 UNAUTHORIZED = 401
 REQUEST_ID = "X-Client-Request-Id"
 """The header by which a server's log tells one attempt from every other: key, life of the run, attempt."""
@@ -157,7 +161,7 @@ class Client:
         self._base = httpx.URL(options.base_uri)
         self.base_path = self._base.raw_path.decode("ascii").partition("?")[0].rstrip("/")
         self._checker = RequestChecker(schema, lambda text: listen(Noticed(text)))
-        self._signing = asyncio.Lock()
+        self._signing, self._reached = asyncio.Lock(), False
         connect, idle = options.connect_timeout, options.idle_timeout
         timeout = {"connect": connect, "read": idle, "write": idle, "pool": options.total_timeout}
         self._extensions = {"timeout": timeout}
@@ -304,6 +308,7 @@ class Client:
     ) -> tuple[Answer | None, ConnectoryError | None]:
         try:
             response = await self.transport.handle_async_request(request)
+            self._reached = True
             stream = cast("httpx.AsyncByteStream", response.stream)
             status, headers = response.status_code, response.headers
             events = call.stream == "events" or call.action.method == "GET"
@@ -313,7 +318,8 @@ class Client:
         except httpx.LocalProtocolError as error:
             return None, RequestError(f"{call.what}: {error}")
         except _NEVER_SENT as error:
-            return None, NotSentError(_reason(call, error))
+            lasting = (UntrustedError, ProxyRefusedError, *(() if self._reached else (UnknownServerError,)))
+            return None, NotSentError(_reason(call, error), setup=isinstance(error, lasting))
         except httpx.TransportError as error:
             return None, OutcomeUnknownError(self.redact(_reason(call, error)))
         except ApiError as error:
@@ -326,17 +332,22 @@ class Client:
             OutcomeUnknownError,
             RequestError,
             SaveError,
-        ) as error:  # the last two: of a file on this machine
+            TooLargeError,
+        ) as error:  # RequestError and SaveError: of a file on this machine
             error.args = (self.redact(str(error)),)
             return None, error
 
     def _decide(self, call: Call, error: ConnectoryError, attempt: int) -> Decision:
-        if isinstance(error, RequestError | SaveError):
-            return Aside(in_doubt=isinstance(error, SaveError))
+        if isinstance(error, RequestError | SaveError | TooLargeError):
+            return Aside(in_doubt=not isinstance(error, RequestError))
+        if isinstance(error, NotSentError) and error.setup:
+            return Stop("setup", str(error))
         repeatable = call.repeatable
         if isinstance(error, ApiError):
-            code = error.code or error.type
-            failed = Failed(True, repeatable, error.status, code, str(error), error.headers)
+            if is_key_reused(error):
+                return Aside(in_doubt=True)
+            status, code = meant_status(error), error.code or error.type
+            failed = Failed(True, repeatable, status, code, str(error), error.headers)
         else:
             failed = Failed(not isinstance(error, NotSentError), repeatable, message=str(error))
         return decide(failed, attempt=attempt, policy=self.options.policy, luck=random.random())  # noqa: S311 - jitter
@@ -364,15 +375,16 @@ def _give_up(decision: Aside | Stop, error: ConnectoryError, progress: _Progress
     if isinstance(decision, Aside):
         doubt = progress.doubt or decision.in_doubt
         return Outcome(None, error, progress.attempt, in_doubt=doubt, retryable=decision.retryable)
-    kind = CredentialsError if decision.cause == "credentials" else UnavailableError
-    stopped = kind(decision.reason)
+    stopped = _STOPS[decision.cause](decision.reason)
     stopped.__cause__ = error
     return Outcome(None, stopped, progress.attempt, in_doubt=progress.doubt)
 
 
 def _expected(call: Call) -> Expected:
-    empty = call.action.response.kind == "empty" or call.action.method == "DELETE"
-    return Expected(call.what, call.action.response.kind, empty=empty)
+    response = call.action.response
+    empty = response.kind == "empty" or call.action.method == "DELETE"
+    strict = response.schema is not None and not asks_for_text(call.payload)
+    return Expected(call.what, response.kind, empty=empty, strict=strict)
 
 
 def _differs(request: httpx.Request, signature: Mapping[str, str]) -> bool:

@@ -9,12 +9,14 @@ ConnectoryError
 │   ├── RequestError           path, query and payload do not make a request
 │   ├── SaveError              the answer came and could not be written to disk
 │   ├── AcceptError            the answer came and does not meet `accept`
+│   ├── TooLargeError          the answer came and is larger than is taken
 │   └── ApiError               the server refused the request, or its answer cannot be used
 ├── JobBusyError               another process works on the same job; nothing was done
 ├── TransportError             no usable answer came; whether to send again is decided by `retry`
 │   ├── NotSentError           certain: not one byte of the request left
 │   └── OutcomeUnknownError    the server may have acted
 └── RunStoppedError            the run stops, records not yet done stay pending
+    ├── SetupError             the configured server or proxy cannot be spoken to at all
     ├── CredentialsError       a wrong or missing token, or no permission
     ├── UnavailableError       the server is away, or money or quota is used up
     ├── StorageError           a file takes no more: the disk is full, or gone
@@ -127,6 +129,12 @@ class AcceptError(RecordError):
     kind = "accept"
 
 
+class TooLargeError(RecordError):
+    """The server did what was asked, and its answer is larger than is taken; asking again would give the same."""
+
+    kind = "too_large"
+
+
 class ApiError(RecordError):
     """The server answered and did not do what was asked.
 
@@ -166,9 +174,16 @@ class TransportError(ConnectoryError):
 
 
 class NotSentError(TransportError):
-    """Certain: no byte of the request reached the server (no connection, name, certificate or proxy)."""
+    """Certain: no byte of the request reached the server (no connection, name, certificate or proxy).
+
+    `setup` says that only another configuration helps: trying again is of no use.
+    """
 
     kind = "not_sent"
+
+    def __init__(self, message: str, *, setup: bool = False) -> None:
+        super().__init__(message)
+        self.setup = setup
 
 
 class OutcomeUnknownError(TransportError):
@@ -179,6 +194,10 @@ class OutcomeUnknownError(TransportError):
 
 class RunStoppedError(ConnectoryError):
     """A cause that concerns the whole run; records not yet done stay pending."""
+
+
+class SetupError(RunStoppedError):
+    """The server or proxy that is configured cannot be spoken to: certificate, name or protocol is wrong."""
 
 
 class CredentialsError(RunStoppedError):

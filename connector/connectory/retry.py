@@ -78,7 +78,7 @@ class Aside:
 class Stop:
     """Stop the whole run."""
 
-    cause: Literal["credentials", "unavailable"]
+    cause: Literal["credentials", "unavailable", "setup"]
     reason: str
 
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from connectory.adapters.spool import Spool
-from connectory.errors import RunStoppedError
-from connectory.running import finished, go_on, take_up
+from connectory.errors import ConfigError, RunStoppedError
+from connectory.running import go_on, put_in_place, take_up
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from connectory.interfaces import Sink
+    from connectory.interfaces import Sink, Source
     from connectory.journal import Run
     from connectory.publisher import Publisher
     from connectory.record import Result
@@ -31,7 +31,7 @@ class Step:
 
 
 class Route:
-    """An incoming and the outgoings that follow it.
+    """Outgoings one after the other, behind an incoming or a source.
 
     Each ok result is the next step's record: its shaped lines, or `{input, response}`. What passes from one to the next
     goes through a file in the folder of the run, so that a broken route goes on where each of its steps was. A route
@@ -39,10 +39,19 @@ class Route:
     reading.
     """
 
-    def __init__(self, run: Run, subscriber: Subscriber, steps: Sequence[Step]) -> None:
-        self.run, self.subscriber, self.steps = run, subscriber, steps
+    def __init__(
+        self,
+        run: Run,
+        steps: Sequence[Step],
+        *,
+        subscriber: Subscriber | None = None,
+        source: Source | None = None,
+    ) -> None:
+        self.run, self.steps = run, steps
+        self._subscriber, self._source = subscriber, source
         for step in steps[:-1]:
             step.publisher.lines = onward
+        self._list: Spool | None = None
         self._spools: list[Spool] = []
 
     @property
@@ -52,60 +61,79 @@ class Route:
 
     def open(self) -> None:
         """Open the files between the steps, where an earlier life left them."""
-        for number, run in enumerate([self.run, *(step.run for step in self.steps[:-1])]):
-            spool = Spool(self.run.folder / f"spool-{number}.jsonl")
-            self._spools.append(spool)
-            run.journal.on_commit = spool.reach
+        if self._subscriber is not None:
+            self._list = self._spool(0, self.run)
+        for number, step in enumerate(self.steps[:-1], 1):
+            self._spools.append(self._spool(number, step.run))
 
     async def read(self) -> int | None:
         """Read the whole list, and count it."""
-        spool = self._spools[0]
+        spool, subscriber = self._list, self._subscriber
+        if spool is None or subscriber is None:
+            return None
         go_on(self.run, spool.sink)
         spool.reach(spool.sink.position)
-        await self.subscriber.run(spool.sink)
+        await subscriber.run(spool.sink)
         await self.run.journal.flush()
         spool.end()
         return spool.source().count()
 
     async def send(self, sink: Sink) -> None:
-        """Send what the first spool holds, and will hold, through every step."""
-        sinks = [*(spool.sink for spool in self._spools[1:]), sink]
+        """Send what the source or the list holds, and will hold, through every step."""
+        sinks = [*(spool.sink for spool in self._spools), sink]
         await self._together([self._pass(number, sinks[number]) for number in range(len(self.steps))])
 
     async def all(self, sink: Sink) -> None:
         """Read and send at the same time."""
         await self._together([self.read(), self.send(sink)])
 
-    async def finish(self, sink: Sink) -> None:
-        """Put everything in its place: every step is at its end."""
+    async def put_in_place(self, sink: Sink) -> None:
+        """Put what was written in its place: every step is at its end."""
         last = self.steps[-1]
-        await finished(last.run, sink, last.dead_letters)
+        await put_in_place(last.run, sink, last.dead_letters)
         for step in self.steps[:-1]:
             await step.dead_letters.close()
-            await step.run.finish()
-        await self.run.finish()
+
+    async def finish(self) -> None:
+        """Note that every run is at its end."""
+        for run in self._runs():
+            await run.finish()
 
     async def aclose(self, sink: Sink) -> None:
         """Let go of everything, whatever happened."""
-        for one in (
-            sink,
-            *(step.dead_letters for step in self.steps),
-            *(spool.sink for spool in self._spools),
-        ):
+        spools = [*filter(None, [self._list]), *self._spools]
+        for one in (sink, *(step.dead_letters for step in self.steps), *(spool.sink for spool in spools)):
             with suppress(RunStoppedError):
                 await one.abandon()
-        for step in reversed(self.steps):
-            await step.run.aclose()
-        await self.run.aclose()
+        for run in self._runs():
+            await run.aclose()
 
     def stop(self, reason: RunStoppedError) -> bool:
         """Take nothing more; what is under way is finished."""
         return bool(sum(step.publisher.stop(reason) for step in self.steps))
 
+    def _runs(self) -> list[Run]:
+        """Give the runs, each once, the one that holds the job's lock last."""
+        runs = [step.run for step in reversed(self.steps)]
+        return [*(run for run in runs if run is not self.run), self.run]
+
+    def _spool(self, number: int, run: Run) -> Spool:
+        spool = Spool(self.run.folder / f"spool-{number}.jsonl")
+        run.journal.on_commit = spool.reach
+        return spool
+
+    def _input(self, number: int) -> Source:
+        spool = self._spools[number - 1] if number else self._list
+        if spool is not None:
+            return spool.source()
+        if self._source is None:
+            raise ConfigError("a route needs an incoming or a source before its first step")
+        return self._source
+
     async def _pass(self, number: int, sink: Sink) -> None:
-        step, source = self.steps[number], self._spools[number].source()
+        step, source = self.steps[number], self._input(number)
         take_up(step.run, sink, step.dead_letters)
-        following = self._spools[number + 1] if number + 1 < len(self._spools) else None
+        following = self._spools[number] if number < len(self._spools) else None
         if following is not None:
             following.reach(sink.position)
         if step.run.journal.state.mark is not None:
@@ -132,7 +160,7 @@ class Route:
 
     def _give_up(self, reason: BaseException | None) -> None:
         self.stop(reason if isinstance(reason, RunStoppedError) else RunStoppedError(str(reason)))
-        for spool in self._spools:
+        for spool in filter(None, [self._list, *self._spools]):
             spool.end()
 
 

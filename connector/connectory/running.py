@@ -52,10 +52,11 @@ async def ending(run: Run, sink: Sink, dead_letters: Sink | None = None) -> Asyn
             if dead_letters is not None:
                 await dead_letters.abandon()
             raise
-        await finished(run, sink, dead_letters)
+        await put_in_place(run, sink, dead_letters)
+        await run.finish()
 
 
-async def finished(run: Run, sink: Sink, dead_letters: Sink | None = None) -> None:
+async def put_in_place(run: Run, sink: Sink, dead_letters: Sink | None = None) -> None:
     """Put what a run has written in its place. It can be interrupted anywhere: the next life does it again."""
     if dead_letters is not None:
         await dead_letters.seal()
@@ -65,7 +66,6 @@ async def finished(run: Run, sink: Sink, dead_letters: Sink | None = None) -> No
     await sink.close()
     if dead_letters is not None:
         await dead_letters.close()
-    await run.finish()
 
 
 def take_up(run: Run, sink: Sink, dead_letters: Sink) -> None:

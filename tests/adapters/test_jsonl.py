@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectory.adapters import jsonl
-from connectory.adapters.jsonl import LineSink, LineSource
+from connectory.adapters.jsonl import LineSource
+from connectory.adapters.linesink import LineSink
 from connectory.errors import ConfigError, RecordError, RunStoppedError
 from connectory.lines import LineSplitter
 

@@ -90,7 +90,7 @@ class LineSource:
             async for number, line, mark in lines:
                 if given == self.limit:
                     return
-                yield replace(item_of(number, line), mark=mark)
+                yield replace(self._item(number, line), mark=mark)
                 given += 1
                 if given == self.limit:
                     return
@@ -98,6 +98,9 @@ class LineSource:
             await lines.aclose()
             await chunks.aclose()
             self.close()
+
+    def _item(self, number: int, line: bytes | None) -> Item:
+        return item_of(number, line)
 
     def _chunks(self) -> AsyncGenerator[bytes, None]:
         """Give the bytes from where the file stands; an empty chunk ends them."""

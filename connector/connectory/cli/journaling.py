@@ -56,6 +56,14 @@ def say_resumed(run: Run) -> None:
         say(f"  {run.journal.doubtful} requests were under way when it broke off: they are marked in_doubt")
 
 
+def say_replay(run: str, options: Mapping[str, Any]) -> None:
+    """Give the command that sends the dead letters of a run again."""
+    words = ["connectory", "replay", run]
+    for option in ("config", "client"):
+        words += [f"--{option}", options[option]] if options[option] else []
+    say(join(words + (["--sandbox"] if options["sandbox"] else [])))
+
+
 def say_end(journal: DiskJournal, facts: Facts, total: int | None) -> None:
     """Tell how a run stands: its input is done, dead or pending."""
     done, dead = (journal.counts.get(name, 0) for name in ("done", "dead"))

@@ -18,6 +18,7 @@ from connectory.errors import (
     JobBusyError,
     RequestError,
     RunInterruptedError,
+    SetupError,
     StorageError,
     TransportError,
     UnavailableError,
@@ -68,7 +69,7 @@ def report(error: BaseException) -> int:  # noqa: PLR0911 - one line for each wa
 def exit_code(error: ConnectoryError) -> int:  # noqa: PLR0911 - a table
     """Give the exit code that stands for an error's consequence."""
     match error:
-        case ConfigError():
+        case ConfigError() | SetupError():
             return CONFIGURATION
         case RequestError():  # of a single call: what was typed makes no request
             return USAGE
@@ -104,7 +105,7 @@ def _next_command(error: ConnectoryError, code: int) -> str:
         return f"connectory lint {file}".rstrip()
     if isinstance(error, StorageError | GuardError | JobBusyError):
         return "connectory runs list"
-    return "connectory check" if code in {CREDENTIALS, UNAVAILABLE} else "connectory --help"
+    return "connectory check" if code in {CONFIGURATION, CREDENTIALS, UNAVAILABLE} else "connectory --help"
 
 
 def _bug(error: BaseException) -> int:

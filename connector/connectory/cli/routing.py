@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from connectory.cli.journaling import absolute, command, given, say_resumed
+from connectory.cli.journaling import absolute, command, given, say_replay, say_resumed
 from connectory.cli.outcome import SOME_FAILED, Ended, say
 from connectory.cli.setup import run_loop
-from connectory.cli.wiring import DeadLetters, destination, place
+from connectory.cli.wiring import DeadLetters, dead_letters, destination, place
 from connectory.errors import ConnectoryError
-from connectory.journal import DEAD_LETTERS, Job, new_facts
+from connectory.journal import Job, new_facts
 from connectory.route import Route, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from connectory.cli.progress import Progress
     from connectory.connector import AsyncConnector
@@ -50,8 +50,8 @@ def run_route(
     subscriber = made.subscriber(
         first, client=options["client"], limit=options["limit"], journal=run.journal, on_error=failures.append
     )
-    steps = [_step(made, run, number, one, options, power=power) for number, one in enumerate(others, 1)]
-    route = Route(run, subscriber, steps)
+    steps = following(made, run, others, options, power=power)
+    route = Route(run, steps, subscriber=subscriber)
     for step in steps:
         progress.start_at(step.run.journal.counts)
 
@@ -66,13 +66,12 @@ def run_route(
         with progress:
             run_loop(main, stop=route.stop)
     except ConnectoryError:
-        _summarise(progress, steps, failures)
+        summarise(progress, steps, failures)
         raise
-    _summarise(progress, steps, failures)
+    summarise(progress, steps, failures)
     dead = [step.run.facts.run for step in steps if step.run.journal.counts.get("dead")]
-    if dead:
-        config = f" --config {options['config']}" if options["config"] else ""
-        say(f"connectory replay {dead[0]}{config}")
+    for one in dead:
+        say_replay(one, options)
     if dead or failures:
         raise Ended(SOME_FAILED)
 
@@ -84,23 +83,39 @@ async def _run(route: Route, sink: Sink, confirm: Callable[[int | None], None]) 
         await route.send(sink)
     else:
         await route.all(sink)
-    await route.finish(sink)
+    await route.put_in_place(sink)
+    await route.finish()
+
+
+def following(
+    made: AsyncConnector, run: Run, names: Sequence[str], options: Mapping[str, Any], *, power: bool
+) -> list[Step]:
+    """Take up, or begin, the steps of a route behind a run."""
+    return [
+        _step(made, run, number, name, then=tuple(names[number:]), options=options, power=power)
+        for number, name in enumerate(names, 1)
+    ]
 
 
 def _step(
-    made: AsyncConnector, route: Run, number: int, name: str, options: dict[str, Any], *, power: bool
+    made: AsyncConnector,
+    route: Run,
+    number: int,
+    name: str,
+    *,
+    then: tuple[str, ...],
+    options: Mapping[str, Any],
+    power: bool,
 ) -> Step:
-    settings = made.assembly.outgoing(name)
     target = made.assembly.publication(name, run={}).target
-    run = made.runs.step(route, number, name, power=power, target=target)
+    run = made.runs.step(route, number, name, power=power, target=target, then=then)
     known = made.known(name, run, client=options["client"])
     publisher = made.publisher(name, client=options["client"], journal=run.journal, known=known)
-    configured = settings.dead_letters
-    dead = DeadLetters(made.config.file(configured) if configured else run.folder / DEAD_LETTERS)
-    return Step(run, publisher, dead)
+    return Step(run, publisher, dead_letters(made, run.facts))
 
 
-def _summarise(progress: Progress, steps: list[Step], failures: list[RecordError]) -> None:
+def summarise(progress: Progress, steps: Sequence[Step], failures: Sequence[RecordError]) -> None:
+    """Say what became of the records of every step."""
     progress.summary()
     for step in steps:
         if isinstance(step.dead_letters, DeadLetters) and step.dead_letters.reasons:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -158,9 +157,9 @@ def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> N
 
 def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], progress: Progress) -> None:
     from connectory.adapters.jsonl import LineSource
-    from connectory.cli.journaling import absolute, command, given, say_end, say_resumed
-    from connectory.cli.wiring import DeadLetters, destination, place, refuse_same
-    from connectory.journal import DEAD_LETTERS, Job, new_facts
+    from connectory.cli.journaling import absolute, command, given, say_end, say_replay, say_resumed
+    from connectory.cli.wiring import dead_letters, destination, place, refuse_same
+    from connectory.journal import Job, new_facts
     from connectory.parameters import Given
     from connectory.running import run_outgoing
 
@@ -193,8 +192,7 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
     publisher = made.publisher(
         name, given=parameters, client=options["client"], journal=run.journal, known=known
     )
-    configured = settings.dead_letters
-    dead = DeadLetters(made.config.file(configured) if configured else run.folder / DEAD_LETTERS)
+    dead = dead_letters(made, run.facts)
 
     async def main() -> None:
         async with made:
@@ -211,7 +209,7 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
         raise
     _summarise(progress, dead)
     if run.journal.counts.get("dead"):
-        say(f"connectory replay {run.facts.run}{_config(options)}")
+        say_replay(run.facts.run, options)
         raise Ended(SOME_FAILED)
 
 
@@ -223,10 +221,6 @@ def _summarise(progress: Progress, dead: DeadLetters, failures: Sequence[RecordE
         say(f"error: {failure}")
     if dead.reasons:
         say(f"failed records, each with its reason: {dead.path}")
-
-
-def _config(options: dict[str, Any]) -> str:
-    return f" --config {quote(options['config'])}" if options["config"] else ""
 
 
 def _run_route(made: AsyncConnector, name: str, options: dict[str, Any], progress: Progress) -> None:

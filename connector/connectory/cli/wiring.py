@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from connectory.adapters.linesink import LineSink
-from connectory.errors import ConfigError
+from connectory.errors import ConfigError, StorageError
 from connectory.interfaces import Sink
+from connectory.journal import DEAD_LETTERS
+from connectory.storage import why
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from connectory.config import Config, WebhookConfig
     from connectory.connector import AsyncConnector
     from connectory.interfaces import Position
+    from connectory.journal import Facts
     from connectory.record import Record
 
 OutputMode = Literal["replace", "append"]
@@ -61,12 +65,23 @@ def destination(
     return LineSink(place(made.config, given, configured), mode=mode)
 
 
-class DeadLetters(Sink):
-    """The file of records that were set aside: made when the first one is, and counted by what went wrong."""
+def dead_letters(made: AsyncConnector, facts: Facts) -> DeadLetters:
+    """Make the dead letters of a run: a file in its folder, and a copy where the connection wants one."""
+    configured = made.assembly.outgoing(facts.connection).dead_letters
+    copy = made.config.file(configured) if configured else None
+    return DeadLetters(made.runs.path(facts.run) / DEAD_LETTERS, copy)
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = short(Path(path))
+
+class DeadLetters(Sink):
+    """The file of records that were set aside: made when the first one is, and counted by what went wrong.
+
+    The `copy` is written when the run ends, or breaks off.
+    """
+
+    def __init__(self, path: Path, copy: Path | None = None) -> None:
+        self.path = short(copy or path)
         self.reasons: Counter[str] = Counter()
+        self._file, self._copy = path, copy
         self._sink = LineSink(path, lazy=True, staged=False)
 
     @property
@@ -100,10 +115,24 @@ class DeadLetters(Sink):
     async def close(self) -> None:
         """Close the file, if there is one."""
         await self._sink.close()
+        self._give_copy()
 
     async def abandon(self) -> None:
         """Close the file, if there is one."""
         await self._sink.abandon()
+        self._give_copy()
+
+    def _give_copy(self) -> None:
+        if self._copy is None or not self._file.exists():
+            return
+        try:
+            self._copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._copy.touch(mode=0o600)
+            shutil.copyfile(self._file, self._copy)
+        except OSError as error:
+            raise StorageError(
+                f"cannot copy the dead letters to {str(self._copy)!r}: {why(error)}; they are in {str(self._file)!r}"
+            ) from error
 
     def summary(self) -> list[str]:
         """Say what went wrong how often, most frequent first."""

@@ -220,6 +220,17 @@ class DiskJournal:
         self.state = State(life=life, total=total, counts=counts)
         self._index(0)
 
+    def recount(self, revived: int) -> None:
+        """Count records as done that were dead: another run has sent them again. The journal must not be open."""
+        self._store.open(make=False)
+        try:
+            state, _, _ = self._store.load()
+            counts = {**state.counts, "done": state.counts.get("done", 0) + revived}
+            counts["dead"] = counts.get("dead", 0) - revived
+            self._store.commit(Change({"counts": counts}))
+        finally:
+            self._store.close()
+
     def repair(self, most_under_way: int) -> None:
         """Make the database again from the results log.
 

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from connectory.journal.summary import Summary, summarise
 from connectory.storage import Lock, why
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping
     from pathlib import Path
 
 FACTS, DEAD_LETTERS = "run.json", "dead_letters.jsonl"
@@ -49,7 +49,7 @@ class Facts:
 
     `target` is the method and path; `input` is where the records come from, with the `fingerprint` of a file.
     `command` is what takes the run up again. `parent` is the run whose dead letters this one sends again, `route` the
-    one of which it is a step.
+    one of which it is a step, and `then` names the outgoings that follow it there.
     `output` and `dead_letters` are where lines go, None for standard output. `started_at` is in epoch seconds.
     """
 
@@ -66,6 +66,7 @@ class Facts:
     dead_letters: str | None = None
     parent: str | None = None
     route: str | None = None
+    then: tuple[str, ...] = ()
 
 
 class Run:
@@ -123,6 +124,10 @@ class Runs:
             lock.release()
             raise
 
+    def has_unfinished(self, job: Job) -> bool:
+        """Say whether `begin` would take up a run."""
+        return self._unfinished(Lock(self._job_file(job.id))) is not None
+
     def step(self, route: Run, number: int, connection: str, *, power: bool = False, **known: Any) -> Run:
         """Take up, or begin, the run of a step of a route: it belongs to the route's job, without a lock of its own."""
         run = f"{route.facts.run}.{number}"
@@ -165,11 +170,8 @@ class Runs:
     def repair(self, run: str) -> None:
         """Make the journal of a run again from its results log."""
         facts = self.find(run)
-        lock = self._lock(facts.job)
-        try:
+        with self.held(facts):
             DiskJournal(self.path(facts.run), facts.run).repair(MOST_UNDER_WAY)
-        finally:
-            lock.release()
 
     def remove(self, run: str) -> None:
         """Delete what is kept of a run: its results log, its journal and its dead letters."""
@@ -181,6 +183,20 @@ class Runs:
             shutil.rmtree(self.path(facts.run))
         finally:
             lock.release()
+
+    @contextmanager
+    def held(self, facts: Facts) -> Generator[None, None, None]:
+        """Keep every other process from the job of a run. Raises JobBusyError."""
+        lock = self._lock(facts.job)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def recount(self, run: str, revived: int) -> None:
+        """Note that so many records of a run were dead and are done now; who calls it holds the job."""
+        journal = DiskJournal(self.path(run), run)
+        journal.recount(revived)
 
     def prepare(self) -> None:
         """Make the folders. Raises StorageError."""
@@ -294,7 +310,7 @@ def _read_pointer(lock: Lock) -> dict[str, Any]:
 def _read_facts(folder: Path) -> Facts:
     try:
         data = json.loads((folder / FACTS).read_bytes())
-        return Facts(**{**data, "command": tuple(data["command"])})
+        return Facts(**{**data, "command": tuple(data["command"]), "then": tuple(data["then"])})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ConfigError(f"{str(folder / FACTS)!r} cannot be read: {error}; start anew with --new") from None
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])(?: [^\r\n]*)?\r\n")
 _TUNNEL_HEAD_MOST = 64 * 1024
 _HTTP_PORT = 80
+WANTS_CREDENTIALS = "it wants other credentials (status 407): check proxy"
+"""What is wrong when a proxy answers with 407."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ class _Tunnel(asyncio.Protocol):
             self._data = b""
             self.data_received(rest)
         elif not status[1].startswith(b"2"):
-            self._end(f"status {status[1].decode()}")
+            self._end(WANTS_CREDENTIALS if status[1] == b"407" else f"status {status[1].decode()}")
         elif rest:
             self._end("bytes came before the tunnel was used")
         else:
