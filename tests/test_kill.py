@@ -106,6 +106,7 @@ PLACES = [
     *(f"{when}_dead:{visit}" for when in ("before", "mid", "after") for visit in (1, 2)),
     *(f"in_commit:{visit}" for visit in (1, 2, 3, 4, 8, 12)),
     *(f"{when}_{label}:1" for label in ("rename", "finish") for when in ("before", "after")),
+    *(f"{when}_job:{visit}" for when in ("before", "mid") for visit in (1, 2)),
     "before_pointer:2",
     "before_lock:2",
 ]
@@ -114,6 +115,7 @@ PLACES = [
 RESUMING = [
     *(f"{when}_{label}:1" for label in ("lock", "pointer", "open") for when in ("before", "after")),
     *(f"{when}_cut_{label}:1" for label in ("record", "output") for when in ("before", "after")),
+    *(f"{when}_job:1" for when in ("before", "mid", "after")),
     *(f"in_commit:{visit}" for visit in (1, 2, 3)),
     *(
         f"{when}_{label}:{visit}"

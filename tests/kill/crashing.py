@@ -34,7 +34,8 @@ WRITTEN = {
 LABELS = {
     "lock": "the job is this process's own",
     "facts": "run.json is written",
-    "pointer": "the job's file names the run",
+    "pointer": "the job's file names the run, or none when the run is finished",
+    "job": "the same, seen from the system",
     "open": "the journal is open, the rest of the log is taken over, the life is counted",
     "cut_output": "the output is cut back",
     "cut_dead": "the dead letters are cut back",
@@ -95,7 +96,8 @@ def around_waiting(passing: Place, name: str, work: Callable[..., Any]) -> Calla
 
 def named(file: int) -> str | None:
     """Tell what a file is by its name."""
-    return WRITTEN.get(Path(f"/proc/self/fd/{file}").readlink().name)
+    path = Path(f"/proc/self/fd/{file}").readlink()
+    return "job" if path.parent.name == "jobs" else WRITTEN.get(path.name)
 
 
 def writing(passing: Place, write: Callable[[int, Any], int]) -> Callable[[int, Any], int]:

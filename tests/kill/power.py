@@ -30,12 +30,12 @@ class PowerCuts(Trial):
         """Do to the files what a power cut may do."""
         certain = self.certain()
         for path in [
-            *self.state("results.jsonl"),
-            *self.state("dead_letters.jsonl"),
+            *self.folder.glob(".connectory/jobs/*.json"),
+            *self.folder.glob(".connectory/runs/*/*.json*"),
             *self.parts,
             self.folder / OUTPUT,
         ]:
-            if path.exists() and path.read_bytes() != EARLIER:
+            if path.read_bytes() != EARLIER:
                 self.cut(path, certain.get(path.stat().st_ino, 0))
 
     def certain(self) -> dict[int, int]:

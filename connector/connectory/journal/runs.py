@@ -263,9 +263,8 @@ class Runs:
         return Run(folder, earlier, journal, lock, resumed=True)
 
     def _start(self, facts: Facts, lock: Lock, *, power: bool) -> Run:
-        run = self._made(facts, lock, power=power)
-        lock.write(_pointer(facts.run))
-        return run
+        lock.write(_pointer(facts.run))  # first: a run that began and is not named here would never be found again
+        return self._made(facts, lock, power=power)
 
     def _made(self, facts: Facts, lock: Lock | None, *, power: bool) -> Run:
         """Make the folder of a run; its facts come last: without them there is no run."""
