@@ -65,7 +65,7 @@ def soak(folder: Path, records: int) -> dict[str, Any]:
     words = [word for kind, rate in FAULTS.items() for word in ("--fault", f"{kind}:{rate}")]
     server = start(folder, "sandbox", "--port", "0", "--seed", "7", *words)
     try:
-        origin = server.stdout.readline().decode().strip().removesuffix("/v1")
+        origin = server.stderr.readline().decode().strip().removeprefix("sandbox: ").removesuffix("/v1")
         (folder / "connectory.yaml").write_text(CONFIG.format(origin=origin))
         begun = time.monotonic()
         run = start(folder, "run", "outgoing", "moderate", "--input", "in.jsonl", "--output", "out.jsonl")
