@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
+import asyncio
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -47,7 +48,10 @@ if TYPE_CHECKING:
 
 NOT_ACCEPTED = "the request is done; its answer does not meet `accept`"
 POISON = 5
-"""Lives of a run that may end while one delivery is under way, before that delivery is suspected of ending them."""
+"""Lives of a run that may end while one delivery is under way, before that delivery is held to have ended them."""
+
+SUSPECT = 3
+"""Lives after which it is sent again only while no other suspect is under way: so the innocent are told from it."""
 
 
 class Publisher:
@@ -73,6 +77,7 @@ class Publisher:
         self.lines: Callable[[Result], list[Any]] = Result.lines
         self._known = known
         self._alarm = Alarm()
+        self._suspects = asyncio.Lock()
         self._held: list[tuple[Part, Result]] = []
         self._open: dict[int, _Open] = {}
         self._workers: Workers[Part, tuple[Part, Result]] | None = None
@@ -198,7 +203,14 @@ class Publisher:
         body = fingerprint(request)
         doubt = self.journal.doubt(part.delivery)
         if doubt is not None and (held := self._held_back(call, doubt)) is not None:
-            return await self._settle(part, doubtful(part, held))
+            return await self._set_aside(part, doubtful(part, held))
+        suspected = doubt is not None and doubt.lives >= SUSPECT
+        async with self._suspects if suspected else nullcontext():
+            return await self._send_now(part, call, request, body, doubt)
+
+    async def _send_now(
+        self, part: Part, call: Call, request: httpx.Request, body: str, doubt: Intent | None
+    ) -> Result:
         self._check_budget()
         await self.journal.intend(part.delivery, body)
         if doubt is not None and doubt.body not in {"", body}:
@@ -231,6 +243,12 @@ class Publisher:
         self._finished(result)
         if result.status != "skipped":
             await self._listen_for_alarm(result)
+        return result
+
+    async def _set_aside(self, part: Part, result: Result) -> Result:
+        """Settle what was not sent because of an earlier life: it says nothing about the server, so no alarm hears it."""
+        await self.journal.record(part.delivery, result)
+        self._finished(result)
         return result
 
     def _recalled(self, part: Part, result: Result) -> Result:

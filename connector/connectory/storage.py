@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from connectory.errors import StorageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,16 +20,19 @@ _FAR = 1 << 30
 
 
 class Lock:
-    """A file that at most one process holds. Its text is for who finds it held, and for who holds it next."""
+    """A file with a text, and beside it one that at most one process holds, who may replace the text.
+
+    The text is for who finds the lock held, and for who holds it next.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self._lock = path, path.with_suffix(".lock")
         self._file = -1
 
     def take(self) -> bool:
         """Take the lock; False when another process has it. Raises OSError when the file cannot be opened."""
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-        file = os.open(self.path, flags, 0o600)
+        file = os.open(self._lock, flags, 0o600)
         if not lock(file):
             os.close(file)
             return False
@@ -49,7 +55,7 @@ class Lock:
 
     def is_held(self) -> bool:
         """Say whether another process has the lock now."""
-        if not self.path.exists():
+        if not self._lock.exists():
             return False
         if not self.take():
             return True
@@ -57,10 +63,8 @@ class Lock:
         return False
 
     def write(self, text: bytes) -> None:
-        """Replace the text; only who holds the lock may."""
-        os.lseek(self._file, 0, os.SEEK_SET)
-        os.ftruncate(self._file, 0)
-        os.write(self._file, text)
+        """Replace the text; only who holds the lock may. Raises StorageError."""
+        write_whole(self.path, text)
 
     def release(self) -> None:
         """Let another process have it."""
@@ -76,6 +80,37 @@ def lock(file: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Replace a file at once, also for a machine that loses its power: it has the old content or the new one.
+
+    Raises StorageError.
+    """
+    draft = path.with_name(f"{path.name}.part")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+    try:
+        file = os.open(draft, flags, 0o600)
+        try:
+            if os.write(file, data) < len(data):  # a full disk takes what fits
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            datasync(file)
+        finally:
+            os.close(file)
+        draft.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise StorageError(f"cannot write {str(path)!r}: {why(error)}") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the names in a folder outlive the machine's power."""
+    if not _WINDOWS:
+        file = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
 
 
 def datasync(file: int) -> None:

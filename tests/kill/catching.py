@@ -12,8 +12,12 @@ from kill.mutated import MUTANTS
 from kill.power import PowerCuts
 from kill.reading import Reading, problems
 
-TRIES = 4
+TRIES = 8
 """Chance decides where a kill hits: so many tests with other kills before a bug counts as not found."""
+
+
+AFTER_POWER = frozenset({7, 14})
+"""Invariants that a power cut may break: what no commit had counted on is sent again, flagged, and shown again."""
 
 
 def caught(name: str, folder: Path, programs: Programs) -> list[int]:
@@ -25,9 +29,9 @@ def caught(name: str, folder: Path, programs: Programs) -> list[int]:
     return []
 
 
-def tried(name: str, seed: int, folder: Path, programs: Programs) -> list[int]:
-    """Give what one small test finds."""
-    needs = MUTANTS[name].needs
+def tried(name: str, seed: int, folder: Path, programs: Programs, *, needs: str | None = None) -> list[int]:
+    """Give what one small test finds; `needs` says which kind of test."""
+    needs = needs or MUTANTS[name].needs
     plan = Plan(300, 5, 8, seed=seed, bad=6, runner="mutated", words=(name,), timed=0)
     if needs == "stops":
         plan = replace(plan, kills=3, by=signal.SIGTERM)
@@ -38,4 +42,4 @@ def tried(name: str, seed: int, folder: Path, programs: Programs) -> list[int]:
     assert needs == "power" or "Traceback" not in evidence.said, evidence.said  # a bug that is loud is none
     if needs == "reading":
         return [0] if list(problems(evidence)) else []
-    return list(broken(evidence, without=frozenset({7, 14} if needs == "power" else ())))
+    return list(broken(evidence, without=AFTER_POWER if needs == "power" else frozenset()))

@@ -80,14 +80,15 @@ class Ending:
 @dataclass
 class Evidence:
     """Everything that the judge looks at. `earlier` is what the output held before the run, `bad` are
-    the records that the server refuses. `gentle`: processes were asked to stop, once, and not killed."""
+    the records that the server refuses. `gentle`: processes were asked to stop, once, and not killed. The
+    output is `ordered` like the input, or in the order of completion; it is `appended` or replaces what was there."""
 
     records: int
     concurrency: int
     requests: list[dict[str, Any]]
     endings: list[Ending]
     log: Log
-    output: list[bytes]
+    output: bytes
     dead: list[dict[str, Any]]
     earlier: bytes
     bad: list[int]
@@ -95,11 +96,18 @@ class Evidence:
     said: str
     dedupes: bool = False
     gentle: bool = False
+    ordered: bool = True
+    appended: bool = False
 
     @property
     def kills(self) -> int:
         """How many processes were ended before their time."""
         return sum(ending.sent is not None for ending in self.endings)
+
+    @property
+    def complete(self) -> bytes:
+        """What the run has added to the output, or put in its place."""
+        return self.output.removeprefix(self.earlier) if self.appended else self.output
 
     @cached_property
     def of_record(self) -> dict[int, list[dict[str, Any]]]:
@@ -128,6 +136,11 @@ class Evidence:
     def cut_off_keys(self) -> set[str]:
         """Every delivery that was cut off at any time."""
         return set().union(*self.cut_off)
+
+    @cached_property
+    def lost_keys(self) -> set[str]:
+        """Every delivery whose result was written and is lost: what a power cut may do to what nobody counted on."""
+        return {str(parsed(line).get("key")) for ending in self.endings for line in ending.lost}
 
     @cached_property
     def flagged(self) -> set[str]:

@@ -6,15 +6,13 @@ import json
 import random
 import signal
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from kill.evidence import Ending, Evidence, Log, parsed
 from kill.programs import LONGEST, Life, Server, wait
 from kill.server import is_bad
-
-from connectory.journal import Runs
 
 EARLIER = b'{"earlier": true}\n'
 """What the output holds before the run: it has to stay until the run is finished."""
@@ -39,7 +37,7 @@ class Plan:
     `kills` counts the processes that are ended before their time, by `by`, a signal that is sent `twice` where one is
     not enough; `timed` is the share of them that are ended
     at a random time after their start instead of after a random number of requests, within `startup` seconds.
-    `runner` and `words` start something else than the program itself; `asked` is the share of the endings after
+    `runner` and `words` start something else than the program itself, `settings` are more of the connection's; `asked` is the share of the endings after
     which the program's own counts are asked for.
     """
 
@@ -58,6 +56,7 @@ class Plan:
     words: tuple[str, ...] = ()
     environ: dict[str, str] = field(default_factory=dict)
     dedupe: bool = False
+    settings: dict[str, Any] = field(default_factory=dict)
     bad: int = 40
     asked: float = 0.0
 
@@ -119,8 +118,7 @@ class Trial:
         }
         payload = {"model": "omni-moderation-latest", "input": "&{text}"}
         outgoing: dict[str, Any] = {"entity": "moderations", "payload": payload}
-        if self.plan.durability != "process":
-            outgoing["durability"] = self.plan.durability
+        outgoing |= {"durability": self.plan.durability, **self.plan.settings}
         return {"version": 1, "clients": {"api": client}, "outgoing": {"moderate": outgoing}}
 
     def command(self) -> list[str]:
@@ -144,15 +142,19 @@ class Trial:
         remaining = self.expected - (self.endings[-1].seen if self.endings else 0)
         return None, self.luck.randint(0, max(1, int(1.5 * remaining / (left + 1))))
 
-    def crash(self, *places: str) -> Evidence:
-        """Let a process die at each place, then let one live; a place that is never passed fails."""
+    def crash(self, *places: str, last: str = "nowhere") -> Evidence:
+        """Let a process die at each place, then let one live; a place that is never passed fails.
+
+        Where the last one would die has to be a place that is not passed any more.
+        """
         self.prepare()
         for place in places:
             life = self.programs.start([place, *self.command()], self.folder, runner="crashing")
             code = wait(life)
             assert code == -signal.SIGKILL, f"{place} was never passed: the process ended with {code}"
             self.after(signal.SIGKILL, code)
-        self.live_until(None)
+        life = self.programs.start([last, *self.command()], self.folder, runner="crashing")
+        self.after(None, wait(life))
         return self.evidence()
 
     def live_until(self, moment: tuple[float | None, int] | None) -> None:
@@ -206,7 +208,11 @@ class Trial:
         """Ask the program itself how far the run is; None while there is nothing to ask about."""
         if self.results is None:
             return None
-        return asdict(Runs(self.folder / ".connectory").summary(self.results.parent.name))
+        out = self.folder / "asked.json"
+        out.unlink(missing_ok=True)
+        words = ["runs", "show", self.results.parent.name, "--json"]
+        assert wait(self.programs.start(words, self.folder, out=str(out))) == 0, "it cannot say how far it is"
+        return parsed(out.read_bytes())
 
     @property
     def runs(self) -> list[str]:
@@ -238,12 +244,14 @@ class Trial:
             requests=self.server.requests(),
             endings=self.endings,
             log=self.log,
-            output=output.read_bytes().splitlines() if output.exists() else [],
+            output=output.read_bytes() if output.exists() else b"",
             dead=[parsed(line) for line in dead],
             earlier=EARLIER,
             bad=[number for number in range(self.plan.records) if is_bad(number, self.plan.bad)],
             runs=self.runs,
             said=(self.folder / "said.txt").read_text(encoding="utf-8", errors="replace"),
             dedupes=self.plan.dedupe,
+            ordered=self.plan.settings.get("order") != "completion",
+            appended=self.plan.settings.get("output_mode") == "append",
             gentle=self.plan.by != signal.SIGKILL and not self.plan.twice,
         )

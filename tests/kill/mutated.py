@@ -52,6 +52,11 @@ def mutant(
     return register
 
 
+@mutant("none at all: the control")
+def none() -> None:
+    pass
+
+
 @mutant("the result is written before the request is sent", 1, 2, 10)
 def early() -> None:
     send = Publisher._send

@@ -50,8 +50,8 @@ class PowerCuts(Trial):
         length = self.luck.randint(min(certain, len(data)), len(data))
         rest = len(data) - length
         flipped = bytearray(data[length:])
-        if flipped:
-            flipped[self.luck.randrange(rest)] ^= 1
+        for place in range(self.luck.randrange(400), rest, 400):  # about one in each line
+            flipped[place] ^= 1
         kind = self.luck.choice(["cut", "zeros", "garbage", "flipped"])
         tails = {"cut": b"", "zeros": bytes(rest), "garbage": self.luck.randbytes(rest), "flipped": flipped}
         self.cuts += rest > 0

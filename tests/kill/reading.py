@@ -42,7 +42,7 @@ class Reading(Trial):
 
 def problems(evidence: Evidence) -> Iterator[str]:
     """Give what contradicts the promise: every item once and in order, and no more read again than was cut off."""
-    numbers = [parsed(line).get("number") for line in evidence.output]
+    numbers = [parsed(line).get("number") for line in evidence.output.splitlines()]
     if numbers != list(range(evidence.records)):
         yield f"the output has {len(numbers)} items, {len(set(numbers))} different ones, for {evidence.records}"
     answered = Counter(request["path"] for request in evidence.requests if request["fault"] is None)

@@ -17,7 +17,7 @@ from connectory.journal.log import LOG
 from connectory.journal.names import new_run_id
 from connectory.journal.store import DamagedError
 from connectory.journal.summary import Summary, summarise
-from connectory.storage import Lock, why
+from connectory.storage import Lock, why, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -263,7 +263,9 @@ class Runs:
         return Run(folder, earlier, journal, lock, resumed=True)
 
     def _start(self, facts: Facts, lock: Lock, *, power: bool) -> Run:
-        lock.write(_pointer(facts.run))  # first: a run that began and is not named here would never be found again
+        lock.write(
+            _pointer(facts.run)
+        )  # first: a run that began and is not named here would never be found again
         return self._made(facts, lock, power=power)
 
     def _made(self, facts: Facts, lock: Lock | None, *, power: bool) -> Run:
@@ -301,7 +303,7 @@ def _pointer(run: str | None) -> bytes:
 def _read_pointer(lock: Lock) -> dict[str, Any]:
     try:
         pointer = json.loads(lock.read() or b"{}")
-    except ValueError:  # a process died in the middle of writing it
+    except ValueError:  # somebody else's doing: it is only ever replaced whole
         return {}
     return pointer if isinstance(pointer, dict) else {}  # pyright: ignore[reportUnknownVariableType]  # any JSON
 
@@ -315,11 +317,7 @@ def _read_facts(folder: Path) -> Facts:
 
 
 def _write_facts(folder: Path, facts: Facts) -> None:
-    """Write the facts whole or not at all."""
-    draft = folder / f"{FACTS}.part"
-    draft.touch(mode=0o600)
-    draft.write_text(json.dumps(asdict(facts), indent=1) + "\n")
-    draft.replace(folder / FACTS)
+    write_whole(folder / FACTS, json.dumps(asdict(facts), indent=1).encode() + b"\n")
 
 
 def _reserve(path: Path) -> None:
