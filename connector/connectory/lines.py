@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from connectory.errors import RecordError
 from connectory.interfaces import Item
-from connectory.jsontext import JsonTextError, loads
+from connectory.jsontext import JsonTextError, loads_unique
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +61,7 @@ def item_of(number: int, line: bytes | None) -> Item:
     if line is None:
         return Item(position, None, RecordError(f"line {number}: longer than {LONGEST_LINE} bytes"))
     try:
-        record = loads(line)
+        record = loads_unique(line)
     except JsonTextError as error:
         return Item(position, _text(line), RecordError(f"line {number}: not JSON: {error}"))
     if not isinstance(record, dict):
