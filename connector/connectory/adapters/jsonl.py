@@ -52,18 +52,18 @@ class LineSource:
         if self._pipe:
             return None
         with Path(self.path).open("rb") as file:
-            splitter, chunks = LineSplitter(), chain(iter(partial(file.read, CHUNK), b""), [b""])
+            splitter, chunks = self._splitter(), chain(iter(partial(file.read, CHUNK), b""), [b""])
             lines = (1 for chunk in chunks for _ in splitter.numbered(chunk))
             self.total = sum(islice(lines, self.limit))
         return self.total
 
     async def __aiter__(self) -> AsyncGenerator[Item, None]:
-        splitter, given = LineSplitter(), 0
+        splitter, given = self._splitter(), 0
         chunks = _piped(self._file, owned=self.path != "-") if self._pipe else _from_disk(self._file)
         try:
             async for chunk in chunks:
-                for number, line in splitter.numbered(chunk):
-                    yield item_of(number, line)
+                for line in splitter.numbered(chunk):
+                    yield item_of(line)
                     given += 1
                     if given == self.limit:
                         return
@@ -73,6 +73,9 @@ class LineSource:
 
     async def acknowledge(self, item: Item) -> None:
         """Do nothing: a file does not need to hear."""
+
+    def _splitter(self) -> LineSplitter:
+        return LineSplitter(name=str(self.path))
 
     def close(self) -> None:
         """Close the file."""
@@ -186,6 +189,9 @@ def _reason(error: OSError) -> str:
 async def _from_disk(file: int) -> AsyncGenerator[bytes, None]:
     while chunk := os.read(file, CHUNK):
         yield chunk
+        await asyncio.sleep(
+            0
+        )  # a file without records, such as one of blank lines, must not hold up everything else
     yield b""
 
 
