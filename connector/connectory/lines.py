@@ -85,20 +85,23 @@ class LineSplitter:
                 yield from self._completed(b"")
 
     def _completed(self, piece: bytes) -> Iterator[Line]:
-        for line in self._feed(piece):
-            if not line.whole or line.text.strip():
-                yield line
-
-    def _feed(self, piece: bytes) -> Iterator[Line]:
-        if not piece:
-            if self._skipped or self._rest:
-                yield self._line(feed=0)
+        if (
+            piece.isspace() and not self._rest and not self._skipped
+        ):  # a packed gigabyte of nothing is soon passed
+            self._number += piece.count(b"\n")
+            self._rest += piece[piece.rfind(b"\n") + 1 :]
+            self._start += len(piece) - len(self._rest)
             return
         first, *others = piece.split(b"\n")
-        self._rest += first
-        for part in others:
-            yield self._line(feed=1)
-            self._rest = bytearray(part)
+        if others or not piece:
+            self._rest += first
+            if others or self._rest or self._skipped:
+                yield from self._line(bytes(self._rest), feed=1 if others else 0)
+            self._rest = bytearray(others.pop() if others else b"")
+            for text in others:
+                yield from self._line(text, feed=1)
+        else:
+            self._rest += first
         if len(self._rest) > LONGEST_LINE:
             self._skip()
 
@@ -108,17 +111,19 @@ class LineSplitter:
         self._skipped += len(self._rest)
         self._rest.clear()
 
-    def _line(self, *, feed: int) -> Line:
-        whole = not self._skipped and len(self._rest) <= LONGEST_LINE
-        if not whole:
-            self._skip()
-        text, length = (bytes(self._rest), len(self._rest)) if whole else (self._prefix, self._skipped)
-        self._skipped = 0
+    def _line(self, text: bytes, *, feed: int) -> Iterator[Line]:
+        """Count a line, and give it unless it is blank."""
+        start, length = self._start, self._skipped + len(text)
         self._number += 1
-        start, self._start = self._start, self._start + length + feed
+        self._start = start + length + feed
+        if self._skipped or length > LONGEST_LINE:
+            yield Line(self._number, self._prefix or text[:SHOWN], start, self._start, length, whole=False)
+            self._prefix, self._skipped = b"", 0
+            return
         if start == 0 and text.startswith(BYTE_ORDER_MARK):
-            text, length = text[len(BYTE_ORDER_MARK) :], length - len(BYTE_ORDER_MARK)
-        return Line(self._number, text, start, self._start, length, whole)
+            text = text[len(BYTE_ORDER_MARK) :]
+        if text and not text.isspace():
+            yield Line(self._number, text, start, self._start, length)
 
 
 def item_of(line: Line) -> Item:

@@ -170,7 +170,7 @@ def test_a_record_is_given_as_soon_as_its_line_is_there():
 
 
 def test_other_work_goes_on_while_a_file_without_records_is_read(tmp_path):
-    (tmp_path / "blank").write_bytes(b"\n" * 20_000_000)
+    (tmp_path / "blank").write_bytes(b" \n" * 20_000_000)
     turns = 0
 
     async def main():
