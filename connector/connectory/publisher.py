@@ -18,9 +18,10 @@ from connectory.errors import (
     TransportError,
     UnavailableError,
 )
-from connectory.events import Listener, RecordFinished, RunFinished, RunStarted, ignore
+from connectory.events import Listener, Noticed, RecordFinished, RunFinished, RunStarted, ignore
 from connectory.jsontext import JsonTextError, dumps
 from connectory.record import Failure, Record, Result
+from connectory.repeats import Repeats
 from connectory.retry import Alarm
 from connectory.workers import Workers, close
 
@@ -52,7 +53,7 @@ class Publisher:
         self.publication, self.client, self.journal, self.listen = publication, client, journal, listen
         self.counts = {"ok": 0, "error": 0, "skipped": 0}
         self.finished = 0
-        self._alarm = Alarm()
+        self._alarm, self._repeats = Alarm(), Repeats()
         self._open: dict[str, int] = {}
         self._workers: Workers[Part, tuple[Part, Result]] | None = None
 
@@ -99,6 +100,8 @@ class Publisher:
                 made = self.publication.parts(item, index, self.journal.run)
                 parts = [part for part in made if not self.journal.is_done(part.delivery)]
                 index += 1
+                if parts and (note := self._repeats.hear(parts[0].id, item.position)):
+                    self.listen(Noticed(note))
                 self._open[item.position] = max(1, len(parts))
                 if not parts:  # all of it was settled before
                     await self._acknowledge(source, item)
