@@ -50,7 +50,9 @@ def _read(text: bytes | str, read: Callable[[bytes], Any]) -> Any:
     except UnicodeDecodeError as error:
         raise JsonTextError(f"not UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
-        raise JsonTextError(f"{error.msg.lower().removesuffix(" at")} at line {error.lineno} column {error.colno}") from None
+        raise JsonTextError(
+            f"{error.msg.lower().removesuffix(' at')} at line {error.lineno} column {error.colno}"
+        ) from None
     except RecursionError:
         raise JsonTextError("nested too deeply") from None
     except ValueError as error:
