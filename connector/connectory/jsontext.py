@@ -20,6 +20,12 @@ except ImportError:
 _PLAIN_ONLY = (orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS) if orjson else 0
 
 
+DEEPEST = 200
+"""Levels of nesting: what is read can be walked, copied and written again without Python's own limit coming near."""
+
+_TOO_DEEP = f"nested too deeply: more than {DEEPEST} levels"
+
+
 class JsonTextError(ValueError):
     """The text is not JSON; the message says where and never quotes it."""
 
@@ -46,7 +52,7 @@ def loads_unique(text: bytes | str) -> Any:
 def _read(text: bytes | str, read: Callable[[bytes], Any]) -> Any:
     raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     try:
-        return read(raw)
+        value = read(raw)
     except UnicodeDecodeError as error:
         raise JsonTextError(f"not UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
@@ -54,9 +60,24 @@ def _read(text: bytes | str, read: Callable[[bytes], Any]) -> Any:
             f"{error.msg.lower().removesuffix(' at')} at line {error.lineno} column {error.colno}"
         ) from None
     except RecursionError:
-        raise JsonTextError("nested too deeply") from None
+        raise JsonTextError(_TOO_DEEP) from None
     except ValueError as error:
         raise JsonTextError(str(error)) from None
+    if raw.count(b"{") + raw.count(b"[") > DEEPEST and _is_deep(value):
+        raise JsonTextError(_TOO_DEEP)
+    return value
+
+
+def _is_deep(value: Any) -> bool:
+    level: list[Any] = [value]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for outer in level
+            if type(outer) is dict or type(outer) is list
+            for inner in (cast("dict[str, Any]", outer).values() if type(outer) is dict else outer)
+        ]
+    return any(type(one) is dict or type(one) is list for one in level)
 
 
 def _is_suspicious(raw: bytes) -> bool:
