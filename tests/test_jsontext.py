@@ -124,6 +124,21 @@ def test_a_key_is_seen_twice_exactly_where_it_stands_twice(keys, deep, compact):
             loads_unique(text)
 
 
+@pytest.mark.parametrize("read", [loads, loads_unique])
+@pytest.mark.parametrize("opening", ["[", '{"a":', '[{"a":'])
+@pytest.mark.parametrize("beside", ["", "," + "[]," * 300 + "[]"])
+def test_nesting_is_bounded_in_both_installs(read, opening, beside):
+    def text(levels: int) -> str:
+        closing = opening.replace('"a":', "").translate(str.maketrans("[{", "]}"))[::-1]
+        times = levels // len(closing)
+        return f"[{opening * times}1{closing * times}{beside}]"
+
+    deepest = jsontext.DEEPEST - 2  # an even number of levels, in one list
+    assert read(text(deepest)) is not None
+    with pytest.raises(JsonTextError, match="nested too deeply: more than 200 levels"):
+        read(text(deepest + 2))
+
+
 def test_a_refusal_never_quotes_the_text():
     with pytest.raises(JsonTextError) as caught:
         loads(b'{"token": sk-secret}')

@@ -69,15 +69,15 @@ def _read(text: bytes | str, read: Callable[[bytes], Any]) -> Any:
 
 
 def _is_deep(value: Any) -> bool:
-    level: list[Any] = [value]
+    level = _containers([value])
     for _ in range(DEEPEST):
-        level = [
-            inner
-            for outer in level
-            if type(outer) is dict or type(outer) is list
-            for inner in (cast("dict[str, Any]", outer).values() if type(outer) is dict else outer)
-        ]
-    return any(type(one) is dict or type(one) is list for one in level)
+        level = [inner for outer in level for inner in _containers(outer)]
+    return bool(level)
+
+
+def _containers(outer: Any) -> list[Any]:
+    values = cast("dict[str, Any]", outer).values() if type(outer) is dict else cast("list[Any]", outer)
+    return [one for one in values if type(one) is dict or type(one) is list]
 
 
 def _is_suspicious(raw: bytes) -> bool:
