@@ -13,6 +13,7 @@ import httpx
 import pytest
 from command import connectory
 from connected import POSTS, Kept, Server, connected, run
+from fuzzing import nested
 
 from connectory import lines
 from connectory.adapters.jsonl import LineSource
@@ -248,6 +249,37 @@ def test_numbers_keep_their_value(sent):
         server.requests[0].content == b'{"id":123456789012345678901,"a":1.1,"b":100.0,"c":0.1,"z":-0.0,"y":1}'
     )
     assert results[0]["id"] == "123456789012345678901"
+
+
+@pytest.mark.fault(
+    "B4", "a record that a program or a transformer nests too deeply is an error of its record too"
+)
+@pytest.mark.parametrize("depth", [300, 900, 5000])
+@pytest.mark.parametrize(
+    "outgoing",
+    [
+        ECHO,
+        {**POSTS, "payload": {"b": 1}, "result": "&{input}"},
+        {**POSTS, "transformers": [{"set": {"b": 1}}], "payload": {"b": 1}},
+        {**POSTS, "transformers": [{"parse": ["text"]}], "payload": "&{@}"},
+    ],
+    ids=["sent", "in the result", "copied", "parsed"],
+)
+def test_nesting_from_elsewhere_is_an_error_of_its_record(outgoing, depth):
+    parsed = "parse" in str(outgoing)
+    deep = {"text": "[" * depth + "]" * depth} if parsed else {"a": nested(depth)}
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"size": len(request.content)})
+
+    async def main():
+        async with connected(answer, outgoing={"out": outgoing}) as made:
+            return [one async for one in made.outgoing("out", [{"n": 1}, deep, {"n": 2}])]
+
+    first, middle, last = run(main)
+    assert (first.status, middle.status, last.status) == ("ok", "ok" if depth == 300 else "error", "ok")
+    if depth != 300:
+        assert "nested too deeply" in middle.error.message or "recursion" in middle.error.message
 
 
 @pytest.mark.fault(
