@@ -18,6 +18,7 @@ from connectory.events import Listener, Noticed, RecordFinished, RunFinished, Ru
 from connectory.journal import digest
 from connectory.jsontext import JsonTextError, dumps
 from connectory.record import Failure, Result
+from connectory.repeats import Repeats
 from connectory.results import (
     cause_of,
     dead_letter,
@@ -72,7 +73,7 @@ class Publisher:
         self.finished = 0
         self.lines: Callable[[Result], list[Any]] = Result.lines
         self._known = known
-        self._alarm = Alarm()
+        self._alarm, self._repeats = Alarm(), Repeats()
         self._held: list[tuple[Part, Result]] = []
         self._open: dict[int, _Open] = {}
         self._workers: Workers[Part, tuple[Part, Result]] | None = None
@@ -162,6 +163,8 @@ class Publisher:
                     continue
                 parts = list(self.publication.parts(item, seq, self.journal.run))
                 pending = [part for part in parts if not self.journal.is_shown(seq, part.delivery.part)]
+                if parts and (note := self._repeats.hear(parts[0].id, item.position)):
+                    self.listen(Noticed(note))
                 self._open[seq] = _Open(len(pending))
                 if not pending:  # all its lines are out; only the item itself was not closed
                     self.journal.close_item(seq, dead=False)

@@ -15,6 +15,7 @@ from connectory.errors import (
     ConnectoryError,
     CredentialsError,
     GuardError,
+    InputError,
     JobBusyError,
     RequestError,
     RunInterruptedError,
@@ -100,6 +101,8 @@ def _next_command(error: ConnectoryError, code: int) -> str:
     """Give what to type next: the last line of a failure."""
     if isinstance(error, UnknownNameError) and error.kind in {"entity", "transformer"}:
         return f"connectory {'entities' if error.kind == 'entity' else 'transformers'} list"
+    if isinstance(error, InputError) and error.command:
+        return error.command
     if isinstance(error, ConfigError):
         file = next((problem.file for problem in error.problems if problem.file), "")
         return f"connectory lint {file}".rstrip()

@@ -17,7 +17,7 @@ import click
 from connectory.cli.outcome import Ended, say
 from connectory.errors import RunInterruptedError
 from connectory.events import Event, Noticed, RequestRetried
-from connectory.jsontext import JsonTextError, loads
+from connectory.jsontext import JsonTextError, loads_unique
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
@@ -214,8 +214,8 @@ def payload_of(text: str | None) -> Any:
         return None
     try:
         if text == "-":
-            return loads(sys.stdin.buffer.read())
-        return loads(Path(text[1:]).read_bytes() if text.startswith("@") else text)
+            return loads_unique(sys.stdin.buffer.read())
+        return loads_unique(Path(text[1:]).read_bytes() if text.startswith("@") else text)
     except JsonTextError as error:
         raise click.BadParameter(f"not JSON: {error}", param_hint="--payload") from None
     except OSError as error:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from connectory.config.shapes import Path
 
-MAX_BYTES = 4 * 1024 * 1024
+MAX_BYTES = 1024 * 1024
 MAX_VALUES = 200_000
 MAX_DEPTH = 100
 _LONGEST_EXCERPT = 160

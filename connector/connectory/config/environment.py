@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _REFERENCE = re.compile(
     r"\$\$\{|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<has_default>:-(?P<default>[^{}]*))?\})?"
 )
+_HALF = re.compile("[\ud800-\udfff]")
 _EXPRESSION = re.compile(r"[&?]\{")
 
 
@@ -40,13 +41,22 @@ class _Substitution:
 
     def value(self, value: Any, path: Path) -> Any:
         if is_map(value):
-            return {key: self.value(one, (*path, key)) for key, one in value.items()}
+            whole = {self.whole(key, path): one for key, one in value.items()}
+            return {key: self.value(one, (*path, key)) for key, one in whole.items()}
         if is_list(value) or is_tuple(value):
             return [self.value(one, (*path, index)) for index, one in enumerate(value)]
         if isinstance(value, float) and not math.isfinite(value) and path[:1] != ("clients",):
             self.wrong[path, "is no number that JSON can hold; put it in quotes if it is text"] = None
             return None
+        value = self.whole(value, path)
         return self.text(value, path) if isinstance(value, str) and "${" in value else value
+
+    def whole(self, value: Any, path: Path) -> Any:
+        """Refuse half a character: no file, header or body could hold it."""
+        if not isinstance(value, str) or value.isascii() or not _HALF.search(value):
+            return value
+        self.wrong[path, "has half a character in it (a lone surrogate)"] = None
+        return _HALF.sub("\ufffd", value)
 
     def text(self, text: str, path: Path) -> str:
         """Put the variables' values into one text."""

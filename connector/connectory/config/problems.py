@@ -114,7 +114,7 @@ def document_path(details: ErrorDetails, data: Any) -> tuple[Path, bool]:
             path.append(part)
     if missing:
         return (*path, details["loc"][-1]), True
-    return tuple(path), details["loc"][-1] == "[key]" or details["type"] == "extra_forbidden"
+    return tuple(path), details["loc"][-1:] == ("[key]",) or details["type"] == "extra_forbidden"
 
 
 def value_at(data: Any, path: Path) -> Any:
