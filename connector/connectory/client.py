@@ -29,6 +29,7 @@ from connectory.errors import (
 from connectory.events import Listener, Noticed, RequestRetried, ignore
 from connectory.limits import Throttle
 from connectory.receiving import receive
+from connectory.redaction import Redactor
 from connectory.retry import Again, Aside, Decision, Failed, Policy, Stop, decide
 from connectory.validation import RequestChecker
 
@@ -121,6 +122,7 @@ class ClientOptions:
     policy: Policy = field(default_factory=Policy)
     concurrency: int = 32
     requests_per_minute: int | None = None
+    redactor: Redactor = field(default_factory=Redactor, repr=False)
 
 
 class Client:
@@ -141,12 +143,15 @@ class Client:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.options, self.transport = options, transport
-        self.name, self.concurrency = options.name, options.concurrency
+        self.name, self.concurrency, self.redactor = options.name, options.concurrency, options.redactor
+        for credential in (options.credential, options.admin_credential):
+            if credential is not None:
+                credential.report_to(self.redactor)
         self._schema, self._listen, self._sleep, self._clock = schema, listen, sleep, clock
         self._throttle = Throttle(options.requests_per_minute) if options.requests_per_minute else None
         self._base = httpx.URL(options.base_uri)
         self.base_path = self._base.raw_path.decode("ascii").partition("?")[0].rstrip("/")
-        self._checker = RequestChecker(schema, lambda text: listen(Noticed(text)))
+        self._checker = RequestChecker(schema, lambda text: listen(Noticed(self.redactor.text(text))))
         self._signing = asyncio.Lock()
         connect, idle = options.connect_timeout, options.idle_timeout
         timeout = {"connect": connect, "read": idle, "write": idle, "pool": options.total_timeout}
@@ -182,19 +187,6 @@ class Client:
     async def call(self, call: Call) -> Answer:
         """Prepare, send, and give the answer or raise."""
         return (await self.send(call, self.prepare(call))).unwrap()
-
-    def redact(self, value: Any) -> Any:
-        """Blank this client's tokens out of a text that came from elsewhere, or of every text in a JSON value."""
-        if isinstance(value, str):
-            for credential in (self.options.credential, self.options.admin_credential):
-                value = credential.blank(value) if credential is not None else value
-            return value
-        if isinstance(value, dict):
-            items = cast("dict[str, Any]", value).items()
-            return {self.redact(name): self.redact(one) for name, one in items}
-        if isinstance(value, list):
-            return [self.redact(one) for one in cast("list[object]", value)]
-        return value
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -296,26 +288,16 @@ class Client:
             status, headers = response.status_code, response.headers
             events = call.stream == "events" or call.action.method == "GET"
             return await receive(
-                _expected(call), status, headers, stream, save=call.save, events=events
+                _expected(call, self.redactor), status, headers, stream, save=call.save, events=events
             ), None
         except httpx.LocalProtocolError as error:
-            return None, RequestError(f"{call.what}: {error}")
+            return None, RequestError(self.redactor.text(f"{call.what}: {error}"))
         except _NEVER_SENT as error:
-            return None, NotSentError(_reason(call, error))
+            return None, NotSentError(self.redactor.text(_reason(call, error)))
         except httpx.TransportError as error:
-            return None, OutcomeUnknownError(self.redact(_reason(call, error)))
-        except ApiError as error:
-            error.code, error.type, error.param, error.body = self.redact(
-                [error.code, error.type, error.param, error.body]
-            )
-            error.args = (self.redact(str(error)),)
-            return None, error
-        except (
-            OutcomeUnknownError,
-            RequestError,
-            SaveError,
-        ) as error:  # the last two: of a file on this machine
-            error.args = (self.redact(str(error)),)
+            return None, OutcomeUnknownError(self.redactor.text(_reason(call, error)))
+        except (ApiError, OutcomeUnknownError, RequestError, SaveError) as error:
+            self.redactor.error(error)  # the last two are of a file on this machine
             return None, error
 
     def _decide(self, call: Call, error: ConnectoryError, attempt: int) -> Decision:
@@ -358,9 +340,9 @@ def _give_up(decision: Aside | Stop, error: ConnectoryError, progress: _Progress
     return Outcome(None, stopped, progress.attempt, in_doubt=progress.doubt)
 
 
-def _expected(call: Call) -> Expected:
+def _expected(call: Call, redactor: Redactor) -> Expected:
     empty = call.action.response.kind == "empty" or call.action.method == "DELETE"
-    return Expected(call.what, call.action.response.kind, empty=empty)
+    return Expected(call.what, call.action.response.kind, empty=empty, redactor=redactor)
 
 
 def _differs(request: httpx.Request, signature: Mapping[str, str]) -> bool:

@@ -19,6 +19,7 @@ from connectory.journal import MemoryJournal
 from connectory.parameters import Given
 from connectory.picklists import MODEL, model_options, schema_options
 from connectory.publisher import Publisher
+from connectory.redaction import LogFilter
 from connectory.route import Route
 from connectory.subscriber import Subscriber
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from connectory.subscriber import Subscription
 
 logger = logging.getLogger("connectory")
+logger.addFilter(LogFilter())
 
 
 class AsyncConnector:
@@ -289,7 +291,13 @@ class AsyncConnector:
     def webhook(self, settings: WebhookConfig) -> WebhookSink:
         """Build the sink that posts lines to a URL."""
         prototype = self.catalogue.prototypes["openai-compatible"]
-        return WebhookSink(settings, prototype, transport=self._transport, listen=self._listen)
+        return WebhookSink(
+            settings,
+            prototype,
+            transport=self._transport,
+            listen=self._listen,
+            redactor=self.config.redactor,
+        )
 
     def _subscriber(
         self,

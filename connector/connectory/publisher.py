@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -124,9 +125,11 @@ class Publisher:
         return part, await self._settle(part, _result(part, call, outcome), call)
 
     async def _settle(self, part: Part, result: Result, call: Call | None = None) -> Result:
+        self._blank(result)
         await self.journal.record(part.delivery, result)
         if call is not None and result.ok:
             self._shape(part, call, result)
+            self._blank(result)
         self.counts[result.status] += 1
         self.listen(RecordFinished(self.publication.name, result.index, result.status))
         if result.status != "skipped":
@@ -137,12 +140,23 @@ class Publisher:
         """Shape an ok result. It was bought and is in the journal: a failure here keeps it and sends nothing again."""
         try:
             output = self.publication.shape(part, call, result.response, http=_http(result))
-            dumps(output)  # what a response transformer gave may be no JSON, and would break the sink for all
-            result.output = output
+            text = dumps(
+                output
+            )  # what a response transformer gave may be no JSON, and would break the sink for all
+            redactor = self.client.redactor
+            result.output = redactor.value(output) if redactor.seen_in(text) else output
         except (RecordError, JsonTextError) as error:
             message = f"the request is done; shaping its result failed: {error}"
             result.status, result.error = "error", Failure("result", message)
             result.cause = error if isinstance(error, RecordError) else TransformerError(message)
+
+    def _blank(self, result: Result) -> None:
+        """Blank secrets out of an error: what a transformer raises may quote the environment."""
+        if result.error is not None:
+            message = self.client.redactor.text(result.error.message)
+            result.error = replace(result.error, message=message)
+        if result.cause is not None:
+            self.client.redactor.error(result.cause)
 
     def _listen_for_alarm(self, result: Result) -> None:
         message = result.error.message if result.error else None

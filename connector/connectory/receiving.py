@@ -7,7 +7,16 @@ from base64 import b64decode
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from connectory.answers import LARGEST_BODY, Answer, accepted, decoded, interpret, media_type, refusal
+from connectory.answers import (
+    LARGEST_BODY,
+    Answer,
+    accepted,
+    blanked,
+    decoded,
+    interpret,
+    media_type,
+    refusal,
+)
 from connectory.errors import OutcomeUnknownError
 from connectory.jsontext import JsonTextError, dumps, loads
 from connectory.saving import Saving
@@ -51,7 +60,9 @@ async def receive(
                 answer = await _events(expected, status, headers, stream, keep=events)
                 return answer if save is None else await _save_value(expected, answer, save)
             if save is not None and expected.kind in {"binary", "text"}:
-                return Answer(status, headers, await _save(expected, headers, stream, save))
+                return Answer(
+                    status, blanked(expected, headers), await _save(expected, headers, stream, save)
+                )
         body = await _whole(expected, stream)
     finally:
         await stream.aclose()
@@ -117,13 +128,16 @@ async def _events(
         raise OutcomeUnknownError(
             f"{expected.what}: the stream ended after {rebuilding.count} events, before its last"
         )
-    return Answer(status, headers, rebuilding.value(), kept if keep else None)
+    whole = expected.redactor.value(rebuilding.value())  # a secret may have come in several events
+    return Answer(status, blanked(expected, headers), whole, kept if keep else None)
 
 
 def _parsed(expected: Expected, parser: Parser, chunk: bytes) -> Iterator[dict[str, Any]]:
     try:
         for event in parser.feed(chunk):
             data = event.data if event.data == "[DONE]" else loads(event.data)
+            if expected.redactor.seen_in(event.data.encode("utf-8", "surrogatepass")):
+                data = expected.redactor.value(data)
             yield {"event": event.name or None, "data": data}
     except EventStreamError as error:
         raise OutcomeUnknownError(f"{expected.what}: {error}") from None

@@ -95,6 +95,7 @@ class ClientConfig(Section):
     token_file: OptionalText = Field(default=None, description="File that holds the token (default: none)")
     token_command: TextOrList | None = Field(
         default=None,
+        repr=False,
         description="Command that prints the token; needs CONNECTORY_ALLOW_COMMANDS=1 (default: none)",
     )
     admin_token: SecretStr | None = Field(

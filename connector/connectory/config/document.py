@@ -43,10 +43,10 @@ class Node:
     column: int
     end_line: int
     end_column: int
-    value: Any = None
+    value: Any = field(default=None, repr=False)
     quoted: bool = False
-    items: list[Node] | None = None
-    entries: dict[str, tuple[Node, Node]] | None = None
+    items: list[Node] | None = field(default=None, repr=False)
+    entries: dict[str, tuple[Node, Node]] | None = field(default=None, repr=False)
     """The node of the key and the node of the value, by key."""
 
 
