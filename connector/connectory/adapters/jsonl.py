@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from connectory.errors import ConfigError, RecordError, RunStoppedError
 from connectory.interfaces import Item
 from connectory.jsontext import JsonTextError, dumps, loads
+from connectory.private import make_folder, open_private
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Iterator
@@ -237,8 +238,10 @@ def _open(path: Path, flags: int, doing: str, *, parents: bool = False) -> int:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a directory")
         if parents:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return os.open(path, flags | getattr(os, "O_BINARY", 0), 0o600)
+            make_folder(path.parent)
+        if flags & os.O_CREAT:
+            return open_private(path, flags)
+        return os.open(path, flags | getattr(os, "O_BINARY", 0))
     except OSError as error:
         raise ConfigError(f"cannot {doing} {str(path)!r}: {_reason(error)}") from None
 

@@ -51,6 +51,10 @@ async def _check_all(made: AsyncConnector, names: Sequence[str]) -> int:
 
 async def _check(made: AsyncConnector, client: Client) -> None:
     parts = urlsplit(client.options.base_uri)
+    proxy = made.config.clients[client.name].proxy
+    if proxy:  # never one of the environment
+        way = urlsplit(proxy)
+        say(f"  proxy    {way.hostname}:{way.port or 80}")
     since = time.perf_counter()
     try:
         found = await asyncio.get_running_loop().getaddrinfo(
