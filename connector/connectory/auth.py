@@ -90,9 +90,12 @@ class Credential:
     def _read_file(path: Path) -> str:
         try:
             return path.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            raise CredentialsError(f"cannot read the token file {str(path)!r}: {reason}") from None
+        except OSError as error:
+            reason = error.strerror
+        except UnicodeDecodeError:
+            reason = "it is not UTF-8"
+        # out here, where the decoder's error, which holds the file's content, is not the context
+        raise CredentialsError(f"cannot read the token file {str(path)!r}: {reason}")
 
     def _run(self) -> str:
         if self.environ.get(ALLOW_COMMANDS) != "1":

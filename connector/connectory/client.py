@@ -298,7 +298,7 @@ class Client:
             return None, OutcomeUnknownError(self.redactor.text(_reason(call, error)))
         except (ApiError, OutcomeUnknownError, RequestError, SaveError) as error:
             self.redactor.error(error)  # the last two are of a file on this machine
-            return None, error
+            return None, error.with_traceback(None)  # whose frames would keep the answer, as it came
 
     def _decide(self, call: Call, error: ConnectoryError, attempt: int) -> Decision:
         if isinstance(error, RequestError | SaveError):

@@ -115,12 +115,14 @@ def _read(path: FilePath) -> Document:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        before = content[: error.start].decode("utf-8-sig", "replace")
-        line, column = before.count("\n"), len(before) - before.rfind("\n") - 1
-        spot = Document(str(path), before.split("\n")).at(line, column)
-        message = f"the byte 0x{content[error.start]:02x} is not UTF-8; save the file as UTF-8"
-        raise ConfigError(spot.problem(message)) from None
-    return parse(text, file=str(path))
+        start = error.start
+    else:
+        return parse(text, file=str(path))
+    before = content[:start].decode("utf-8-sig", "replace")
+    line, column = before.count("\n"), len(before) - before.rfind("\n") - 1
+    spot = Document(str(path), before.split("\n")).at(line, column)
+    message = f"the byte 0x{content[start]:02x} is not UTF-8; save the file as UTF-8"
+    raise ConfigError(spot.problem(message))
 
 
 def _unreadable(path: FilePath, error: OSError) -> str:
