@@ -179,7 +179,6 @@ def test_a_configured_header_injects_nothing(key):
 @pytest.mark.fault("S4", "A token with a line break inside is refused before anything is sent.")
 def test_a_token_injects_nothing():
 
-
     server = Server()
 
     async def main():
@@ -340,7 +339,6 @@ def test_a_proxys_password_does_not_cross_a_network_in_the_clear():
 
 @pytest.mark.fault("S8", "A token that a program gives is refused alike.")
 def test_a_program_gets_the_same_answer():
-
 
     with pytest.raises(ConnectoryError, match="in the clear"):
         AsyncConnector.openai(token=TOKEN, base_uri="http://10.0.0.5/v1")
