@@ -12,7 +12,7 @@ import respx
 
 from connectory.connector import AsyncConnector
 from connectory.errors import RecordError
-from connectory.interfaces import Item
+from connectory.interfaces import Item, Sink
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
@@ -117,7 +117,7 @@ class Listed:
         self.acknowledged.append(item.position)
 
 
-class Kept:
+class Kept(Sink):
     """A sink that keeps what was written, and in which order things happened."""
 
     def __init__(self, story: list[Any] | None = None) -> None:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from anyio.from_thread import start_blocking_portal
 
-from connectory.adapters.memory import IterableSource
 from connectory.config import config_from_dict, load_config
 from connectory.connector import AsyncConnector, openai_config
 from connectory.parameters import Given
@@ -29,9 +28,10 @@ if TYPE_CHECKING:
     from connectory.answers import Answer
     from connectory.catalogue import Catalogue
     from connectory.config import Config
-    from connectory.publisher import Publisher
     from connectory.record import Record, Result
     from connectory.subscriber import Page, Subscriber
+
+    Deliver = Callable[[AsyncGenerator[Record, None]], AsyncGenerator[list[Result], None]]
 
 T = TypeVar("T")
 
@@ -103,14 +103,15 @@ class Connector:
         """Read a named connection; pages are fetched as you go. Raises ApiError when a request is refused."""
         return self._read(lambda: self._connector.subscriber(name, given=Given(path or {}, query or {})))
 
-    def outgoing(self, name: str, records: Iterable[Record]) -> Iterator[Result]:
+    def outgoing(self, name: str, records: Iterable[Record], *, job: str | None = None) -> Iterator[Result]:
         """Send records through a named connection: lazily, in bounded memory, one result a delivery.
 
+        With a `job` the run has a journal on disk: the same records under the same name take up a run that broke off.
         Records that fail give results in error. Raises RunStoppedError for a cause that concerns every record. What
         the iterable raises comes back after the results of the records before it.
         """
         portal = self._start()
-        exchange = _hop(portal, partial(self._exchange, name))
+        exchange = _hop(portal, partial(self._exchange, name, job))
         try:
             failure = yield from exchange.feed(portal, records)
             exchange.end()
@@ -234,8 +235,9 @@ class Connector:
         finally:
             self._leave(portal, pages.aclose)
 
-    async def _exchange(self, name: str) -> _Exchange:
-        exchange = _Exchange(self._connector.publisher(name), self._exchanges.discard)
+    async def _exchange(self, name: str, job: str | None) -> _Exchange:
+        deliver = partial(self._connector.groups, name, job=job)
+        exchange = _Exchange(deliver, self._exchanges.discard, patient=job is not None)
         self._exchanges.add(exchange)
         return exchange
 
@@ -261,13 +263,14 @@ class _Exchange:
     loop only to wait.
     """
 
-    def __init__(self, publisher: Publisher, closed: Callable[[_Exchange], None]) -> None:
+    def __init__(self, deliver: Deliver, closed: Callable[[_Exchange], None], *, patient: bool) -> None:
         self._records: deque[Record] = deque()
         self._results: deque[Result] = deque()
         self._ended = self._hungry = False
         self._fed, self._changed = asyncio.Event(), asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._pump = asyncio.ensure_future(self._run(publisher))
+        self._patient = patient
+        self._pump = asyncio.ensure_future(self._run(deliver(self._given())))
         self._pump.add_done_callback(lambda _: self._changed.set())
         self._closed = closed
 
@@ -307,7 +310,10 @@ class _Exchange:
 
     def _ready(self) -> Iterator[Result]:
         while self._results:
-            yield self._results.popleft()
+            yield self._results[0]
+            self._results.popleft()  # not before: until here the caller may not have dealt with it
+        if self._patient:
+            self._loop.call_soon_threadsafe(self._changed.set)
 
     def _wake(self) -> None:
         if self._hungry:
@@ -335,11 +341,16 @@ class _Exchange:
     def _has_room(self) -> bool:
         return not self._ended and len(self._records) <= MOST_AHEAD // 2
 
-    async def _run(self, publisher: Publisher) -> None:
-        async with aclosing(publisher.deliver(IterableSource(self._given()))) as groups:
+    async def _run(self, delivered: AsyncGenerator[list[Result], None]) -> None:
+        async with aclosing(delivered) as groups:
             async for results in groups:
                 self._results.extend(results)
                 self._changed.set()
+                while (
+                    self._patient and self._results
+                ):  # a journal notes what the caller has, not what waits here
+                    self._changed.clear()
+                    await self._changed.wait()
 
     async def _given(self) -> AsyncGenerator[Record, None]:
         while True:

@@ -52,6 +52,9 @@ _NEVER_SENT = (
     httpx.UnsupportedProtocol,
 )
 UNAUTHORIZED = 401
+REQUEST_ID = "X-Client-Request-Id"
+"""The header by which a server's log tells one attempt from every other: key, life of the run, attempt."""
+
 _JSON = "application/json"
 _URI = "!#$%&'()*+,/:;=?@[]~"
 """What may stand in a request's target as it is, beside letters, digits and `_.-`."""
@@ -64,7 +67,8 @@ class Call:
     `validate` says what becomes of a query or payload that does not fit the entity's schemas: `error`, `warn` or `off`;
     None leaves it to the client's prototype.
     Below `files_root` lie the files that the payload may name; `save` is where the answer goes; `stream` says that
-    it comes as events, and whether these are kept.
+    it comes as events, and whether these are kept. `on_uncertain` overrides what the action's kind says about sending
+    again.
     """
 
     entity: Entity
@@ -76,6 +80,12 @@ class Call:
     files_root: Path | None = None
     save: Target | None = None
     stream: Literal["aggregate", "events"] | None = None
+    on_uncertain: Literal["resend", "hold"] | None = None
+
+    @property
+    def repeatable(self) -> bool:
+        """Say whether it is sent again when nobody knows whether it was done."""
+        return self.action.kind in REPEATABLE if self.on_uncertain is None else self.on_uncertain == "resend"
 
     @property
     def what(self) -> str:
@@ -157,8 +167,8 @@ class Client:
         timeout = {"connect": connect, "read": idle, "write": idle, "pool": options.total_timeout}
         self._extensions = {"timeout": timeout}
 
-    def prepare(self, call: Call, *, key: str | None = None) -> httpx.Request:
-        """Build the signed request of a call; nothing is sent. `key` is the delivery's.
+    def prepare(self, call: Call, *, key: str | None = None, life: int = 1) -> httpx.Request:
+        """Build the signed request of a call; nothing is sent. `key` is the delivery's, in this life of its run.
 
         Raises RequestError when path, query or payload do not fit, CredentialsError without a usable token.
         """
@@ -166,7 +176,7 @@ class Client:
         self._checker.check(call.action, call.query, call.payload, what=call.what, mode=mode)
         headers = self._headers(call)
         if key is not None and call.action.method != "GET":
-            headers["Idempotency-Key"] = headers["X-Client-Request-Id"] = key
+            headers["Idempotency-Key"], headers[REQUEST_ID] = key, f"{key}.{life}.1"
         content, extensions = self._content(call, headers)
         url = self._url(call)
         return httpx.Request(call.action.method, url, headers=headers, extensions=extensions, content=content)
@@ -244,6 +254,8 @@ class Client:
         fresh = True
         while True:
             progress.attempt, progress.trouble = progress.attempt + 1, None
+            if progress.attempt > 1 and (identity := request.headers.get(REQUEST_ID)):
+                request.headers[REQUEST_ID] = f"{identity.rpartition('.')[0]}.{progress.attempt}"
             answer, trouble = await self._attempt(call, request)
             if trouble is None:
                 return Outcome(answer, None, progress.attempt, in_doubt=progress.doubt)
@@ -303,7 +315,7 @@ class Client:
     def _decide(self, call: Call, error: ConnectoryError, attempt: int) -> Decision:
         if isinstance(error, RequestError | SaveError):
             return Aside(in_doubt=isinstance(error, SaveError))
-        repeatable = call.action.kind in REPEATABLE
+        repeatable = call.repeatable
         if isinstance(error, ApiError):
             code = error.code or error.type
             failed = Failed(True, repeatable, error.status, code, str(error), error.headers)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from contextlib import aclosing
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -15,12 +14,12 @@ from connectory.client import Call, Client
 from connectory.config import config_from_dict, load_config
 from connectory.errors import ConfigError
 from connectory.events import Event, Listener, Noticed, RequestRetried
-from connectory.journal import MemoryJournal
+from connectory.journal import Job, Known, MemoryJournal, Runs, new_facts
 from connectory.parameters import Given
 from connectory.picklists import MODEL, model_options, schema_options
 from connectory.publisher import Publisher
 from connectory.redaction import LogFilter
-from connectory.route import Route
+from connectory.running import closing_run
 from connectory.subscriber import Subscriber
 
 if TYPE_CHECKING:
@@ -34,6 +33,8 @@ if TYPE_CHECKING:
     from connectory.config import Config, WebhookConfig
     from connectory.errors import RecordError
     from connectory.interfaces import Journal
+    from connectory.journal import Run
+    from connectory.publication import Part
     from connectory.record import Record, Result
     from connectory.subscriber import Subscription
 
@@ -119,16 +120,60 @@ class AsyncConnector:
                 yield record
 
     async def outgoing(
-        self, name: str, records: Iterable[Record] | AsyncIterable[Record]
+        self, name: str, records: Iterable[Record] | AsyncIterable[Record], *, job: str | None = None
     ) -> AsyncGenerator[Result, None]:
         """Send records through a named connection; one result a delivery, errors among them, as they get ready.
 
-        Raises RunStoppedError for a cause that concerns every record.
+        With a `job` the run has a journal on disk: the same records under the same name take up a run that broke off,
+        and give the results that were not given yet. Raises RunStoppedError for a cause that concerns every record,
+        JobBusyError when another process works on the job.
         """
-        async with aclosing(self.publisher(name).deliver(IterableSource(records))) as groups:
+        async with aclosing(self.groups(name, records, job=job)) as groups:
             async for results in groups:
                 for result in results:
                     yield result
+
+    def groups(
+        self, name: str, records: Iterable[Record] | AsyncIterable[Record], *, job: str | None = None
+    ) -> AsyncGenerator[list[Result], None]:
+        """Send records as `outgoing` does, and give the results in lists: whatever was ready at once.
+
+        Who asks for the next list has dealt with this one: then its results are not given again after a crash.
+        """
+        if job is None:
+            return _results(self.publisher(name).deliver(IterableSource(records)))
+        target = self.assembly.publication(name, run={}).target
+        return self._journaled(
+            name, IterableSource(records, marked=True), Job("outgoing", name, {"job": job}), target
+        )
+
+    async def _journaled(
+        self, name: str, source: IterableSource, job: Job, target: str
+    ) -> AsyncGenerator[list[Result], None]:
+        power = self.assembly.outgoing(name).durability == "power"
+        run = self.runs.begin(job, new_facts(job, target=target), power=power)
+        async with closing_run(run):
+            publisher = self.publisher(name, journal=run.journal, known=self.known(name, run))
+            if run.journal.state.mark is not None:
+                source.resume(run.journal.state.mark, run.journal.start)
+            async with aclosing(_results(publisher.deliver(source))) as groups:
+                async for results in groups:
+                    yield results
+            await run.finish()
+
+    @property
+    def runs(self) -> Runs:
+        """The runs whose journals lie in the configuration's state folder."""
+        return Runs(self.config.state_folder)
+
+    def known(self, name: str, run: Run, *, client: str | None = None) -> Known | None:
+        """Open the table of what earlier runs of a connection had answered, if it wants to know."""
+        if self.assembly.outgoing(name).only is None:
+            return None
+        given = {"client": client, "sandbox": self.assembly.clients.elsewhere}
+        known = Known(self.runs.folder / "known" / f"{Job('outgoing', name, given).id}.db")
+        run.journal.remember(known)
+        return known
 
     async def read(
         self,
@@ -267,26 +312,22 @@ class AsyncConnector:
         given: Given | None = None,
         client: str | None = None,
         journal: Journal | None = None,
+        known: Known | None = None,
     ) -> Publisher:
-        """Build the Publisher of a named connection, with another client if one is named."""
+        """Build the Publisher of a named connection, with another client if one is named.
+
+        A connection with `only` needs the table of what was `known` before. Raises ConfigError without one.
+        """
         journal = journal or MemoryJournal()
         settings = self.assembly.outgoing(name)
         publication = self.assembly.publication(name, run=run_scope(journal), given=given)
         self._notice_end(publication.entity, next(iter(publication.actions.values())))
-        return Publisher(publication, self.client(client or settings.client), journal, listen=self._listen)
-
-    def route(
-        self,
-        name: str,
-        *,
-        client: str | None = None,
-        limit: int | None = None,
-        on_error: Callable[[RecordError], None] | None = None,
-    ) -> Route:
-        """Build the parts of a route: an incoming and the outgoings that follow it, each with a run of its own."""
-        first, *others = self.assembly.route(name)
-        subscriber = self.subscriber(first, client=client, limit=limit, on_error=on_error)
-        return Route(subscriber, [self.publisher(other, client=client) for other in others])
+        if publication.only is not None and known is None:
+            place = ("outgoing", name, "only")
+            message = "'only' asks what earlier runs did: it works in `connectory run`, and in Python with job=\"...\""
+            raise ConfigError(self.config.problem(place, message))
+        chosen = self.client(client or settings.client)
+        return Publisher(publication, chosen, journal, listen=self._listen, known=known)
 
     def webhook(self, settings: WebhookConfig) -> WebhookSink:
         """Build the sink that posts lines to a URL."""
@@ -334,13 +375,13 @@ class AsyncConnector:
         publication = self.assembly.direct_publication(entity, action, save=save_to)
         self._notice_end(publication.entity, publication.entity.actions[action])
         publisher = Publisher(publication, self.client(client), MemoryJournal(), listen=self._listen)
-        (result,) = [one async for group in publisher.deliver(IterableSource([record])) for one in group]
+        ((_, result),) = [one async for group in publisher.deliver(IterableSource([record])) for one in group]
         return result.unwrap()
 
 
 def run_scope(journal: Journal) -> Record:
     """Give what expressions see as `run`; `started_at` is in epoch seconds."""
-    return {"id": journal.run, "started_at": int(datetime.now(UTC).timestamp())}
+    return {"id": journal.run, "started_at": journal.started_at}
 
 
 def log_event(event: Event) -> None:
@@ -366,3 +407,11 @@ async def _records(subscriber: Subscriber) -> AsyncGenerator[Record, None]:
         async for page in pages:
             for record in page.records:
                 yield record
+
+
+async def _results(
+    delivered: AsyncGenerator[list[tuple[Part, Result]], None],
+) -> AsyncGenerator[list[Result], None]:
+    async with aclosing(delivered) as groups:
+        async for settled in groups:
+            yield [result for _, result in settled]

@@ -8,13 +8,17 @@ ConnectoryError
 │   ├── TransformerError       a transformer failed or gave something that is no record
 │   ├── RequestError           path, query and payload do not make a request
 │   ├── SaveError              the answer came and could not be written to disk
+│   ├── AcceptError            the answer came and does not meet `accept`
 │   └── ApiError               the server refused the request, or its answer cannot be used
+├── JobBusyError               another process works on the same job; nothing was done
 ├── TransportError             no usable answer came; whether to send again is decided by `retry`
 │   ├── NotSentError           certain: not one byte of the request left
 │   └── OutcomeUnknownError    the server may have acted
 └── RunStoppedError            the run stops, records not yet done stay pending
     ├── CredentialsError       a wrong or missing token, or no permission
     ├── UnavailableError       the server is away, or money or quota is used up
+    ├── StorageError           a file takes no more: the disk is full, or gone
+    ├── GuardError             `max_dead` or `budget` is reached
     └── RunInterruptedError    a signal asked the run to end
 """
 
@@ -117,6 +121,12 @@ class SaveError(RecordError):
     kind = "save"
 
 
+class AcceptError(RecordError):
+    """The server did what was asked, and its answer does not meet the connection's `accept`."""
+
+    kind = "accept"
+
+
 class ApiError(RecordError):
     """The server answered and did not do what was asked.
 
@@ -141,6 +151,10 @@ class ApiError(RecordError):
         super().__init__(message)
         self.status, self.code, self.type, self.param = status, code, type, param
         self.request_id, self.headers, self.body = request_id, headers or {}, body
+
+
+class JobBusyError(ConnectoryError):
+    """Another process works on the same job; nothing was read or sent."""
 
 
 class TransportError(ConnectoryError):
@@ -173,6 +187,14 @@ class CredentialsError(RunStoppedError):
 
 class UnavailableError(RunStoppedError):
     """The server cannot be reached, keeps failing, or money or quota is used up."""
+
+
+class StorageError(RunStoppedError):
+    """A file that has to be written takes no more, or state that has to be read cannot be."""
+
+
+class GuardError(RunStoppedError):
+    """The run has reached what `max_dead` or `budget` allows."""
 
 
 class RunInterruptedError(RunStoppedError):

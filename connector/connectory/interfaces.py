@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
 
     from connectory.errors import RecordError
-    from connectory.record import Delivery, Record, Result
+    from connectory.record import Delivery, Intent, Origin, Record, Result
+
+Position: TypeAlias = Any
+"""How far a destination has come, as JSON; None for one that cannot be cut back, such as a pipe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +30,15 @@ class Item:
     """One thing that a source hands over.
 
     `position` names the place in the source (a line's number): the same on every reading. `error` stands in
-    for a record that could not be read; the raw text is then in `record`.
+    for a record that could not be read; the raw text is then in `record`. `mark` says, as JSON, where the source goes
+    on after this item. `origin` is the delivery that this item repeats, in a replay.
     """
 
     position: str
     record: Any
     error: RecordError | None = None
+    mark: Any = None
+    origin: Origin | None = None
 
 
 class Source(Protocol):
@@ -42,13 +48,39 @@ class Source(Protocol):
 
     def __aiter__(self) -> AsyncIterator[Item]: ...
 
+    def resume(self, mark: Any, given: int) -> None:
+        """Go on after the `given`-th item, which had this mark."""
+        ...
+
     async def acknowledge(self, item: Item) -> None:
         """Hear that every delivery of this item is done or dead."""
         ...
 
 
 class Sink(Protocol):
-    """Where items and result lines go."""
+    """Where items and result lines go.
+
+    A sink that can go on where a broken run ended has a `position` and can `restore` it; derived from this class, the
+    others need only `write`, `flush` and `close`: a resumed run then gives them the lines again whose arrival was not
+    noted.
+    """
+
+    @property
+    def position(self) -> Position:
+        """Say how far everything that was flushed has come."""
+        return None
+
+    def restore(self, position: Position) -> bool:
+        """Go on from a position, without what came after it; False when that cannot be."""
+        return position is None
+
+    def restart(self) -> None:
+        """Begin from nothing: everything will be written again."""
+        return
+
+    def sync(self) -> None:
+        """Make what was flushed outlive the machine's power."""
+        return
 
     async def write(self, lines: Iterable[Any]) -> None:
         """Take JSON values; may keep them in memory until `flush`."""
@@ -58,18 +90,55 @@ class Sink(Protocol):
         """Make everything taken so far outlive the process."""
         ...
 
+    async def seal(self) -> None:
+        """Flush for the last time; `position` then says all that an interrupted `close` needs to be made good."""
+        await self.flush()
+
     async def close(self) -> None:
-        """Flush and let go of the destination."""
+        """Flush, put everything in its place and let go of the destination."""
         ...
+
+    async def abandon(self) -> None:
+        """Let go of the destination after a run that did not end; who goes on finds what there is."""
+        await self.close()
 
 
 class Journal(Protocol):
-    """What a run must remember: intents before the send, results after it, cursors after the sink's flush."""
+    """What a run must remember: intents before the send, results after it, cursors after the sink's flush.
+
+    Items are counted from 0 in the order of the source; `start` is the first that has to be read again. An item or a
+    part is *shown* when its lines are in the output. `started_at` is in epoch seconds, the same in every life.
+    """
 
     run: str
+    started_at: int
+    counts: dict[str, int]
 
-    def is_done(self, delivery: Delivery) -> bool:
-        """Say whether an earlier attempt at this run has settled the delivery."""
+    @property
+    def durable(self) -> bool:
+        """Say whether the run can be resumed by another process."""
+        ...
+
+    @property
+    def life(self) -> int:
+        """Count the processes that have worked on the run, this one included."""
+        ...
+
+    @property
+    def start(self) -> int:
+        """Give the number of the first item that has to be read again."""
+        ...
+
+    def is_shown(self, seq: int, part: int | None = None) -> bool:
+        """Say whether the lines of an item, or of one part of it, are in the output."""
+        ...
+
+    def recall(self, delivery: Delivery) -> Result | None:
+        """Give the result that an earlier life got and did not show, without its record."""
+        ...
+
+    def doubt(self, delivery: Delivery) -> Intent | None:
+        """Give the intent that an earlier life left without an outcome."""
         ...
 
     async def intend(self, delivery: Delivery, body_hash: str) -> None:
@@ -78,6 +147,34 @@ class Journal(Protocol):
 
     async def record(self, delivery: Delivery, result: Result) -> None:
         """Note what became of a delivery: from here on it is never bought again."""
+        ...
+
+    def withdraw(self, delivery: Delivery) -> None:
+        """Forget an intent whose answer was a refusal that is not to count: the delivery stays pending."""
+        ...
+
+    def read(self, seq: int, mark: Any) -> None:
+        """Note where the source goes on after an item."""
+        ...
+
+    def show(self, delivery: Delivery, result: Result) -> None:
+        """Note that the lines of a delivery are in the output."""
+        ...
+
+    def close_item(self, seq: int, *, dead: bool) -> None:
+        """Note that all parts of an item are in the output."""
+        ...
+
+    def count(self, name: str, amount: int = 1) -> None:
+        """Add to one of the run's counts: `done` and `dead` items, and what a budget counts."""
+        ...
+
+    def set_total(self, total: int) -> None:
+        """Note how many items the source has: all were read."""
+        ...
+
+    def place(self, output: Position, dead: Position) -> None:
+        """Note how far the output and the dead letters have come."""
         ...
 
     async def commit(self, stream: str, cursor: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,6 +33,16 @@ def open_private(path: Path, flags: int) -> int:
     except OSError as error:
         if error.errno not in _IS_LINK or not path.is_symlink():
             raise
-    if path.lstat().st_uid not in {os.geteuid(), 0}:
-        raise PermissionError(errno.EPERM, "it is a link that belongs to somebody else")
+    refuse_link(path)
     return os.open(path, flags | _FLAGS, 0o600)
+
+
+def refuse_link(path: Path) -> None:
+    """Raise PermissionError for a link that somebody else made."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    own = os.geteuid() if hasattr(os, "geteuid") else found.st_uid  # Windows has no such word
+    if stat.S_ISLNK(found.st_mode) and found.st_uid not in {own, 0}:
+        raise PermissionError(errno.EPERM, "it is a link that belongs to somebody else")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from connectory.client import Call
-from connectory.errors import ExpressionError, RecordError, RequestError
+from connectory.errors import ExpressionError, RecordError, RequestError, TransformerError
 from connectory.jsontext import dumps
 from connectory.parameters import as_object
 from connectory.record import Delivery, Record
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from connectory.catalogue import Action, Entity
     from connectory.chain import Chain
     from connectory.expressions import Expression
+    from connectory.guards import Budget, MostDead
     from connectory.interfaces import Item
     from connectory.parameters import RequestParameters
     from connectory.placeholders import Template
@@ -30,7 +31,8 @@ class Part:
     """One delivery to make.
 
     `record` is what the chain left; without one there is nothing to send, because of `error` or because the chain
-    dropped the record.
+    dropped the record. `whole` says that the part stands for the item as such, and not for one of the records that the
+    chain made of it.
     """
 
     item: Item
@@ -39,6 +41,7 @@ class Part:
     id: str
     record: Record | None = None
     error: RecordError | None = None
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,9 @@ class Publication:
     renders to the request parameters below the record's own. When `path`, `query` and `payload` are all None the
     record brings them; otherwise these templates make the request and the record's columns are only data.
     `address` puts the URL and headers that a record brings into a raw request that has no path of its own.
-    `files_root` and `upload` are for files that are sent, `save` and `stream` for answers.
+    `files_root` and `upload` are for files that are sent, `save` and `stream` for answers. `accept` is the condition
+    that an answer has to meet; `only` skips records that earlier runs had answered; `on_uncertain` says what becomes of
+    a delivery of which nobody knows whether it was done, None by the kind of action.
     """
 
     name: str
@@ -65,6 +70,11 @@ class Publication:
     address: Callable[[Call, Record], Call] | None = None
     derived: Mapping[str, Expression] = field(default_factory=dict[str, Any])
     identifier: Sequence[Expression] = ()
+    accept: Expression | None = None
+    only: Literal["new", "changed"] | None = None
+    on_uncertain: Literal["resend", "hold"] | None = None
+    max_dead: MostDead | None = None
+    budget: Budget | None = None
     validate: str | None = None
     ordered: bool = True
     concurrency: int = 32
@@ -79,9 +89,37 @@ class Publication:
         """Say whether a record can delete something."""
         return any(action.method == "DELETE" for action in self.actions.values())
 
-    def parts(self, item: Item, index: int, run: str) -> Iterator[Part]:
-        """Run the chain over an item; an item that fails or is dropped is one part without a record."""
-        first = Delivery(run, item.position)
+    @property
+    def target(self) -> str:
+        """Name what is sent: the methods and the template of the path."""
+        return f"{'|'.join(self.actions)} {self.entity.path}"
+
+    def parts(self, item: Item, seq: int, run: str) -> Iterator[Part]:
+        """Run the chain over an item; an item that fails or is dropped is one part without a record.
+
+        `seq` counts the items of the source; `run` is the run in whose name they are sent, unless the item repeats a
+        delivery of another one.
+        """
+        origin = item.origin
+        if origin is None:
+            yield from self._made(item, seq, seq, run)
+            return
+        parts = list(self._made(item, seq, origin.index, origin.run))
+        if origin.part is None:
+            yield from parts
+            return
+        wanted = [part for part in parts if part.delivery.part == origin.part]
+        if wanted:
+            yield wanted[0]
+            return
+        error = TransformerError(
+            f"the transformers make no part {origin.part} of this record any more; its dead letter stays"
+        )
+        delivery = Delivery(origin.run, item.position, origin.part, seq)
+        yield Part(item, origin.index, delivery, item.position, error=error, whole=False)
+
+    def _made(self, item: Item, seq: int, index: int, run: str) -> Iterator[Part]:
+        first = Delivery(run, item.position, 0, seq)
         if item.error is not None:
             yield Part(item, index, first, item.position, error=item.error)
             return
@@ -96,7 +134,8 @@ class Publication:
             yield Part(item, index, first, name)
         for number, record in enumerate(records):
             part_id = f"{name}#{number}" if len(records) > 1 else name
-            yield Part(item, index, Delivery(run, item.position, number), part_id, record)
+            delivery = Delivery(run, item.position, number, seq)
+            yield Part(item, index, delivery, part_id, record, whole=False)
 
     def call(self, part: Part) -> Call:
         """Make the request of a part in the catalogue's words. Raises RecordError."""
@@ -122,8 +161,16 @@ class Publication:
             files_root=self.files_root,
             save=save,
             stream=self.stream,
+            on_uncertain=self.on_uncertain,
         )
         return call if self.address is None else self.address(call, record)
+
+    def accepts(self, part: Part, call: Call, response: Any, *, http: Mapping[str, Any]) -> bool:
+        """Say whether the answer meets `accept`. Raises RecordError."""
+        if self.accept is None:
+            return True
+        document = self._document(part, call, response)
+        return bool(self.accept(document, {**self._scope(part), "http": http, **document}))
 
     def shape(
         self, part: Part, call: Call, response: Any, *, http: Mapping[str, Any] | None = None
@@ -181,6 +228,8 @@ class Publication:
     def _identify(self, item: Item) -> str:
         if not self.identifier:
             own = item.record.get("id")
+            if own is None and self.only is not None:
+                raise ExpressionError("`only` needs an `identifier`, and this record has no 'id'")
             return str(own) if isinstance(own, str | int) and not isinstance(own, bool) else item.position
         scope = {"run": self.run, "input": item.record}
         values = (expression(item.record, scope) for expression in self.identifier)

@@ -20,18 +20,48 @@ Status: TypeAlias = Literal["ok", "error", "skipped"]
 class Delivery:
     """The identity of one delivery: the run, the position in its source, and the part.
 
-    `part` counts what the chain made of one input, from 0; the run's id survives a resume and a replay.
+    `part` counts what the chain made of one input, from 0; the run's id survives a resume and a replay. `seq` counts
+    the inputs of the source that is read, from 0: where the journal keeps it.
     """
 
     run: str
     position: str
     part: int = 0
+    seq: int = 0
 
     @property
     def key(self) -> str:
         """24 URL-safe characters that hash exactly run, position and part: the same on every attempt."""
         name = f"{self.run}\n{self.position}\n{self.part}".encode()
         return base64.urlsafe_b64encode(hashlib.sha256(name).digest()[:18]).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A delivery that is about to be sent, or was when a life of its run ended.
+
+    `body` is the hash of what is sent, empty where it is not known any more; `lives` counts the lives of the run in
+    which it was under way.
+    """
+
+    key: str
+    seq: int
+    part: int
+    body: str
+    lives: int
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The delivery that a replay repeats.
+
+    `part` is None when the record as a whole was set aside. `paid` is the result that only has to be shaped anew.
+    """
+
+    run: str
+    index: int
+    part: int | None = None
+    paid: Result | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,12 @@ class Alarm:
         self._signature: object = None
         self._heard = 0
         self._over = False
+        self.rang = False
+
+    @property
+    def undecided(self) -> bool:
+        """Say whether all that was heard so far was the same failure, or nothing was heard yet."""
+        return not self._over
 
     def hear(self, ok: bool, signature: object, message: str | None) -> str | None:  # noqa: FBT001 - an outcome
         """Hear of one outcome; give the reason to stop once the first twenty have failed alike."""
@@ -107,7 +113,7 @@ class Alarm:
         self._heard += 1
         if self._heard < ALIKE:
             return None
-        self._over = True
+        self._over = self.rang = True
         return f"the first {ALIKE} records all failed alike: {message}"
 
 

@@ -2,94 +2,169 @@
 
 from __future__ import annotations
 
-import tempfile
-from contextlib import ExitStack, aclosing
-from pathlib import Path
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from connectory.adapters.jsonl import LineSink, LineSource
-from connectory.adapters.memory import IterableSource
-from connectory.publisher import dead_letter
+from connectory.adapters.spool import Spool
+from connectory.errors import ConfigError, RunStoppedError
+from connectory.running import go_on, put_in_place, take_up
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import Sequence
 
-    from connectory.errors import RunStoppedError
     from connectory.interfaces import Sink, Source
+    from connectory.journal import Run
     from connectory.publisher import Publisher
-    from connectory.record import Record, Result
+    from connectory.record import Result
     from connectory.subscriber import Subscriber
 
 
-class Route:
-    """An incoming and the outgoings that follow it.
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An outgoing of a route: its run, with a journal of its own, and where its failures go."""
 
-    Each ok result is the next step's record: its shaped lines, or `{input, response}`. A route that deletes reads its
-    whole list before the first deletion, so that deleting cannot move the pages under the reading.
+    run: Run
+    publisher: Publisher
+    dead_letters: Sink
+
+
+class Route:
+    """Outgoings one after the other, behind an incoming or a source.
+
+    Each ok result is the next step's record: its shaped lines, or `{input, response}`. What passes from one to the next
+    goes through a file in the folder of the run, so that a broken route goes on where each of its steps was. A route
+    that deletes reads its whole list before the first deletion, so that deleting cannot move the pages under the
+    reading.
     """
 
-    def __init__(self, subscriber: Subscriber, publishers: Sequence[Publisher]) -> None:
-        self.subscriber, self.publishers = subscriber, publishers
+    def __init__(
+        self,
+        run: Run,
+        steps: Sequence[Step],
+        *,
+        subscriber: Subscriber | None = None,
+        source: Source | None = None,
+    ) -> None:
+        self.run, self.steps = run, steps
+        self._subscriber, self._source = subscriber, source
+        for step in steps[:-1]:
+            step.publisher.lines = onward
+        self._list: Spool | None = None
+        self._spools: list[Spool] = []
 
     @property
     def deletes(self) -> bool:
         """Say whether any step deletes."""
-        return any(publisher.publication.deletes for publisher in self.publishers)
+        return any(step.publisher.publication.deletes for step in self.steps)
 
-    async def run(self, sink: Sink, dead_letters: Sink) -> dict[str, int]:
-        """Read and send everything; the last step's results go to the sink, with the failures of every step."""
-        with ExitStack() as stack:
-            source: Source = await self.spooled(stack) if self.deletes else IterableSource(self._items())
-            return await self.send(source, sink, dead_letters)
+    def open(self) -> None:
+        """Open the files between the steps, where an earlier life left them."""
+        if self._subscriber is not None:
+            self._list = self._spool(0, self.run)
+        for number, step in enumerate(self.steps[:-1], 1):
+            self._spools.append(self._spool(number, step.run))
 
-    async def send(self, source: Source, sink: Sink, dead_letters: Sink) -> dict[str, int]:
-        """Send what a source holds through every step."""
-        *steps, last = self.publishers
-        for step in steps:
-            source = IterableSource(_through(step, source, sink, dead_letters))
-        counts = await last.run(source, sink, dead_letters)
-        failed = sum(step.counts["error"] for step in steps)
-        return {**counts, "error": counts["error"] + failed}
+    async def read(self) -> int | None:
+        """Read the whole list, and count it."""
+        spool, subscriber = self._list, self._subscriber
+        if spool is None or subscriber is None:
+            return None
+        go_on(self.run, spool.sink)
+        spool.reach(spool.sink.position)
+        await subscriber.run(spool.sink)
+        await self.run.journal.flush()
+        spool.end()
+        return spool.source().count()
 
-    async def spooled(self, stack: ExitStack) -> LineSource:
-        """Read the whole list into a temporary file that lives as long as the stack."""
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="connectory-")))
-        sink = LineSink(folder / "list.jsonl")
-        try:
-            await self.subscriber.run(sink)
-        finally:
-            await sink.close()
-        source = LineSource(folder / "list.jsonl")
-        stack.callback(source.close)
-        return source
+    async def send(self, sink: Sink) -> None:
+        """Send what the source or the list holds, and will hold, through every step."""
+        sinks = [*(spool.sink for spool in self._spools), sink]
+        await self._together([self._pass(number, sinks[number]) for number in range(len(self.steps))])
 
-    def stop(self, reason: RunStoppedError) -> None:
+    async def all(self, sink: Sink) -> None:
+        """Read and send at the same time."""
+        await self._together([self.read(), self.send(sink)])
+
+    async def put_in_place(self, sink: Sink) -> None:
+        """Put what was written in its place: every step is at its end."""
+        last = self.steps[-1]
+        await put_in_place(last.run, sink, last.dead_letters)
+        for step in self.steps[:-1]:
+            await step.dead_letters.close()
+
+    async def finish(self) -> None:
+        """Note that every run is at its end."""
+        for run in self._runs():
+            await run.finish()
+
+    async def aclose(self, sink: Sink) -> None:
+        """Let go of everything, whatever happened."""
+        spools = [*filter(None, [self._list]), *self._spools]
+        for one in (sink, *(step.dead_letters for step in self.steps), *(spool.sink for spool in spools)):
+            with suppress(RunStoppedError):
+                await one.abandon()
+        for run in self._runs():
+            await run.aclose()
+
+    def stop(self, reason: RunStoppedError) -> bool:
         """Take nothing more; what is under way is finished."""
-        for publisher in self.publishers:
-            publisher.stop(reason)
+        return bool(sum(step.publisher.stop(reason) for step in self.steps))
 
-    async def _items(self) -> AsyncGenerator[Record, None]:
-        async with aclosing(self.subscriber.pages()) as pages:
-            async for page in pages:
-                for record in page.records:
-                    yield record
+    def _runs(self) -> list[Run]:
+        """Give the runs, each once, the one that holds the job's lock last."""
+        runs = [step.run for step in reversed(self.steps)]
+        return [*(run for run in runs if run is not self.run), self.run]
+
+    def _spool(self, number: int, run: Run) -> Spool:
+        spool = Spool(self.run.folder / f"spool-{number}.jsonl")
+        run.journal.on_commit = spool.reach
+        return spool
+
+    def _input(self, number: int) -> Source:
+        spool = self._spools[number - 1] if number else self._list
+        if spool is not None:
+            return spool.source()
+        if self._source is None:
+            raise ConfigError("a route needs an incoming or a source before its first step")
+        return self._source
+
+    async def _pass(self, number: int, sink: Sink) -> None:
+        step, source = self.steps[number], self._input(number)
+        take_up(step.run, sink, step.dead_letters)
+        following = self._spools[number] if number < len(self._spools) else None
+        if following is not None:
+            following.reach(sink.position)
+        if step.run.journal.state.mark is not None:
+            source.resume(step.run.journal.state.mark, step.run.journal.start)
+        await step.publisher.run(source, sink, step.dead_letters)
+        await step.run.journal.flush()
+        if following is not None:
+            following.end()
+
+    async def _together(self, works: Sequence[Any]) -> None:
+        """Do things at the same time; when one fails, the others come to a gentle end, and its error is raised."""
+        tasks = [asyncio.ensure_future(work) for work in works]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            failed = next((one for one in tasks if one.done() and one.exception() is not None), None)
+            if failed is not None:
+                self._give_up(failed.exception())
+                await asyncio.wait(tasks)
+                failed.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _give_up(self, reason: BaseException | None) -> None:
+        self.stop(reason if isinstance(reason, RunStoppedError) else RunStoppedError(str(reason)))
+        for spool in filter(None, [self._list, *self._spools]):
+            spool.end()
 
 
-async def _through(
-    publisher: Publisher, source: Source, sink: Sink, dead_letters: Sink
-) -> AsyncGenerator[Any, None]:
-    """Send records through a step that is not the last; its failures leave the route here."""
-    async with aclosing(publisher.deliver(source)) as groups:
-        async for results in groups:
-            for result in results:
-                if result.error is not None:
-                    await dead_letters.write([dead_letter(result)])
-                    await sink.write(result.lines())
-                for record in _onward(result):
-                    yield record
-
-
-def _onward(result: Result) -> list[Any]:
+def onward(result: Result) -> list[Any]:
     """Give what the next step works on: of an ok result its shaped lines, or `{input, response}`."""
     if not result.ok:
         return []

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 from connectory.client import Call
-from connectory.errors import ApiError, RecordError, TransformerError
+from connectory.errors import ApiError, ConfigError, RecordError, TransformerError
 from connectory.events import Listener, Noticed, PageRead, RunFinished, RunStarted, ignore
 from connectory.jsontext import JsonTextError, dumps
 from connectory.pagination import Walk, largest_page
@@ -28,12 +29,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page: how many items the server gave, the records they became, and the query that asks for the next."""
+    """One page: how many items the server gave, the records they became, and the query that asks for the next.
+
+    `parameters` is the hash of the set of request parameters that is walked, `number` counts its pages from 1.
+    """
 
     stream: str
     items: int
     records: list[Record]
     following: Record | None
+    parameters: str = ""
+    number: int = 1
 
 
 @dataclass(slots=True)
@@ -48,6 +54,14 @@ class Read:
     def as_dict(self) -> dict[str, int]:
         """Give the counts by name."""
         return {"items": self.items, "records": self.records, "errors": self.errors, "pages": self.pages}
+
+
+@dataclass(frozen=True, slots=True)
+class _Begin:
+    """From where a walk goes on: the query that asks for the next page, and how many were read."""
+
+    following: Record
+    pages: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +83,11 @@ class Subscription:
     validate: str | None = None
     save: SaveTo | FixedTarget | None = None
     run: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def target(self) -> str:
+        """Name what is read: method and template of the path."""
+        return f"{self.action.method} {self.entity.path}"
 
 
 class Subscriber:
@@ -98,15 +117,24 @@ class Subscriber:
             async for page in pages:
                 await sink.write(page.records)
                 await sink.flush()
-                await self.journal.commit(page.stream, page.following)
+                await self._commit(page, sink)
         self.listen(RunFinished(self.journal.run, self.subscription.name, self.counts.as_dict()))
         return self.counts
 
     async def pages(self) -> AsyncGenerator[Page, None]:
-        """Walk every page of every set of request parameters."""
+        """Walk every page of every set of request parameters; what the journal has is not asked for again."""
+        for name, count in self.journal.counts.items():
+            if name in Read.__slots__:
+                setattr(self.counts, name, count)
         for number, parameters in enumerate(self._sets()):
+            stream = f"{self.subscription.name}/{number}"
+            begin = self._begin(stream, parameters)
+            if begin is None:
+                continue
+            if self.counts.records == self.subscription.most_records:
+                return
             try:
-                async for page in self._walk(f"{self.subscription.name}/{number}", parameters):
+                async for page in self._walk(stream, parameters, begin):
                     yield page
                     if self.counts.records == self.subscription.most_records:
                         return
@@ -140,12 +168,32 @@ class Subscriber:
         first = self.subscription.parameters.render({}, scope)
         yield from self.subscription.input_chain.apply(first, {**scope, "input": first})
 
-    async def _walk(self, stream: str, parameters: Record) -> AsyncGenerator[Page, None]:
+    async def _commit(self, page: Page, sink: Sink) -> None:
+        """Note that a page is in the sink, together with how far the sink has come."""
+        for name, count in self.counts.as_dict().items():
+            self.journal.counts[name] = count
+        self.journal.place(sink.position, None)
+        cursor = {"following": page.following, "of": page.parameters, "pages": page.number}
+        await self.journal.commit(page.stream, cursor)
+
+    def _begin(self, stream: str, parameters: Record) -> _Begin | None:
+        """Say from where a set of parameters is read; None when it was read to its end."""
+        cursor = self.journal.cursor(stream)
+        if cursor is None:
+            return _Begin({}, 0)
+        if cursor["of"] != _digest(parameters):
+            raise ConfigError(
+                f"incoming {self.subscription.name!r}: the unfinished run {self.journal.run} read with other request "
+                "parameters; put them back to finish that run, or start anew with --new"
+            )
+        return None if cursor["following"] is None else _Begin(cursor["following"], cursor["pages"])
+
+    async def _walk(self, stream: str, parameters: Record, begin: _Begin) -> AsyncGenerator[Page, None]:
         parameters = checked(parameters)
         paging, most = self.subscription.action.response.pagination, self.subscription.most_records
         walk, size = Walk(paging, self.call(parameters).what), largest_page(paging, most)
-        following: Record | None = {}
-        pages = 0
+        following: Record | None = begin.following
+        pages, of = begin.pages, _digest(parameters)
         while following is not None and pages != self.subscription.most_pages:
             query = {**size, **parameters["query"], **following}
             call = self.call({"path": parameters["path"], "query": query})
@@ -157,9 +205,9 @@ class Subscriber:
             try:
                 following = walk.following(answer.value, items)
             except ApiError:  # there is no way on, and what this page gave is kept
-                yield Page(stream, len(items), records, following)
+                yield Page(stream, len(items), records, None, of, pages)
                 raise
-            yield Page(stream, len(items), records, following)
+            yield Page(stream, len(items), records, following, of, pages)
 
     def _saving(self, call: Call, parameters: Record, stream: str) -> Call:
         save, scope = self.subscription.save, {"run": self.subscription.run, "input": parameters}
@@ -217,3 +265,7 @@ class Subscriber:
         self.counts.items += len(items)
         self.counts.records += len(records)
         self.listen(PageRead(self.subscription.name, len(items), len(records)))
+
+
+def _digest(parameters: Record) -> str:
+    return blake2b(dumps(parameters), digest_size=12).hexdigest()

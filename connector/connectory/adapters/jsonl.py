@@ -1,39 +1,35 @@
-"""JSON Lines: one JSON value a line, from and to files and pipes."""
+"""JSON Lines in: one JSON object a line, from files and pipes."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
 import os
-import select
 import stat
-import sys
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
+from hashlib import blake2b
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from connectory.errors import ConfigError, RecordError, RunStoppedError
-from connectory.interfaces import Item
-from connectory.jsontext import JsonTextError, dumps, loads
-from connectory.private import make_folder, open_private
+from connectory.errors import ConfigError, RunStoppedError
+from connectory.lines import LineSplitter, item_of
+from connectory.storage import why
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Iterator
+    from collections.abc import AsyncGenerator
+
+    from connectory.interfaces import Item
 
 CHUNK = 256 * 1024
 CHUNKS_AHEAD = 4
 """How many chunks of a pipe are read before they are asked for."""
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
-LONGEST_LINE = 64 * 1024 * 1024
-"""Bytes; a longer line is one bad record and is skipped without being held in memory."""
-
-BUFFERED = 1024 * 1024
-"""Bytes a sink holds at most before it writes."""
+SAMPLE = 64 * 1024
+"""Bytes at both ends of a file by which it is known again."""
 
 
 class LineSource:
@@ -47,6 +43,8 @@ class LineSource:
     def __init__(self, path: str | Path, *, limit: int | None = None) -> None:
         self.path, self.limit = path, limit
         self.total: int | None = None
+        self._mark: Any = None
+        self._given = 0
         self._file = 0 if path == "-" else _open(Path(path), os.O_RDONLY, "read records from")
         # A pipe blocks until its writer writes, and what was counted in it could not be read again.
         self._pipe = path == "-" or not stat.S_ISREG(os.fstat(self._file).st_mode)
@@ -56,24 +54,80 @@ class LineSource:
         if self._pipe:
             return None
         with Path(self.path).open("rb") as file:
-            splitter, chunks = _Splitter(), chain(iter(partial(file.read, CHUNK), b""), [b""])
+            splitter, chunks = LineSplitter(), chain(iter(partial(file.read, CHUNK), b""), [b""])
             lines = (1 for chunk in chunks for _ in splitter.numbered(chunk))
             self.total = sum(islice(lines, self.limit))
         return self.total
 
+    def fingerprint(self) -> Any:
+        """Say by what a file is known again: its size, and a hash of both its ends. None for a pipe."""
+        if self._pipe:
+            return None
+        with Path(self.path).open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            digest = blake2b(file.read(SAMPLE), digest_size=16)
+            file.seek(max(0, size - SAMPLE))
+            digest.update(file.read(SAMPLE))
+        return {"size": size, "hash": digest.hexdigest()}
+
+    def resume(self, mark: Any, given: int) -> None:
+        """Go on after the item that had this mark, the `given`-th one.
+
+        A pipe is read from its start and held against the mark: ConfigError is raised while it is read when its first
+        lines are not those of then.
+        """
+        self._mark, self._given = mark, given
+
     async def __aiter__(self) -> AsyncGenerator[Item, None]:
-        splitter, given = _Splitter(), 0
-        chunks = _piped(self._file, owned=self.path != "-") if self._pipe else _from_disk(self._file)
+        given = self._given
+        splitter = LineSplitter()
+        if self._mark is not None and not self._pipe:
+            splitter = LineSplitter(self._mark["line"], self._mark["offset"])
+            os.lseek(self._file, self._mark["offset"], os.SEEK_SET)
+        chunks = self._chunks()
+        lines = self._lines(chunks, splitter)
         try:
-            async for chunk in chunks:
-                for number, line in splitter.numbered(chunk):
-                    yield _item(number, line)
-                    given += 1
-                    if given == self.limit:
-                        return
+            async for number, line, mark in lines:
+                if given == self.limit:
+                    return
+                yield replace(self._item(number, line), mark=mark)
+                given += 1
+                if given == self.limit:
+                    return
         finally:
+            await lines.aclose()
             await chunks.aclose()
             self.close()
+
+    def _item(self, number: int, line: bytes | None) -> Item:
+        return item_of(number, line)
+
+    def _chunks(self) -> AsyncGenerator[bytes, None]:
+        """Give the bytes from where the file stands; an empty chunk ends them."""
+        return _piped(self._file, owned=self.path != "-") if self._pipe else _from_disk(self._file)
+
+    async def _lines(
+        self, chunks: AsyncGenerator[bytes, None], splitter: LineSplitter
+    ) -> AsyncGenerator[tuple[int, bytes | None, Any], None]:
+        """Give each line with its number and its mark."""
+        if not self._pipe:
+            async for chunk in chunks:
+                for number, line in splitter.numbered(chunk):
+                    yield number, line, {"line": number, "offset": splitter.offset}
+            return
+        running, skipping = blake2b(digest_size=16), self._mark
+        async for chunk in chunks:
+            for number, line in splitter.numbered(chunk):
+                running.update(b"?" if line is None else line)
+                mark = {"line": number, "hash": running.copy().hexdigest()}
+                if skipping is None:
+                    yield number, line, mark
+                elif number == skipping["line"]:
+                    if mark["hash"] != skipping["hash"]:
+                        raise _changed(number)
+                    skipping = None
+        if skipping is not None:
+            raise _changed(skipping["line"])
 
     async def acknowledge(self, item: Item) -> None:
         """Do nothing: a file does not need to hear."""
@@ -85,169 +139,20 @@ class LineSource:
             self._file = -1
 
 
-class LineSink:
-    """Write JSON values to a file, or to standard output (`-`).
-
-    What a file held before is replaced when the first line comes, or at the end of a run without lines; `abandon`
-    leaves it as it was if none came. `lazy` opens the file at the first line only, and makes its folder. Raises
-    ConfigError when the file cannot be opened, RunStoppedError when it takes no more.
-    """
-
-    def __init__(self, path: str | Path, *, lazy: bool = False) -> None:
-        self.path = path
-        self._buffer = bytearray()
-        self._file = -1
-        self._turn = asyncio.Lock()
-        self._untouched = path != "-"
-        if not lazy:
-            self._open()
-
-    @property
-    def opened(self) -> bool:
-        """Say whether there is a file."""
-        return self._file >= 0
-
-    async def write(self, lines: Iterable[Any]) -> None:
-        """Take values; they leave when a mebibyte has gathered, or at `flush`."""
-        for line in lines:
-            self._buffer += dumps(line)
-            self._buffer += b"\n"
-        if len(self._buffer) >= BUFFERED:
-            await self.flush()
-
-    async def flush(self) -> None:
-        """Hand everything to the operating system."""
-        async with self._turn:  # two steps of a route share a sink: their lines must not mix
-            pending, self._buffer = self._buffer, bytearray()
-            if not pending:
-                return
-            if not self.opened:
-                self._open(parents=True)
-            self._replace()
-            try:
-                if self.path == "-":  # a pipe whose reader is slow must not hold up the requests under way
-                    await asyncio.to_thread(_write_all, self._file, pending)
-                else:
-                    _write_all(self._file, pending)
-            except BrokenPipeError:  # who reads has enough
-                raise
-            except OSError as error:
-                raise RunStoppedError(f"cannot write to {str(self.path)!r}: {_reason(error)}") from error
-
-    async def close(self) -> None:
-        """Flush and close; without a line the file is empty then."""
-        if self.opened:
-            self._replace()
-        await self.abandon()
-
-    async def abandon(self) -> None:
-        """Flush and close after a run that failed: without a line the file stays as it was."""
-        try:
-            await self.flush()
-        finally:
-            if self.path != "-" and self.opened:
-                os.close(self._file)
-                self._file = -1
-
-    def _replace(self) -> None:
-        if self._untouched:
-            self._untouched = False
-            if stat.S_ISREG(os.fstat(self._file).st_mode):
-                os.ftruncate(self._file, 0)
-
-    def _open(self, *, parents: bool = False) -> None:
-        if self.path == "-":
-            self._file = sys.stdout.fileno()
-        else:
-            flags = os.O_WRONLY | os.O_CREAT
-            self._file = _open(Path(self.path), flags, "write to", parents=parents)
-
-
-def _write_all(file: int, data: bytearray) -> None:
-    pending = memoryview(data)
-    while pending:
-        try:
-            pending = pending[os.write(file, pending) :]
-        except BlockingIOError:  # another program that shares the terminal or pipe made it non-blocking
-            select.select([], [file], [])
-
-
-class _Splitter:
-    """Cut a stream of bytes at line feeds and count; None stands for a line that was too long to keep."""
-
-    def __init__(self) -> None:
-        self._rest = bytearray()
-        self._skipping = False
-        self._number = 0
-
-    def numbered(self, chunk: bytes) -> Iterator[tuple[int, bytes | None]]:
-        """Give the lines that this chunk completes, without the blank ones; an empty chunk ends the stream."""
-        for line in self._feed(chunk):
-            self._number += 1
-            if self._number == 1 and line is not None:
-                line = line.removeprefix(BYTE_ORDER_MARK)  # noqa: PLW2901 - the same line
-            if line is None or line.strip():
-                yield self._number, line
-
-    def _feed(self, chunk: bytes) -> Iterator[bytes | None]:
-        if not chunk:
-            yield from self._end()
-            return
-        first, *others = chunk.split(b"\n")
-        self._rest += first
-        for part in others:
-            yield None if self._skipping or len(self._rest) > LONGEST_LINE else bytes(self._rest)
-            self._skipping = False
-            self._rest = bytearray(part)
-        if len(self._rest) > LONGEST_LINE:
-            self._rest.clear()
-            self._skipping = True
-
-    def _end(self) -> Iterator[bytes | None]:
-        if self._skipping:
-            yield None
-        elif self._rest:
-            yield bytes(self._rest)
-
-
-def _item(number: int, line: bytes | None) -> Item:
-    position = str(number)
-    if line is None:
-        return Item(position, None, RecordError(f"line {number}: longer than {LONGEST_LINE} bytes"))
-    try:
-        record = loads(line)
-    except JsonTextError as error:
-        return Item(position, _text(line), RecordError(f"line {number}: not JSON: {error}"))
-    if not isinstance(record, dict):
-        problem = f"line {number}: a record must be a JSON object, this is {_kind(record)}"
-        return Item(position, record, RecordError(problem))
-    return Item(position, record)
-
-
-def _kind(value: object) -> str:
-    names: dict[type, str] = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
-    return names.get(type(value), "a number")
-
-
-def _text(line: bytes) -> str:
-    return line.decode("utf-8", "backslashreplace")
-
-
-def _open(path: Path, flags: int, doing: str, *, parents: bool = False) -> int:
+def _open(path: Path, flags: int, doing: str) -> int:
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a directory")
-        if parents:
-            make_folder(path.parent)
-        if flags & os.O_CREAT:
-            return open_private(path, flags)
-        return os.open(path, flags | getattr(os, "O_BINARY", 0))
+        return os.open(path, flags | getattr(os, "O_BINARY", 0), 0o600)
     except OSError as error:
-        raise ConfigError(f"cannot {doing} {str(path)!r}: {_reason(error)}") from None
+        raise ConfigError(f"cannot {doing} {str(path)!r}: {why(error)}") from None
 
 
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
+def _changed(line: int) -> ConfigError:
+    return ConfigError(
+        f"the records on stdin are not those that the unfinished run began with: the first {line} lines differ; "
+        "nothing was sent. Give the same records, or start anew with --new"
+    )
 
 
 async def _from_disk(file: int) -> AsyncGenerator[bytes, None]:
@@ -285,7 +190,7 @@ async def _piped(file: int, *, owned: bool) -> AsyncGenerator[bytes, None]:
             chunk = await queue.get()
             room.release()
             if isinstance(chunk, OSError):
-                raise RunStoppedError(f"reading the records failed: {_reason(chunk)}") from chunk
+                raise RunStoppedError(f"reading the records failed: {why(chunk)}") from chunk
             yield chunk
     finally:
         left.set()

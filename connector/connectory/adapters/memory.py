@@ -4,29 +4,55 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
+from dataclasses import replace
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, cast
 
-from connectory.errors import RecordError
+from connectory.errors import ConfigError, RecordError
 from connectory.interfaces import Item
+from connectory.jsontext import JsonTextError, dumps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
 class IterableSource:
-    """Read records from an iterable or an async iterable; a position is the record's number, from 1."""
+    """Read records from an iterable or an async iterable; a position is the record's number, from 1.
 
-    def __init__(self, records: Iterable[Any] | AsyncIterable[Any]) -> None:
-        self.records = records
+    `marked` records carry marks, so that a run can be resumed with the same records: they are held against a running
+    hash.
+    """
+
+    def __init__(self, records: Iterable[Any] | AsyncIterable[Any], *, marked: bool = False) -> None:
+        self.records, self._marked = records, marked
+        self._mark: Any = None
         self.total: int | None = len(records) if isinstance(records, list | tuple) else None
 
+    def resume(self, mark: Any, given: int) -> None:
+        """Go on after the `given`-th record, which had this mark.
+
+        Raises ConfigError while it is read when the records before it are not those of then.
+        """
+        self._mark = {"number": given, "hash": mark["hash"]}
+
     async def __aiter__(self) -> AsyncGenerator[Item, None]:
-        number = 0
+        number, running = 0, blake2b(digest_size=16)
         records = _each(self.records)
         try:
             async for record in records:
                 number += 1
-                yield _item(number, record)
+                if not self._marked:
+                    yield _item(number, record)
+                    continue
+                running.update(_bytes(record))
+                digest = running.copy().hexdigest()
+                if self._mark is None or number > self._mark["number"]:
+                    yield replace(_item(number, record), mark={"hash": digest})
+                elif number == self._mark["number"] and digest != self._mark["hash"]:
+                    raise ConfigError(
+                        f"the first {number} records are not those that the unfinished run of this job began with; "
+                        "nothing was sent. Give the same records, or another job name"
+                    )
         finally:
             await records.aclose()
 
@@ -54,3 +80,11 @@ async def _each(records: Iterable[Any] | AsyncIterable[Any]) -> AsyncGenerator[A
     else:
         for record in records:
             yield record
+
+
+def _bytes(record: Any) -> bytes:
+    """Give what a record is known by."""
+    try:
+        return dumps(record)
+    except JsonTextError:  # it will be an error when it is sent
+        return repr(record).encode("utf-8", "surrogatepass")

@@ -97,18 +97,19 @@ class Clients:
             limit=settings.limits.concurrency,
             connect_timeout=settings.timeout.connect,
             idle_timeout=settings.timeout.idle,
-            proxy=None if self._elsewhere else settings.proxy,
-            ssl_context=None if self._elsewhere else self._ssl_context(name, settings),
+            proxy=None if self.elsewhere else settings.proxy,
+            ssl_context=None if self.elsewhere else self._ssl_context(name, settings),
         )
 
     @property
-    def _elsewhere(self) -> bool:
+    def elsewhere(self) -> bool:
+        """Say whether the clients are pointed to another server than their own."""
         return self.endpoint is not None and self.endpoint.origin is not None
 
     def _base_uri(self, name: str, settings: ClientConfig, prototype: Prototype) -> str:
         is_open = self.config.is_unset(("clients", name, "base_uri"))
         text = prototype.base_uri if is_open else settings.base_uri or prototype.base_uri
-        if not text and not self._elsewhere:
+        if not text and not self.elsewhere:
             raise ConfigError(self.config.problem(("clients", name), f"client {name!r} needs a base_uri"))
         parts = urlsplit(text or "")
         path = parts.path.rstrip("/")

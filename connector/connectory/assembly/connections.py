@@ -13,6 +13,7 @@ from connectory.assembly.raw import Server, raw_entity
 from connectory.chain import Chain, build_chain
 from connectory.errors import ConfigError, RequestError, UnknownNameError
 from connectory.expressions import compile_expression
+from connectory.guards import Budget, MostDead
 from connectory.parameters import Given, RequestParameters
 from connectory.placeholders import compile_template
 from connectory.publication import Publication
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from connectory.catalogue import Action, Catalogue, Entity
     from connectory.config import Config, IncomingConfig, OutgoingConfig, StepConfig
     from connectory.errors import Problem
+    from connectory.expressions import Expression
 
 
 class Assembly:
@@ -101,6 +103,11 @@ class Assembly:
             if settings.request and not settings.request.path
             else None,
             derived={key: compile_expression(text) for key, text in action.extra.get("derived", {}).items()},
+            accept=self._condition((*place, "accept"), settings.accept),
+            only=settings.only,
+            on_uncertain=settings.on_uncertain,
+            max_dead=max_dead(settings.max_dead),
+            budget=Budget(settings.budget.requests, settings.budget.tokens) if settings.budget else None,
             identifier=[
                 self._placed((*place, "identifier"), partial(compile_expression, text)) for text in identifier
             ],
@@ -240,7 +247,19 @@ class Assembly:
                 self.config.problem(place, problem.message) for problem in error.problems
             ) from None
 
+    def _condition(self, place: tuple[str, ...], text: str | None) -> Expression | None:
+        return None if text is None else self._placed(place, partial(compile_expression, text))
+
     def _chain(self, steps: Sequence[StepConfig]) -> Chain:
         return build_chain(
             steps, named=self.config.transformers, folder=self.config.folder, locate=self.config.problem
         )
+
+
+def max_dead(written: int | str | None) -> MostDead | None:
+    """Read `max_dead`: a number of records, or a share of them in per cent."""
+    if written is None:
+        return None
+    if isinstance(written, str):
+        return MostDead(share=float(written.rstrip(" %")) / 100)
+    return MostDead(count=written)

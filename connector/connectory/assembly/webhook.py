@@ -12,6 +12,7 @@ from connectory.catalogue import Response
 from connectory.client import Call, Client, ClientOptions
 from connectory.errors import ApiError, ConnectoryError, UnavailableError
 from connectory.events import Event, Listener, RequestRetried, ignore
+from connectory.interfaces import Sink
 from connectory.redaction import Redactor
 from connectory.transport import Transport
 
@@ -27,7 +28,7 @@ AT_ONCE = 1
 """Posts under way at once: the lines arrive in their order."""
 
 
-class WebhookSink:
+class WebhookSink(Sink):
     """Posts each line, or lists of lines, at least once.
 
     A post that fails is repeated, and in the end stops the run.

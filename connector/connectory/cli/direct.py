@@ -38,7 +38,7 @@ def read(entity: str, **options: Any) -> None:
     with connector(options["config"], sandbox=options["sandbox"], optional=True) as made:
 
         async def main() -> None:
-            from connectory.cli.wiring import opened
+            from connectory.adapters.linesink import LineSink
             from connectory.parameters import Given
 
             given = Given(options["path"], options["query"])
@@ -50,10 +50,15 @@ def read(entity: str, **options: Any) -> None:
                     async for page in read(save_to=output).pages():
                         _say_saved(page.records)
                     return
-                async with opened(made, output or "-", None) as sink:
+                sink = LineSink(output or "-")
+                try:
                     async for page in read().pages():
                         await sink.write(page.records)
                         await sink.flush()
+                except BaseException:
+                    await sink.abandon()
+                    raise
+                await sink.close()
 
         run_loop(main)
 

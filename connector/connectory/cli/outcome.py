@@ -13,24 +13,19 @@ from connectory.errors import (
     ConfigError,
     ConnectoryError,
     CredentialsError,
+    GuardError,
+    JobBusyError,
     RequestError,
     RunInterruptedError,
+    StorageError,
     TransportError,
     UnavailableError,
     UnknownNameError,
 )
 from connectory.redaction import blank, trace, visible
 
-DONE, SOME_FAILED, USAGE, CONFIGURATION, CREDENTIALS, UNAVAILABLE, BUG, INTERRUPTED = (
-    0,
-    1,
-    2,
-    3,
-    4,
-    5,
-    70,
-    130,
-)
+DONE, SOME_FAILED, USAGE, CONFIGURATION, CREDENTIALS, UNAVAILABLE, BUSY = range(7)
+BUG, INTERRUPTED = 70, 130
 
 
 class Ended(Exception):  # noqa: N818 - a signal: the command has said everything, only the code is left
@@ -79,8 +74,10 @@ def exit_code(error: ConnectoryError) -> int:  # noqa: PLR0911 - a table
             return USAGE
         case CredentialsError():
             return CREDENTIALS
-        case UnavailableError() | TransportError():
+        case UnavailableError() | TransportError() | StorageError() | GuardError():
             return UNAVAILABLE
+        case JobBusyError():
+            return BUSY
         case RunInterruptedError():
             return error.code
         case ApiError(status=401 | 403):
@@ -108,6 +105,8 @@ def _next_command(error: ConnectoryError, code: int) -> str:
     if isinstance(error, ConfigError):
         file = next((problem.file for problem in error.problems if problem.file), "")
         return f"connectory lint {file}".rstrip()
+    if isinstance(error, StorageError | GuardError | JobBusyError):
+        return "connectory runs list"
     return "connectory check" if code in {CREDENTIALS, UNAVAILABLE} else "connectory --help"
 
 

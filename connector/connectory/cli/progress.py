@@ -13,6 +13,7 @@ from connectory.events import Event, Noticed, RecordFinished, RequestRetried
 from connectory.redaction import blank, visible
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
 REFRESH = 0.1
@@ -55,6 +56,11 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+    def start_at(self, counts: Mapping[str, int]) -> None:
+        """Count on from what earlier lives of the run have done."""
+        for status in ("ok", "error", "skipped"):
+            self.counts[status] += counts.get(status, 0)
 
     def summary(self) -> None:
         """Say what became of the records."""

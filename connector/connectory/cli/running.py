@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from shlex import join, quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,19 +12,19 @@ from connectory.cli.setup import config_options, confirm, connector, parameter_o
 from connectory.errors import ConnectoryError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
-    from connectory.adapters.jsonl import LineSource
     from connectory.cli.wiring import DeadLetters
     from connectory.connector import AsyncConnector
-    from connectory.errors import RecordError, RunInterruptedError
-    from connectory.interfaces import Sink
-    from connectory.publisher import Publisher
+    from connectory.errors import RecordError
 
 _OUTPUT = "Where the lines go, - for stdout (default: the connection's output, else stdout)."
 _limit = click.option("--limit", type=click.IntRange(min=1), help="Stop after this many records.")
 _output = click.option("--output", metavar="FILE", help=_OUTPUT)
 _yes = click.option("--yes", is_flag=True, help="Delete without asking.")
+_new = click.option(
+    "--new", is_flag=True, help="Begin a new run, also where an unfinished one could be resumed."
+)
 _dry_run = click.option(
     "--dry-run", is_flag=True, help="Create and delete nothing; show what would happen: `preview`."
 )
@@ -42,6 +40,7 @@ def run() -> None:
 @_output
 @_limit
 @_dry_run
+@_new
 @parameter_options
 @config_options
 @click.pass_context
@@ -68,6 +67,7 @@ def incoming(context: click.Context, /, name: str, **options: Any) -> None:
 @_output
 @_limit
 @_dry_run
+@_new
 @_yes
 @parameter_options
 @config_options
@@ -90,6 +90,7 @@ def outgoing(context: click.Context, /, name: str, **options: Any) -> None:
 @click.argument("name")
 @_output
 @_limit
+@_new
 @_yes
 @config_options
 def route(name: str, **options: Any) -> None:
@@ -104,8 +105,11 @@ def route(name: str, **options: Any) -> None:
 
 
 def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> None:
-    from connectory.cli.wiring import MOST_SHOWN, opened
+    from connectory.cli.journaling import command, given, say_resumed
+    from connectory.cli.wiring import MOST_SHOWN, destination, place
+    from connectory.journal import Job, new_facts
     from connectory.parameters import Given
+    from connectory.running import run_incoming
 
     settings = made.assembly.incoming(name)
     _refuse_disabled(f"incoming {name!r}", disabled=settings.disabled)
@@ -116,14 +120,30 @@ def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> N
         if len(failures) <= MOST_SHOWN:
             say(f"error: {error}")
 
-    given = Given(options["path"], options["query"])
+    parameters = Given(options["path"], options["query"])
+    target = made.assembly.subscription(name, run={}, given=parameters).target
+    sink = destination(made, options["output"], settings.output, mode=settings.output_mode)
+    job = Job("incoming", name, given(options))
+    facts = new_facts(
+        job,
+        target=target,
+        command=command("incoming", name, options),
+        output=place(made.config, options["output"], settings.output),
+    )
+    run = made.runs.begin(job, facts, new=options["new"])
+    say_resumed(run)
     subscriber = made.subscriber(
-        name, given=given, client=options["client"], limit=options["limit"], on_error=hear
+        name,
+        given=parameters,
+        client=options["client"],
+        limit=options["limit"],
+        journal=run.journal,
+        on_error=hear,
     )
 
     async def main() -> None:
-        async with made, opened(made, options["output"], settings.output) as sink:
-            await subscriber.run(sink)
+        async with made:
+            await run_incoming(run, subscriber, sink)
 
     run_loop(main)
     counts = subscriber.counts
@@ -137,92 +157,63 @@ def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> N
 
 def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], progress: Progress) -> None:
     from connectory.adapters.jsonl import LineSource
-    from connectory.cli.wiring import place, refuse_same
+    from connectory.cli.journaling import absolute, command, given, say_end, say_replay, say_resumed
+    from connectory.cli.wiring import dead_letters, destination, place, refuse_same
+    from connectory.journal import Job, new_facts
     from connectory.parameters import Given
+    from connectory.running import run_outgoing
 
     settings = made.assembly.outgoing(name)
     _refuse_disabled(f"outgoing {name!r}", disabled=settings.disabled)
-    given = Given(options["path"], options["query"])
-    publisher = made.publisher(name, given=given, client=options["client"])
+    parameters = Given(options["path"], options["query"])
+    publication = made.assembly.publication(name, run={}, given=parameters)
     path = place(made.config, options["input"], settings.input)
-    refuse_same(path, place(made.config, options["output"], settings.output))
+    output = place(made.config, options["output"], settings.output)
+    refuse_same(path, output)
     source = LineSource(path, limit=options["limit"])
-    if publisher.publication.deletes:
-        _confirm_deletion(source, yes=options["yes"])
+    if publication.deletes and not options["yes"]:
+        _confirm_deletion(source.count(), yes=False)
     if progress.shown:
         progress.total = source.count()
-    _finish(
-        made,
-        lambda out, dead: publisher.run(source, out, dead),
-        publishers=[publisher],
-        options=options,
-        progress=progress,
-        unsent=lambda: _unsent(source, publisher.finished),
+    sink = destination(made, options["output"], settings.output, mode=settings.output_mode)
+    job = Job("outgoing", name, given(options, input=absolute(path)))
+    facts = new_facts(
+        job,
+        target=publication.target,
+        command=command("outgoing", name, options),
+        input=absolute(path),
+        fingerprint=source.fingerprint(),
+        output=absolute(output),
     )
+    run = made.runs.begin(job, facts, new=options["new"], power=settings.durability == "power")
+    say_resumed(run)
+    progress.start_at(run.journal.counts)
+    known = made.known(name, run, client=options["client"])
+    publisher = made.publisher(
+        name, given=parameters, client=options["client"], journal=run.journal, known=known
+    )
+    dead = dead_letters(made, run.facts)
 
-
-def _run_route(made: AsyncConnector, name: str, options: dict[str, Any], progress: Progress) -> None:
-    names = made.assembly.route(name)
-    _refuse_disabled(f"incoming {names[0]!r}", disabled=made.assembly.incoming(names[0]).disabled)
-    for step in names[1:]:
-        _refuse_disabled(f"outgoing {step!r}", disabled=made.assembly.outgoing(step).disabled)
-    failures: list[RecordError] = []
-    parts = made.route(name, client=options["client"], limit=options["limit"], on_error=failures.append)
-
-    async def main(out: Sink, dead: Sink) -> None:
-        if not parts.deletes:
-            await parts.run(out, dead)
-            return
-        with ExitStack() as stack:
-            source = await parts.spooled(stack)
-            _confirm_deletion(source, yes=options["yes"])
-            await parts.send(source, out, dead)
-
-    _finish(made, main, publishers=parts.publishers, options=options, progress=progress, failures=failures)
-
-
-def _finish(
-    made: AsyncConnector,
-    main: Callable[[Sink, Sink], Awaitable[object]],
-    *,
-    publishers: Sequence[Publisher],
-    options: dict[str, Any],
-    progress: Progress,
-    failures: Sequence[RecordError] = (),
-    unsent: Callable[[], str] = lambda: "what was not sent yet was not read",
-) -> None:
-    """Run to the end, say what became of the records, and end with the exit code."""
-    from connectory.cli.wiring import DeadLetters, opened
-
-    last = publishers[-1]
-    settings = made.assembly.outgoing(last.publication.name)
-    dead = DeadLetters(made.config, settings.dead_letters, last.journal.run)
-
-    async def everything() -> None:
-        async with made, opened(made, options["output"], settings.output) as out:
-            try:
-                await main(out, dead)
-            finally:
-                await dead.close()
-
-    def stop(reason: RunInterruptedError) -> bool:
-        return bool(sum(publisher.stop(reason) for publisher in publishers))
+    async def main() -> None:
+        async with made:
+            await run_outgoing(run, publisher, source, sink, dead)
 
     try:
         with progress:
-            run_loop(everything, stop=stop)
-    except ConnectoryError:
-        _summarise(progress, dead, failures)
-        say(unsent())
+            run_loop(main, stop=publisher.stop)
+    except BrokenPipeError:
         raise
-    _summarise(progress, dead, failures)
-    if dead.again:
-        say(_again(dead, last.publication.name, options))
-    if dead.reasons or failures:
+    except ConnectoryError:
+        _summarise(progress, dead)
+        say_end(run.journal, run.facts, source.count())
+        raise
+    _summarise(progress, dead)
+    if run.journal.counts.get("dead"):
+        say_replay(run.facts.run, options)
         raise Ended(SOME_FAILED)
 
 
-def _summarise(progress: Progress, dead: DeadLetters, failures: Sequence[RecordError]) -> None:
+def _summarise(progress: Progress, dead: DeadLetters, failures: Sequence[RecordError] = ()) -> None:
     progress.summary()
     for line in dead.summary():
         say(line)
@@ -232,25 +223,20 @@ def _summarise(progress: Progress, dead: DeadLetters, failures: Sequence[RecordE
         say(f"failed records, each with its reason: {dead.path}")
 
 
-def _again(dead: DeadLetters, name: str, options: dict[str, Any]) -> str:
-    """Give the command that sends the failed records again, without those that may have been done."""
-    words = ["connectory", "run", "outgoing", name, "--input", "-"]
-    for option in ("config", "client"):
-        words += [f"--{option}", options[option]] if options[option] else []
-    words += ["--sandbox"] if options["sandbox"] else []
-    return f"jq -c 'select((.in_doubt or .response) | not) | .record' {quote(dead.path)} | {join(words)}"
+def _run_route(made: AsyncConnector, name: str, options: dict[str, Any], progress: Progress) -> None:
+    from connectory.cli.routing import run_route
+
+    names = made.assembly.route(name)
+    _refuse_disabled(f"incoming {names[0]!r}", disabled=made.assembly.incoming(names[0]).disabled)
+    for step in names[1:]:
+        _refuse_disabled(f"outgoing {step!r}", disabled=made.assembly.outgoing(step).disabled)
+    run_route(
+        made, name, options, progress, confirm=lambda count: _confirm_deletion(count, yes=options["yes"])
+    )
 
 
-def _unsent(source: LineSource, finished: int) -> str:
-    total = source.count()
-    if total is None:
-        return f"not sent: the rest of the input, after {finished} records"
-    return f"not sent: {total - finished} of {total} records"
-
-
-def _confirm_deletion(source: LineSource, *, yes: bool) -> None:
+def _confirm_deletion(count: int | None, *, yes: bool) -> None:
     if not yes:
-        count = source.count()
         confirm(f"delete {count if count is not None else 'an unknown number of'} records?", yes=yes)
 
 

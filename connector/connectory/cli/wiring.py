@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections import Counter
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from connectory.adapters.jsonl import LineSink
-from connectory.errors import ConfigError
+from connectory.adapters.linesink import LineSink
+from connectory.errors import ConfigError, StorageError
+from connectory.interfaces import Sink
+from connectory.journal import DEAD_LETTERS
+from connectory.private import make_folder, open_private
+from connectory.storage import why
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable
+    from collections.abc import Iterable
 
     from connectory.config import Config, WebhookConfig
     from connectory.connector import AsyncConnector
-    from connectory.interfaces import Sink
+    from connectory.interfaces import Position
+    from connectory.journal import Facts
     from connectory.record import Record
 
+OutputMode = Literal["replace", "append"]
 MOST_SHOWN = 5
 """Kinds of failure that the summary names."""
 
@@ -47,43 +53,60 @@ def _identity(path: str, standard: int) -> tuple[int, int] | None:
     return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None
 
 
-@asynccontextmanager
-async def opened(
-    made: AsyncConnector, given: str | None, configured: str | WebhookConfig | None
-) -> AsyncGenerator[Sink, None]:
-    """Open a connection's output, or the file that was given instead, for as long as the block lasts."""
-    sink: Sink
+def destination(
+    made: AsyncConnector,
+    given: str | None,
+    configured: str | WebhookConfig | None,
+    *,
+    mode: OutputMode = "replace",
+) -> Sink:
+    """Open a connection's output, or the file that was given instead."""
     if given is None and configured is not None and not isinstance(configured, str):
-        sink = made.webhook(configured)
-    else:
-        sink = LineSink(place(made.config, given, configured))
-    try:
-        yield sink
-    except BaseException:
-        await (sink.abandon() if isinstance(sink, LineSink) else sink.close())
-        raise
-    await sink.close()
+        return made.webhook(configured)
+    return LineSink(place(made.config, given, configured), mode=mode)
 
 
-class DeadLetters:
+def dead_letters(made: AsyncConnector, facts: Facts) -> DeadLetters:
+    """Make the dead letters of a run: a file in its folder, and a copy where the connection wants one."""
+    configured = made.assembly.outgoing(facts.connection).dead_letters
+    copy = made.config.file(configured) if configured else None
+    return DeadLetters(made.runs.path(facts.run) / DEAD_LETTERS, copy)
+
+
+class DeadLetters(Sink):
     """The file of records that were set aside: made when the first one is, and counted by what went wrong.
 
-    `again` counts those that can be sent again: the others were done, or may have been.
+    The `copy` is written when the run ends, or breaks off.
     """
 
-    def __init__(self, config: Config, configured: str | None, run: str) -> None:
-        default = config.folder / ".connectory" / "runs" / run / "dead_letters.jsonl"
-        self.path = str(config.file(configured)) if configured else _short(default)
+    def __init__(self, path: Path, copy: Path | None = None) -> None:
+        self.path = short(copy or path)
         self.reasons: Counter[str] = Counter()
-        self.again = 0
-        self._sink = LineSink(self.path, lazy=True)
+        self._file, self._copy = path, copy
+        self._sink = LineSink(path, lazy=True, staged=False)
+
+    @property
+    def position(self) -> Position:
+        """Say how far the file has come."""
+        return self._sink.position
+
+    def restore(self, position: Position) -> bool:
+        """Go on from a position."""
+        return self._sink.restore(position)
+
+    def restart(self) -> None:
+        """Begin from nothing."""
+        self._sink.restart()
+
+    def sync(self) -> None:
+        """Make what was flushed outlive the machine's power."""
+        self._sink.sync()
 
     async def write(self, lines: Iterable[Record]) -> None:
         """Take the lines of records that failed."""
         kept = list(lines)
         for line in kept:
             self.reasons[_reason(line)] += 1
-            self.again += not line["in_doubt"] and line.get("response") is None
         await self._sink.write(kept)
 
     async def flush(self) -> None:
@@ -93,6 +116,24 @@ class DeadLetters:
     async def close(self) -> None:
         """Close the file, if there is one."""
         await self._sink.close()
+        self._give_copy()
+
+    async def abandon(self) -> None:
+        """Close the file, if there is one."""
+        await self._sink.abandon()
+        self._give_copy()
+
+    def _give_copy(self) -> None:
+        if self._copy is None or not self._file.exists():
+            return
+        try:
+            make_folder(self._copy.parent)
+            os.close(open_private(self._copy, os.O_WRONLY | os.O_CREAT))
+            shutil.copyfile(self._file, self._copy)
+        except OSError as error:
+            raise StorageError(
+                f"cannot copy the dead letters to {str(self._copy)!r}: {why(error)}; they are in {str(self._file)!r}"
+            ) from error
 
     def summary(self) -> list[str]:
         """Say what went wrong how often, most frequent first."""
@@ -105,7 +146,7 @@ def _reason(line: dict[str, Any]) -> str:
     return str(line["error"]["message"])
 
 
-def _short(path: Path) -> str:
+def short(path: Path) -> str:
     """Write a path below the current folder without the folder."""
     try:
         return str(path.relative_to(Path.cwd()))

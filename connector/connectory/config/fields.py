@@ -144,6 +144,16 @@ def _webhook(value: str) -> str:
     return value
 
 
+def _max_dead(value: Any) -> Any:
+    if isinstance(value, str):
+        number = re.fullmatch(r"(\d{1,3}(?:\.\d+)?)\s*%", value.strip())
+        if number is None or float(number[1]) > 100:  # noqa: PLR2004 - per cent
+            raise wrong("must be a number of records or a share such as '5%'")
+    elif not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise wrong("must be a number of records or a share such as '5%'")
+    return value
+
+
 def _request_path(value: str) -> str:
     return value if value.startswith(("http://", "https://")) else _relative_path(value)
 
@@ -199,3 +209,12 @@ JsonMap = Annotated[dict[str, Json], EmptyMap, Field(json_schema_extra=empty_lis
 TextOrList = Annotated[Annotated[Text, Tag("<text>")] | Annotated[SomeTexts, Tag("<list>")], ByShape]
 TextOrMap = Annotated[Annotated[Text, Tag("<text>")] | Annotated[JsonMap, Tag("<mapping>")], ByTemplateShape]
 TextMap = Annotated[Mapping[str, str], EmptyMap, Frozen]
+MaxDead = Annotated[
+    int | str,
+    BeforeValidator(_max_dead),
+    Field(
+        json_schema_extra={
+            "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\d+(\.\d+)?\s*%$"}]
+        }
+    ),
+]

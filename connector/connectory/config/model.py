@@ -18,6 +18,7 @@ from connectory.config.fields import (
     HeaderValue,
     Json,
     JsonMap,
+    MaxDead,
     Method,
     Methods,
     Name,
@@ -133,6 +134,10 @@ class IncomingConfig(Section):
     output: Output = Field(
         default=None, description="File for the items, '-' for stdout, or {webhook: URL} (default: stdout)"
     )
+    output_mode: OutputMode = Field(
+        default="replace",
+        description="What the file's earlier lines become: replace or append, once the run is done (default: replace)",
+    )
     save_to: OptionalText = Field(
         default=None,
         description="File for an answer that is no list, a template with the request parameters (default: none)",
@@ -158,6 +163,18 @@ class UploadConfig(Section):
         default=64_000_000, ge=1, le=64 * 1024**2, description="Bytes of one part (default: 64000000)"
     )
     parallel: int = Field(default=4, ge=1, le=32, description="Parts under way at once (default: 4)")
+
+
+class BudgetConfig(Section):
+    """How much one run may use, in all."""
+
+    requests: int | None = Field(default=None, ge=1, description="Requests (default: no bound)")
+    tokens: int | None = Field(
+        default=None, ge=1, description="Tokens, as the answers' `usage` counts them (default: no bound)"
+    )
+
+
+OutputMode = Literal["replace", "append"]
 
 
 class OutgoingConfig(Section):
@@ -207,6 +224,33 @@ class OutgoingConfig(Section):
         default=None,
         description="JMESPath, or a list of them, that names a record in results (default: its `id`, else its line)",
     )
+    accept: Text | None = Field(
+        default=None,
+        description="JMESPath on the answer; where it is false the record is set aside, with the answer "
+        "(default: every answer is accepted)",
+    )
+    only: Literal["new", "changed"] | None = Field(
+        default=None,
+        description="Skip records that earlier runs had answered: new (by identifier) or changed (by what is sent) "
+        "(default: send every record)",
+    )
+    on_uncertain: Literal["resend", "hold"] | None = Field(
+        default=None,
+        description="What becomes of a request that may have been done: resend or hold "
+        "(default: resend where twice does no harm, else hold)",
+    )
+    max_dead: MaxDead | None = Field(
+        default=None,
+        description="Records that may be set aside before the run stops: a number, or a share such as '5%' "
+        "once there are 100 (default: no bound)",
+    )
+    budget: BudgetConfig | None = Field(
+        default=None, description="What a run may use before it stops (default: no bound)"
+    )
+    durability: Literal["process", "power"] = Field(
+        default="process",
+        description="What the journal survives: the end of the process, or of the machine's power (default: process)",
+    )
     stream: Literal["aggregate", "events"] | None = Field(
         default=None,
         description="Ask for a stream: aggregate (put together again) or events (a line each) (default: none)",
@@ -223,6 +267,10 @@ class OutgoingConfig(Section):
     )
     output: Output = Field(
         default=None, description="File for the results, '-' for stdout, or {webhook: URL} (default: stdout)"
+    )
+    output_mode: OutputMode = Field(
+        default="replace",
+        description="What the file's earlier lines become: replace or append, once the run is done (default: replace)",
     )
     dead_letters: OptionalText = Field(
         default=None, description="File for records that were set aside (default: below .connectory/runs)"
@@ -271,6 +319,10 @@ class ConfigModel(Section):
     )
     transformers: Annotated[Mapping[Name, Steps], EmptyMap, Frozen] = Field(
         default_factory=nothing, description="Chains to use by name as one step (default: none)"
+    )
+    journal: OptionalText = Field(
+        default=None,
+        description="Folder for the state of runs, relative to this file (default: .connectory beside it)",
     )
     catalogue: Texts = Field(
         default=(), description="Catalogue files of one's own, relative to this file (default: none)"

@@ -71,6 +71,11 @@ class Config(ConfigModel):
         """What knows the secrets of this configuration; tokens that are read later are added to it."""
         return self._redactor
 
+    @property
+    def state_folder(self) -> FilePath:
+        """The folder of the journal."""
+        return self.file(self.journal) if self.journal else self._folder / ".connectory"
+
     def file(self, name: str) -> FilePath:
         """Give the path of a file that the configuration names."""
         return self._folder / FilePath(name).expanduser()

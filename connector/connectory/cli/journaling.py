@@ -1,0 +1,80 @@
+"""What `run` and `replay` say and do about journals: the job, the facts of a run, how it stands at its end."""
+
+from __future__ import annotations
+
+import os
+from shlex import join
+from typing import TYPE_CHECKING, Any
+
+from connectory.cli.outcome import say
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from connectory.journal import DiskJournal, Facts, Run
+
+_FLAGS = ("config", "client", "input", "output", "limit")
+
+
+def given(options: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    """Say what makes the same connection another job: what it sends, where to, and in whose name."""
+    return {
+        "client": options["client"],
+        "sandbox": options["sandbox"],
+        "path": options.get("path") or {},
+        "query": options.get("query") or {},
+        **more,
+    }
+
+
+def absolute(path: str | None) -> str | None:
+    """Write a file's name so that it means the same from every folder; `-` stays."""
+    return path if path in {None, "-"} else os.path.realpath(path or "")
+
+
+def command(kind: str, name: str, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Give the words that take up a run again."""
+    words = ["connectory", "run", kind, name]
+    for option in _FLAGS:
+        value = options.get(option)
+        words += [f"--{option}", str(value)] if value is not None else []
+    for option in ("path", "query"):
+        for key, value in (options.get(option) or {}).items():
+            for one in value if isinstance(value, list) else [value]:  # pyright: ignore[reportUnknownVariableType]  # texts
+                words += [f"--{option}", f"{key}={one}"]
+    words += [f"--{flag}" for flag in ("sandbox", "yes") if options.get(flag)]
+    return tuple(words)
+
+
+def say_resumed(run: Run) -> None:
+    """Tell that a broken run is taken up, and what is uncertain about it."""
+    if not run.resumed:
+        return
+    counts = run.journal.counts
+    say(f"resuming run {run.facts.run}: {_told(counts)}; --new would start a new one")
+    if run.journal.doubtful:
+        say(f"  {run.journal.doubtful} requests were under way when it broke off: they are marked in_doubt")
+
+
+def say_replay(run: str, options: Mapping[str, Any]) -> None:
+    """Give the command that sends the dead letters of a run again."""
+    words = ["connectory", "replay", run]
+    for option in ("config", "client"):
+        words += [f"--{option}", options[option]] if options[option] else []
+    say(join(words + (["--sandbox"] if options["sandbox"] else [])))
+
+
+def say_end(journal: DiskJournal, facts: Facts, total: int | None) -> None:
+    """Tell how a run stands: its input is done, dead or pending."""
+    done, dead = (journal.counts.get(name, 0) for name in ("done", "dead"))
+    pending = "the rest" if total is None else str(total - done - dead)
+    head = f"{total} records" if total is not None else "records"
+    if total is None or total != done + dead:
+        say(f"run {facts.run}: {head} = {done} done + {dead} dead + {pending} pending")
+        say(f"the same command goes on: {join(facts.command)}")
+
+
+def _told(counts: Mapping[str, int]) -> str:
+    if "pages" in counts:
+        return f"{counts['records']} records on {counts['pages']} pages are read"
+    return f"{counts.get('done', 0)} records are done, {counts.get('dead', 0)} dead"

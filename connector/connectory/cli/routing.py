@@ -1,0 +1,126 @@
+"""`run route`: an incoming and the outgoings that follow it, each with a journal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from connectory.cli.journaling import absolute, command, given, say_replay, say_resumed
+from connectory.cli.outcome import SOME_FAILED, Ended, say
+from connectory.cli.setup import run_loop
+from connectory.cli.wiring import DeadLetters, dead_letters, destination, place
+from connectory.errors import ConnectoryError
+from connectory.journal import Job, new_facts
+from connectory.route import Route, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from connectory.cli.progress import Progress
+    from connectory.connector import AsyncConnector
+    from connectory.errors import RecordError
+    from connectory.interfaces import Sink
+    from connectory.journal import Run
+
+
+def run_route(
+    made: AsyncConnector,
+    name: str,
+    options: dict[str, Any],
+    progress: Progress,
+    *,
+    confirm: Callable[[int | None], None],
+) -> None:
+    """Run a route of the configuration; `confirm` asks before the first deletion."""
+    first, *others = made.assembly.route(name)
+    settings = made.assembly.outgoing(others[-1])
+    power = any(made.assembly.outgoing(one).durability == "power" for one in others)
+    targets = [made.assembly.subscription(first, run={}).target]
+    targets += [made.assembly.publication(one, run={}).target for one in others]
+    sink = destination(made, options["output"], settings.output, mode=settings.output_mode)
+    job = Job("route", name, given(options))
+    facts = new_facts(
+        job,
+        target=", ".join(targets),
+        command=command("route", name, options),
+        output=absolute(place(made.config, options["output"], settings.output)),
+    )
+    run = made.runs.begin(job, facts, new=options["new"], power=power)
+    say_resumed(run)
+    failures: list[RecordError] = []
+    subscriber = made.subscriber(
+        first, client=options["client"], limit=options["limit"], journal=run.journal, on_error=failures.append
+    )
+    steps = following(made, run, others, options, power=power)
+    route = Route(run, steps, subscriber=subscriber)
+    for step in steps:
+        progress.start_at(step.run.journal.counts)
+
+    async def main() -> None:
+        async with made:
+            try:
+                await _run(route, sink, confirm)
+            finally:
+                await route.aclose(sink)
+
+    try:
+        with progress:
+            run_loop(main, stop=route.stop)
+    except ConnectoryError:
+        summarise(progress, steps, failures)
+        raise
+    summarise(progress, steps, failures)
+    dead = [step.run.facts.run for step in steps if step.run.journal.counts.get("dead")]
+    for one in dead:
+        say_replay(one, options)
+    if dead or failures:
+        raise Ended(SOME_FAILED)
+
+
+async def _run(route: Route, sink: Sink, confirm: Callable[[int | None], None]) -> None:
+    route.open()
+    if route.deletes:
+        confirm(await route.read())
+        await route.send(sink)
+    else:
+        await route.all(sink)
+    await route.put_in_place(sink)
+    await route.finish()
+
+
+def following(
+    made: AsyncConnector, run: Run, names: Sequence[str], options: Mapping[str, Any], *, power: bool
+) -> list[Step]:
+    """Take up, or begin, the steps of a route behind a run."""
+    return [
+        _step(made, run, number, name, then=tuple(names[number:]), options=options, power=power)
+        for number, name in enumerate(names, 1)
+    ]
+
+
+def _step(
+    made: AsyncConnector,
+    route: Run,
+    number: int,
+    name: str,
+    *,
+    then: tuple[str, ...],
+    options: Mapping[str, Any],
+    power: bool,
+) -> Step:
+    target = made.assembly.publication(name, run={}).target
+    run = made.runs.step(route, number, name, power=power, target=target, then=then)
+    known = made.known(name, run, client=options["client"])
+    publisher = made.publisher(name, client=options["client"], journal=run.journal, known=known)
+    return Step(run, publisher, dead_letters(made, run.facts))
+
+
+def summarise(progress: Progress, steps: Sequence[Step], failures: Sequence[RecordError]) -> None:
+    """Say what became of the records of every step."""
+    progress.summary()
+    for step in steps:
+        if isinstance(step.dead_letters, DeadLetters) and step.dead_letters.reasons:
+            for line in step.dead_letters.summary():
+                say(line)
+            say(f"failed records, each with its reason: {step.dead_letters.path}")
+    for failure in failures:
+        say(f"error: {failure}")

@@ -1,0 +1,157 @@
+"""`runs`: what was run, what became of it, and how to go on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from shlex import join
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from connectory.cli.outcome import say
+from connectory.cli.setup import config_path
+from connectory.errors import ConfigError
+
+if TYPE_CHECKING:
+    from connectory.journal import Facts, Runs, Summary
+
+_config = click.option(
+    "-c", "--config", metavar="FILE", help="Configuration file (default: ./connectory.yaml)."
+)
+_json = click.option("--json", "as_json", is_flag=True, help="One JSON object a run.")
+
+
+@click.group()
+def runs() -> None:
+    """See what was run, and what became of it."""
+
+
+@runs.command("list")
+@_json
+@_config
+def list_runs(config: str | None, *, as_json: bool) -> None:
+    """List the runs of this configuration, oldest first.
+
+    A record is done, dead (set aside) or pending; an unfinished run goes on with the same command.
+    """
+    found = _runs(config)
+    for run in found.ids():
+        facts = found.find(run)
+        try:
+            summary = found.summary(run)
+        except ConfigError as error:
+            say(str(error))
+            continue
+        if as_json:
+            _print_json(facts, summary)
+        else:
+            click.echo(f"{run}  {facts.kind} {facts.connection}  {summary.state}  {_counts(facts, summary)}")
+
+
+@runs.command()
+@click.argument("run")
+@_json
+@_config
+def show(run: str, config: str | None, *, as_json: bool) -> None:
+    """Show one run: its counts, where its files are, and the command that goes on with it."""
+    found = _runs(config)
+    facts = found.find(run)
+    summary = found.summary(facts.run)
+    summary = counted(facts, summary)
+    if as_json:
+        _print_json(facts, summary)
+        return
+    started = datetime.fromtimestamp(facts.started_at).astimezone().isoformat(sep=" ")
+    rows = {
+        "run": facts.run,
+        "what": f"{facts.kind} {facts.connection}: {facts.target}",
+        "state": summary.state + (f" by process {summary.pid}" if summary.pid else ""),
+        "started": started,
+        "lives": str(summary.lives),
+        "input": facts.input or "",
+        "output": facts.output or "",
+        "records": _counts(facts, summary),
+        "answered": f"{summary.answered} of the pending ones have their answer already"
+        if summary.answered
+        else "",
+        "in doubt": f"{summary.in_doubt} requests were under way" if summary.in_doubt else "",
+        "deliveries": ", ".join(f"{count} {status}" for status, count in summary.deliveries.items() if count),
+        "folder": str(found.path(facts.run)),
+        "replays": facts.parent or "",
+        "step of": facts.route or "",
+    }
+    for name, value in rows.items():
+        if value:
+            click.echo(f"{name:<10}  {value}")
+    if summary.state == "unfinished" and facts.command:
+        click.echo(f"goes on     {join(facts.command)}")
+    if summary.dead and summary.state == "finished" and facts.parent is None:
+        click.echo(f"dead        connectory replay {facts.run}")
+
+
+@runs.command()
+@click.argument("run")
+@_config
+def repair(run: str, config: str | None) -> None:
+    """Make the journal of a run again from its results log, after its file was damaged.
+
+    What was under way then is not known any more: it is sent again, and marked in_doubt.
+    """
+    found = _runs(config)
+    facts = found.find(run)
+    found.repair(facts.run)
+    say(f"the journal of run {facts.run} was made again; the same command goes on: {join(facts.command)}")
+
+
+@runs.command()
+@click.argument("run", nargs=-1, required=True)
+@_config
+def remove(run: tuple[str, ...], config: str | None) -> None:
+    """Delete what is kept of runs: journals, results logs and dead letters."""
+    found = _runs(config)
+    for name in run:
+        facts = found.find(name)
+        found.remove(facts.run)
+        say(f"removed run {facts.run}")
+
+
+def counted(facts: Facts, summary: Summary) -> Summary:
+    """Count the input of an unfinished run whose end was not read yet, where it is still the same file."""
+    from dataclasses import replace
+
+    from connectory.adapters.jsonl import LineSource
+
+    if summary.total is not None or facts.fingerprint is None or not Path(facts.input or "").is_file():
+        return summary
+    source = LineSource(facts.input or "")
+    try:
+        total = source.count() if source.fingerprint() == facts.fingerprint else None
+    finally:
+        source.close()
+    pending = None if total is None else total - summary.done - summary.dead
+    return replace(summary, total=total, pending=pending)
+
+
+def _runs(config: str | None) -> Runs:
+    from connectory.config import load_config
+    from connectory.journal import Runs
+
+    return Runs(load_config(config_path(config)).state_folder)
+
+
+def _counts(facts: Facts, summary: Summary) -> str:
+    if facts.kind in {"incoming", "route"}:
+        counts = summary.counts
+        return f"{counts.get('records', 0)} records on {counts.get('pages', 0)} pages"
+    total = "?" if summary.total is None else str(summary.total)
+    pending = "?" if summary.pending is None else str(summary.pending)
+    return f"{total} = {summary.done} done + {summary.dead} dead + {pending} pending"
+
+
+def _print_json(facts: Facts, summary: Summary) -> None:
+    from connectory.jsontext import dumps
+
+    line: dict[str, Any] = {**asdict(facts), **asdict(summary)}
+    click.echo(dumps(line))

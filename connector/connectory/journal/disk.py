@@ -1,0 +1,338 @@
+"""The journal of a run on disk: intents before a request leaves, outcomes at once, everything else in groups."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from connectory.errors import StorageError
+from connectory.journal.committing import Committer
+from connectory.journal.intervals import Intervals
+from connectory.journal.log import LOG, ResultsLog
+from connectory.journal.recalled import Recalled
+from connectory.journal.store import DATABASE, Change, State, Store
+from connectory.record import Intent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from connectory.interfaces import Position
+    from connectory.journal.known import Known
+    from connectory.record import Delivery, Result
+
+
+class DiskJournal:
+    """What a run remembers, in a folder of its own.
+
+    Opening it begins a new life of the run: what the results log holds beyond the last transaction is taken over, and
+    deliveries that were under way are in doubt. `shown` are the items whose lines are all in the output: they are not
+    read again. `power`: what is promised must also outlive the machine's power, so each group waits for the disk.
+    `make_room` is called when the disk is full; after that nothing more is begun. `on_commit` hears how far the output
+    is known to have come.
+
+    Raises DamagedError when the database cannot be read; `repair` makes it again from the results log.
+    """
+
+    durable = True
+
+    def __init__(self, folder: Path, run: str, *, started_at: int = 0, power: bool = False) -> None:
+        self.folder, self.run, self.started_at = folder, run, started_at
+        self._power = power
+        self._store = Store(folder / DATABASE, power=power)
+        self._log = ResultsLog(folder / LOG)
+        self._committer = Committer(self._snapshot, self._write, self._written)
+        self.state = State()
+        self.counts: dict[str, int] = {}
+        self._shown = Intervals()
+        self._parts: dict[int, dict[int, bool]] = {}
+        self._marks: dict[int, Any] = {}
+        self._unshown: dict[tuple[int, int], int] = {}
+        self._recalled = Recalled()
+        self._doubts: dict[str, Intent] = {}
+        self._new: list[Intent] = []
+        self._settled: list[str] = []
+        self._cursors: dict[str, Any] = {}
+        self._moved: dict[str, Any] = {}
+        self._full: StorageError | None = None
+        self.on_commit: Callable[[Position], None] = _ignore
+        self.make_room: Callable[[], None] = _nothing
+        self._known: Known | None = None
+        self._syncing: list[Callable[[], None]] = []
+
+    def open(self, *, make: bool) -> None:
+        """Open the files, take over what an earlier life left, and begin the next one."""
+        self._store.open(make=make)
+        try:
+            self.state, self._doubts, self._cursors = self._store.load()
+            self._log.open()
+            self._adopt()
+            self.state.life += 1
+            self._store.commit(Change({"life": self.state.life, "finished": False}))
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def life(self) -> int:
+        """Count the processes that have worked on the run, this one included."""
+        return self.state.life
+
+    @property
+    def start(self) -> int:
+        """Give the number of the first item that has to be read again."""
+        return self.state.seq
+
+    @property
+    def doubtful(self) -> int:
+        """Count the deliveries that were under way when an earlier life ended."""
+        return len(self._doubts)
+
+    def is_shown(self, seq: int, part: int | None = None) -> bool:
+        """Say whether the lines of an item, or of one part of it, are in the output."""
+        if seq in self._shown:
+            return True
+        return part is not None and part in self._parts.get(seq, ())
+
+    def recall(self, delivery: Delivery) -> Result | None:
+        """Give the result that an earlier life bought and did not show, without its record."""
+        offset = self._recalled.get(delivery.seq, delivery.part)
+        return None if offset is None else self._log.entry(offset).result()
+
+    def doubt(self, delivery: Delivery) -> Intent | None:
+        """Give the intent that an earlier life left without an outcome."""
+        earlier = self._doubts.get(delivery.key)
+        if earlier is None and delivery.seq < self.state.doubt_below:
+            return Intent(delivery.key, delivery.seq, delivery.part, "", 1)
+        return earlier
+
+    async def intend(self, delivery: Delivery, body_hash: str) -> None:
+        """Note that a delivery is about to be sent, and wait until the note is written."""
+        if self._full is not None:
+            raise self._full
+        earlier = self.doubt(delivery)
+        lives = earlier.lives + 1 if earlier else 1
+        self._new.append(Intent(delivery.key, delivery.seq, delivery.part, body_hash, lives))
+        await self._committer.commit()
+
+    async def record(self, delivery: Delivery, result: Result) -> None:
+        """Write what became of a delivery to the results log: from here on it is never bought again."""
+        try:
+            start = self._log.append(delivery, self.life, result)
+        except StorageError as error:  # what is under way is paid for: the ballast makes room for it
+            self._full = self._full or error
+            self.make_room()
+            start = self._log.append(delivery, self.life, result)
+        self._unshown.pop((delivery.seq, delivery.part), None)  # its place is the end
+        self._unshown[delivery.seq, delivery.part] = start
+        self._forget(delivery)
+
+    def withdraw(self, delivery: Delivery) -> None:
+        """Forget an intent whose answer was a refusal that is not to count: the delivery stays pending."""
+        self._forget(delivery)
+
+    def read(self, seq: int, mark: Any) -> None:
+        """Note where the source goes on after an item."""
+        self._marks[seq] = mark
+        self._advance()
+
+    def show(self, delivery: Delivery, result: Result) -> None:
+        """Note that the lines of a delivery are in the output."""
+        self._unshown.pop((delivery.seq, delivery.part), None)
+        self._parts.setdefault(delivery.seq, {})[delivery.part] = result.error is not None
+        self.count(result.status)
+        self._committer.touch()
+
+    def close_item(self, seq: int, *, dead: bool) -> None:
+        """Note that all parts of an item are in the output."""
+        if seq in self._shown:
+            return
+        self._shown.add(seq)
+        dead = any(self._parts.pop(seq, {}).values()) or dead
+        self.count("dead" if dead else "done")
+        self._advance()
+
+    def count(self, name: str, amount: int = 1) -> None:
+        """Add to one of the run's counts."""
+        self.counts[name] = self.counts.get(name, 0) + amount
+
+    def place(self, output: Position, dead: Position) -> None:
+        """Note how far the output and the dead letters have come."""
+        self.state.output, self.state.dead = output, dead
+
+    def set_total(self, total: int) -> None:
+        """Note how many items the source has."""
+        self.state.total = total
+
+    async def commit(self, stream: str, cursor: Any) -> None:
+        """Note how far a stream has come, and wait until that is written."""
+        self._cursors[stream] = self._moved[stream] = cursor
+        await self._committer.commit()
+
+    def cursor(self, stream: str) -> Any:
+        """Give how far a stream has come."""
+        return self._cursors.get(stream)
+
+    def forget_cursors(self) -> None:
+        """Forget how far the streams have come: everything is read again."""
+        self._moved = dict.fromkeys(self._cursors)
+        self._cursors.clear()
+        self.counts.clear()
+        self.state.output = None
+
+    def remember(self, known: Known) -> None:
+        """Write what is noted in a table of answered records before each transaction."""
+        self._known = known
+
+    def guard(self, sync: Callable[[], None]) -> None:
+        """With `power`: call this before each transaction, to make a file outlive the machine's power."""
+        self._syncing.append(sync)
+
+    async def flush(self) -> None:
+        """Wait until everything that was noted is written."""
+        await self._committer.commit()
+
+    async def finish(self) -> None:
+        """Note that the run is at its end."""
+        self.state.finished = True
+        await self._committer.commit()
+
+    async def aclose(self) -> None:
+        """Write what is left, and close the files."""
+        try:
+            await self._committer.aclose()
+        finally:
+            self.close()
+            if self._known is not None:
+                self._known.close()
+
+    def close(self) -> None:
+        """Close the files."""
+        self._log.close()
+        self._store.close()
+
+    def show_again(self) -> None:
+        """Forget what is in the output: all of it is made again from the results log, and nothing is sent for it."""
+        for name in ("ok", "error", "skipped", "done", "dead"):
+            self.counts.pop(name, None)
+        self._shown, self._parts, self._recalled = Intervals(), {}, Recalled()
+        self._unshown.clear()
+        life, total, counts = self.state.life, self.state.total, self.counts
+        self.state = State(life=life, total=total, counts=counts)
+        self._index(0)
+
+    def recount(self, revived: int) -> None:
+        """Count records as done that were dead: another run has sent them again. The journal must not be open."""
+        self._store.open(make=False)
+        try:
+            state, _, _ = self._store.load()
+            counts = {**state.counts, "done": state.counts.get("done", 0) + revived}
+            counts["dead"] = counts.get("dead", 0) - revived
+            self._store.commit(Change({"counts": counts}))
+        finally:
+            self._store.close()
+
+    def repair(self, most_under_way: int) -> None:
+        """Make the database again from the results log.
+
+        What was under way is not known any more: what lies open up to `most_under_way` items after the last result
+        counts as in doubt.
+        """
+        damaged = self._store.path
+        for name in (damaged.name, f"{damaged.name}-wal", f"{damaged.name}-shm"):
+            path = damaged.with_name(name)
+            if path.exists():
+                path.replace(path.with_name(f"{name}.damaged"))
+        self._store.open(make=True)
+        self._log.open()
+        known, life = Intervals(), 0
+        for entry in self._log.scan(0):
+            known.add(entry.seq)
+            life = max(life, entry.life)
+        state = {"life": life, "log_from": 0, "doubt_below": known.end + most_under_way}
+        self._store.commit(Change(state))
+        self.close()
+
+    def _advance(self) -> None:
+        """Move the place from which the source is read again over everything that is shown."""
+        while self.state.seq < self._shown.reach and self.state.seq in self._marks:
+            self.state.mark = self._marks.pop(self.state.seq)
+            self.state.seq += 1
+
+    def _adopt(self) -> None:
+        state = self.state
+        self.counts = dict(state.counts)
+        self._shown = Intervals(state.shown)
+        self._parts = {
+            int(seq): {int(part): dead for part, dead in parts.items()} for seq, parts in state.parts.items()
+        }
+        self._index(state.log_from)
+
+    def _index(self, start: int) -> None:
+        self._recalled = Recalled(self.state.seq)
+        for entry in self._log.scan(start):
+            if self.is_shown(entry.seq, entry.part):
+                continue
+            self._recalled.put(entry.seq, entry.part, entry.start)
+            self._unshown.pop((entry.seq, entry.part), None)
+            self._unshown[entry.seq, entry.part] = entry.start
+            if entry.key in self._doubts:
+                del self._doubts[entry.key]
+                self._settled.append(entry.key)
+
+    def _forget(self, delivery: Delivery) -> None:
+        self._settled.append(delivery.key)
+        self._doubts.pop(delivery.key, None)
+        self._committer.touch()
+
+    def _snapshot(self) -> Change:
+        state = self.state
+        # In the order of the log, unless a delivery was logged twice; then the earlier one is what counts.
+        log_from = next(iter(self._unshown.values()), self._log.length)
+        change = Change(
+            {
+                "shown": self._shown.pack(),
+                "parts": {str(seq): dict(parts) for seq, parts in self._parts.items()},
+                "log_from": log_from,
+                "output": state.output,
+                "dead": state.dead,
+                "seq": state.seq,
+                "mark": state.mark,
+                "counts": dict(self.counts),
+                "total": state.total,
+                "finished": state.finished,
+            },
+            self._new,
+            self._settled,
+            list(self._moved.items()),
+            self._known.take() if self._known else (),
+        )
+        self._new, self._settled, self._moved = [], [], {}
+        return change
+
+    def _write(self, change: Change) -> None:
+        if self._power:
+            self._log.sync()
+            for sync in self._syncing:
+                sync()
+        try:
+            self._store_away(change)
+        except StorageError as error:
+            self._full = self._full or error
+            self.make_room()
+            self._store_away(change)
+
+    def _written(self, change: Change) -> None:
+        self.on_commit(change.state["output"])
+
+    def _store_away(self, change: Change) -> None:
+        if self._known is not None and change.known:
+            self._known.write(change.known)
+        self._store.commit(change)
+
+
+def _nothing() -> None:
+    """Make no room: there is no ballast."""
+
+
+def _ignore(_position: Position) -> None:
+    """Tell nobody how far the output has come."""

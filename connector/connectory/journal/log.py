@@ -1,0 +1,192 @@
+"""The results log: one line for each delivery that has an outcome, in the order in which the outcomes came.
+
+The log is the truth about what was paid for. A line is one write to the operating system, and it ends with a checksum
+of itself: what a dying machine left half written is told from what is whole.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from typing import TYPE_CHECKING, Any, cast
+
+from connectory.errors import StorageError
+from connectory.jsontext import JsonTextError, dumps, loads
+from connectory.record import Failure, Result
+from connectory.storage import datasync, why
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from connectory.record import Delivery, Record
+
+LOG = "results.jsonl"
+"""Its name in the folder of a run."""
+
+_MARK = b',"crc":"'
+_TAIL = len(_MARK) + 8 + len(b'"}')
+_CHUNK = 1024 * 1024
+
+
+class Entry:
+    """One line of the log: which delivery, in which life of the run, and its result. `start` is its byte offset."""
+
+    __slots__ = ("key", "life", "line", "part", "seq", "start")
+
+    def __init__(self, line: Record, start: int) -> None:
+        self.seq, self.part, self.key, self.life = line["seq"], line["part"], line["key"], line["life"]
+        self.line, self.start = line, start
+
+    @property
+    def status(self) -> str:
+        """What became of it: `ok`, `error` or `skipped`."""
+        return cast("str", self.line["status"])
+
+    def result(self) -> Result:
+        """Make the result again, without the record."""
+        line = self.line
+        error = line.get("error")
+        failure = error and Failure(error["class"], error["message"], error["code"], error["retryable"])
+        return Result(
+            index=line["index"],
+            id=line["id"],
+            status=line["status"],
+            http_status=line["http_status"],
+            request_id=line["request_id"],
+            attempts=line["attempts"],
+            in_doubt=line["in_doubt"],
+            usage=line["usage"],
+            response=line.get("response"),
+            error=failure,
+            events=line.get("events"),
+            headers=line.get("headers") or {},
+        )
+
+
+class ResultsLog:
+    """The file. Raises StorageError when it takes no more; then no half line stays behind."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = -1
+        self.length = 0
+
+    def open(self) -> None:
+        """Open the file at its end, and make it if it is not there."""
+        flags = (
+            os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+        )
+        self._file = os.open(self.path, flags, 0o600)
+        self.length = os.fstat(self._file).st_size
+
+    def append(self, delivery: Delivery, life: int, result: Result) -> int:
+        """Write the outcome of a delivery and give the offset of its line."""
+        line = encode(delivery, life, result)
+        start = self.length
+        try:
+            written = os.write(self._file, line)
+            while written < len(line):  # a full disk takes what fits; the next write says why
+                written += os.write(self._file, line[written:])
+        except OSError as error:
+            self._cut(start)
+            raise StorageError(f"cannot write to the results log {str(self.path)!r}: {why(error)}") from error
+        self.length += len(line)
+        return start
+
+    def sync(self) -> None:
+        """Make everything outlive the machine's power."""
+        if self._file >= 0:
+            datasync(self._file)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def scan(self, start: int) -> Iterator[Entry]:
+        """Give the whole lines from an offset on, and cut off what comes after the last of them.
+
+        A damaged line between whole ones is passed over: its delivery counts as not done.
+        """
+        end = min(start, self.length)
+        for offset, line in _lines(self._file, end):
+            parsed = decode(line)
+            if parsed is not None:
+                end = offset + len(line)
+                yield Entry(parsed, offset)
+        if end < self.length:
+            self._cut(end)
+            self.length = end
+
+    def peek(self, start: int) -> Iterator[Entry]:
+        """Give the whole lines from an offset on, of a log that another process may be writing; cut nothing off."""
+        try:
+            file = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        except FileNotFoundError:
+            return
+        try:
+            for offset, line in _lines(file, start):
+                parsed = decode(line)
+                if parsed is not None:
+                    yield Entry(parsed, offset)
+        finally:
+            os.close(file)
+
+    def entry(self, start: int) -> Entry:
+        """Read the line at an offset that `scan` has given."""
+        _, line = next(_lines(self._file, start))
+        return Entry(decode(line) or {}, start)
+
+    def _cut(self, length: int) -> None:
+        os.ftruncate(self._file, length)
+
+
+def encode(delivery: Delivery, life: int, result: Result) -> bytes:
+    """Give the line of an outcome, with its line feed."""
+    line: Record = {"seq": delivery.seq, "part": delivery.part, "key": delivery.key, "life": life}
+    line |= result.as_dict()
+    if result.response is not None:
+        line["response"] = result.response
+    if result.events is not None:
+        line["events"] = list(result.events)
+    headers = {name: value for name, value in result.headers.items() if name.lower() != "set-cookie"}
+    if headers:
+        line["headers"] = headers
+    text = dumps(line)[:-1]
+    return b'%s%s%08x"}\n' % (text, _MARK, zlib.crc32(text))
+
+
+def decode(line: bytes) -> dict[str, Any] | None:
+    """Read a line; None when it is not whole."""
+    body = line[:-1]
+    text, check = body[:-_TAIL], body[-_TAIL:]
+    if not line.endswith(b"\n") or not check.startswith(_MARK):
+        return None
+    if check[len(_MARK) : -2] != b"%08x" % zlib.crc32(text):
+        return None
+    try:
+        return cast("dict[str, Any]", loads(text + b"}"))
+    except JsonTextError:
+        return None
+
+
+def _lines(file: int, start: int) -> Iterator[tuple[int, bytes]]:
+    """Give the lines from an offset on, each with its own; the last one may lack its line feed."""
+    rest, offset, place = b"", start, start
+    while chunk := _read(file, place):
+        place += len(chunk)
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield offset, line + b"\n"
+            offset += len(line) + 1
+    if rest:
+        yield offset, rest
+
+
+def _read(file: int, place: int) -> bytes:
+    if hasattr(os, "pread"):
+        return os.pread(file, _CHUNK, place)
+    os.lseek(file, place, os.SEEK_SET)  # Windows; appending goes to the end all the same
+    return os.read(file, _CHUNK)

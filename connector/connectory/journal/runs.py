@@ -1,0 +1,345 @@
+"""The runs of a project: one folder each, found again by the job that they work on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from connectory.errors import ConfigError, JobBusyError, StorageError, UnknownNameError
+from connectory.journal.disk import DiskJournal
+from connectory.journal.log import LOG
+from connectory.journal.names import new_run_id
+from connectory.journal.store import DamagedError
+from connectory.journal.summary import Summary, summarise
+from connectory.private import make_folder
+from connectory.storage import Lock, why
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+    from pathlib import Path
+
+FACTS, DEAD_LETTERS = "run.json", "dead_letters.jsonl"
+BALLAST = 4 * 1024 * 1024
+"""Bytes that are kept free for the answers under way when the disk is full."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What the same command works on again: a connection, with what was given on the command line."""
+
+    kind: str
+    connection: str
+    given: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def id(self) -> str:
+        """A name for files: the connection, and a hash of the rest."""
+        text = json.dumps([self.kind, self.connection, self.given], sort_keys=True, default=str)
+        return f"{self.kind}-{self.connection}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a run is, written when it begins.
+
+    `target` is the method and path; `input` is where the records come from, with the `fingerprint` of a file.
+    `command` is what takes the run up again. `parent` is the run whose dead letters this one sends again, `route` the
+    one of which it is a step, and `then` names the outgoings that follow it there.
+    `output` and `dead_letters` are where lines go, None for standard output. `started_at` is in epoch seconds.
+    """
+
+    run: str
+    job: str
+    kind: str
+    connection: str
+    target: str
+    started_at: int
+    command: tuple[str, ...] = ()
+    input: str | None = None
+    fingerprint: Any = None
+    output: str | None = None
+    dead_letters: str | None = None
+    parent: str | None = None
+    route: str | None = None
+    then: tuple[str, ...] = ()
+
+
+class Run:
+    """A run that this process works on: its folder, its facts and its journal. Close it to let others have the job."""
+
+    def __init__(
+        self, folder: Path, facts: Facts, journal: DiskJournal, lock: Lock | None, *, resumed: bool
+    ) -> None:
+        self.folder, self.facts, self.journal, self.resumed = folder, facts, journal, resumed
+        self._lock, self._ballast = lock, folder / "ballast"
+        if not self._ballast.exists():
+            with suppress(OSError):  # a disk that is full now says so where it matters
+                _reserve(self._ballast)
+        journal.make_room = self.make_room
+
+    def make_room(self) -> None:
+        """Give the ballast back to a full disk."""
+        self._ballast.unlink(missing_ok=True)
+
+    async def finish(self) -> None:
+        """Note that the run is at its end: the same command begins a new one."""
+        await self.journal.finish()
+        self.make_room()
+        if self._lock is not None:
+            self._lock.write(_pointer(None))
+
+    async def aclose(self) -> None:
+        """Write what is left and let go of everything."""
+        try:
+            await self.journal.aclose()
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+
+
+class Runs:
+    """The folder of all runs, `.connectory` beside the configuration. Files in it are for their owner alone."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def begin(self, job: Job, facts: Facts, *, new: bool = False, power: bool = False) -> Run:
+        """Take up the unfinished run of a job, or begin one with these facts.
+
+        Raises JobBusyError when another process works on it, ConfigError when the journal is damaged, or when the run
+        has another target, StorageError when nothing can be written.
+        """
+        lock = self._locked(job)
+        try:
+            earlier = None if new else self._unfinished(lock)
+            if earlier is not None:
+                return self._take_up(earlier, facts, lock, power=power)
+            return self._start(facts, lock, power=power)
+        except BaseException:
+            lock.release()
+            raise
+
+    def has_unfinished(self, job: Job) -> bool:
+        """Say whether `begin` would take up a run."""
+        return self._unfinished(Lock(self._job_file(job.id))) is not None
+
+    def step(self, route: Run, number: int, connection: str, *, power: bool = False, **known: Any) -> Run:
+        """Take up, or begin, the run of a step of a route: it belongs to the route's job, without a lock of its own."""
+        run = f"{route.facts.run}.{number}"
+        folder = self.path(run)
+        if (folder / FACTS).exists():
+            return self._reopened(folder, _read_facts(folder), None, power=power)
+        facts = replace(
+            route.facts, run=run, kind="outgoing", connection=connection, route=route.facts.run, **known
+        )
+        return self._made(facts, None, power=power)
+
+    def find(self, name: str) -> Facts:
+        """Look a run up by its id, or by a beginning of it that only one has. Raises UnknownNameError."""
+        ids = self.ids()
+        found = [one for one in ids if one == name] or [one for one in ids if name and one.startswith(name)]
+        if len(found) != 1:
+            raise UnknownNameError("run", name, ids, hint="`connectory runs list` shows them")
+        return _read_facts(self.path(found[0]))
+
+    def ids(self) -> list[str]:
+        """Give the ids of all runs, oldest first."""
+        folder = self.folder / "runs"
+        return sorted(one.parent.name for one in folder.glob(f"*/{FACTS}"))
+
+    def path(self, run: str) -> Path:
+        """Give the folder of a run."""
+        return self.folder / "runs" / run
+
+    def summary(self, run: str) -> Summary:
+        """Say what a run has come to. Raises ConfigError when its journal is damaged."""
+        facts = self.find(run)
+        lock = Lock(self._job_file(facts.job))
+        pointer = _read_pointer(lock)
+        current = pointer.get("run") == (facts.route or facts.run) and lock.is_held()
+        try:
+            return summarise(self.path(facts.run), pid=pointer.get("pid") if current else None)
+        except DamagedError as error:
+            raise _damaged(facts.run, self.path(facts.run), error) from None
+
+    def repair(self, run: str) -> None:
+        """Make the journal of a run again from its results log."""
+        facts = self.find(run)
+        with self.held(facts):
+            DiskJournal(self.path(facts.run), facts.run).repair(MOST_UNDER_WAY)
+
+    def remove(self, run: str) -> None:
+        """Delete what is kept of a run: its results log, its journal and its dead letters."""
+        facts = self.find(run)
+        lock = self._lock(facts.job)
+        try:
+            if _read_pointer(lock).get("run") == facts.run:
+                lock.write(_pointer(None))
+            shutil.rmtree(self.path(facts.run))
+        finally:
+            lock.release()
+
+    @contextmanager
+    def held(self, facts: Facts) -> Generator[None, None, None]:
+        """Keep every other process from the job of a run. Raises JobBusyError."""
+        lock = self._lock(facts.job)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def recount(self, run: str, revived: int) -> None:
+        """Note that so many records of a run were dead and are done now; who calls it holds the job."""
+        journal = DiskJournal(self.path(run), run)
+        journal.recount(revived)
+
+    def prepare(self) -> None:
+        """Make the folders. Raises StorageError."""
+        try:
+            for name in ("jobs", "runs", "known"):
+                make_folder(self.folder / name)
+            self.folder.chmod(0o700)
+            ignore = self.folder / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n")
+                ignore.chmod(0o600)
+        except OSError as error:
+            raise StorageError(
+                f"cannot keep the state of runs in {str(self.folder)!r}: {why(error)}; "
+                "`journal` in the configuration names another folder"
+            ) from error
+
+    def _locked(self, job: Job) -> Lock:
+        self.prepare()
+        return self._lock(job.id)
+
+    def _lock(self, job: str) -> Lock:
+        lock = Lock(self._job_file(job))
+        try:
+            taken = lock.take() or lock.take_soon()
+        except OSError as error:
+            raise StorageError(f"cannot lock {str(lock.path)!r}: {why(error)}") from error
+        if not taken:
+            pid = _read_pointer(lock).get("pid")
+            raise JobBusyError(
+                f"another process{f' ({pid})' if pid else ''} is working on this job ({job}); nothing was done"
+            )
+        return lock
+
+    def _job_file(self, job: str) -> Path:
+        return self.folder / "jobs" / f"{job}.json"
+
+    def _unfinished(self, lock: Lock) -> str | None:
+        run = _read_pointer(lock).get("run")
+        return run if isinstance(run, str) and (self.path(run) / FACTS).exists() else None
+
+    def _take_up(self, run: str, facts: Facts, lock: Lock, *, power: bool) -> Run:
+        folder = self.path(run)
+        earlier = _read_facts(folder)
+        if earlier.target != facts.target:
+            raise ConfigError(
+                f"the unfinished run {run} sends {earlier.target}, and the configuration now says {facts.target}; "
+                "put it back to finish that run, or start anew with --new"
+            )
+        if earlier.fingerprint != facts.fingerprint:
+            raise ConfigError(
+                f"{earlier.input!r} is not the file that the unfinished run {run} began with; "
+                "put it back to finish that run, or start anew with --new"
+            )
+        lock.write(_pointer(run))
+        return self._reopened(folder, earlier, lock, power=power)
+
+    def _reopened(self, folder: Path, earlier: Facts, lock: Lock | None, *, power: bool) -> Run:
+        journal = DiskJournal(folder, earlier.run, started_at=earlier.started_at, power=power)
+        try:
+            journal.open(make=False)
+        except DamagedError as error:
+            raise _damaged(earlier.run, folder, error) from None
+        return Run(folder, earlier, journal, lock, resumed=True)
+
+    def _start(self, facts: Facts, lock: Lock, *, power: bool) -> Run:
+        run = self._made(facts, lock, power=power)
+        lock.write(_pointer(facts.run))
+        return run
+
+    def _made(self, facts: Facts, lock: Lock | None, *, power: bool) -> Run:
+        """Make the folder of a run; its facts come last: without them there is no run."""
+        folder = self.path(facts.run)
+        journal = DiskJournal(folder, facts.run, started_at=facts.started_at, power=power)
+        try:
+            if folder.exists():
+                shutil.rmtree(folder)
+            folder.mkdir(mode=0o700)
+            journal.open(make=True)
+            _write_facts(folder, facts)
+        except OSError as error:
+            raise StorageError(
+                f"cannot keep the state of the run in {str(folder)!r}: {why(error)}"
+            ) from error
+        return Run(folder, facts, journal, lock, resumed=False)
+
+
+MOST_UNDER_WAY = 1000 * 17
+"""Items that can lie open behind the last result: the largest concurrency, and the window of results behind it."""
+
+
+def _damaged(run: str, folder: Path, error: DamagedError) -> ConfigError:
+    return ConfigError(
+        f"the journal of run {run} in {str(folder)!r} is damaged: {error}. `connectory runs repair {run}` makes it "
+        f"again from {LOG}; what was under way is then sent again and marked in_doubt"
+    )
+
+
+def _pointer(run: str | None) -> bytes:
+    return json.dumps({"run": run, "pid": os.getpid(), "at": int(time.time())}).encode()
+
+
+def _read_pointer(lock: Lock) -> dict[str, Any]:
+    try:
+        pointer = json.loads(lock.read() or b"{}")
+    except ValueError:  # a process died in the middle of writing it
+        return {}
+    return pointer if isinstance(pointer, dict) else {}  # pyright: ignore[reportUnknownVariableType]  # any JSON
+
+
+def _read_facts(folder: Path) -> Facts:
+    try:
+        data = json.loads((folder / FACTS).read_bytes())
+        return Facts(**{**data, "command": tuple(data["command"]), "then": tuple(data["then"])})
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ConfigError(f"{str(folder / FACTS)!r} cannot be read: {error}; start anew with --new") from None
+
+
+def _write_facts(folder: Path, facts: Facts) -> None:
+    """Write the facts whole or not at all."""
+    draft = folder / f"{FACTS}.part"
+    draft.touch(mode=0o600)
+    draft.write_text(json.dumps(asdict(facts), indent=1) + "\n")
+    draft.replace(folder / FACTS)
+
+
+def _reserve(path: Path) -> None:
+    path.touch(mode=0o600)
+    with path.open("r+b") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, BALLAST)
+        else:
+            file.write(bytes(BALLAST))
+
+
+def new_facts(job: Job, **known: Any) -> Facts:
+    """Make the facts of a run that begins now."""
+    return Facts(
+        run=new_run_id(),
+        job=job.id,
+        kind=job.kind,
+        connection=job.connection,
+        started_at=int(time.time()),
+        **known,
+    )

@@ -1,0 +1,178 @@
+"""The journal's database: what is known about a run, in a file that stays at some kilobytes."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from connectory.errors import StorageError
+from connectory.record import Intent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+DATABASE = "journal.db"
+"""Its name in the folder of a run."""
+
+FORMAT = 1
+"""Version of the tables; a journal of a later one is refused."""
+
+_TABLES = """
+CREATE TABLE state (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;
+CREATE TABLE intent (key TEXT PRIMARY KEY, seq INTEGER, part INTEGER, body TEXT, lives INTEGER) WITHOUT ROWID;
+CREATE TABLE cursor (stream TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+"""
+
+
+class DamagedError(Exception):
+    """The database cannot be read; what it said has to be made again from the results log."""
+
+
+@dataclass(slots=True)
+class State:
+    """What a run has come to.
+
+    `shown` is the packed set of the items whose lines are all in the output, `parts` the shown parts of others
+    and whether they are dead letters.
+    `log_from` is the offset of the first line of the results log that is not shown yet. `output` and `dead` say how
+    far the files have come; `mark` is where the source goes on after the items below `seq`. After a repair every item
+    below `doubt_below` that has no result is in doubt.
+    """
+
+    life: int = 0
+    shown: bytes = b""
+    parts: dict[str, dict[str, bool]] = field(default_factory=dict[str, dict[str, bool]])
+    log_from: int = 0
+    output: Any = None
+    dead: Any = None
+    seq: int = 0
+    mark: Any = None
+    counts: dict[str, int] = field(default_factory=dict[str, int])
+    total: int | None = None
+    finished: bool = False
+    doubt_below: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One transaction: what is written together or not at all; `known` goes to a table of its own before it."""
+
+    state: dict[str, Any]
+    intents: Sequence[Intent] = ()
+    settled: Sequence[str] = ()
+    cursors: Sequence[tuple[str, Any]] = ()
+    known: Sequence[tuple[bytes, bytes]] = ()
+
+
+class Store:
+    """The database file. Every method may be called from any one thread at a time."""
+
+    def __init__(self, path: Path, *, power: bool = False) -> None:
+        self.path, self._power = path, power
+        self._database: sqlite3.Connection | None = None
+
+    def open(self, *, make: bool, only_read: bool = False) -> None:
+        """Open the database. Raises DamagedError for one that is not whole or not there, StorageError else."""
+        if not make and not self.path.exists():
+            raise DamagedError("it is not there")
+        try:
+            if make:
+                self.path.touch(mode=0o600)
+            self._database = sqlite3.connect(
+                self.path, check_same_thread=False, isolation_level=None, timeout=5
+            )
+            if only_read:
+                self._database.execute("PRAGMA query_only = 1")
+            else:
+                self._prepare(make=make)
+        except sqlite3.DatabaseError as error:
+            self.close()
+            if isinstance(error, sqlite3.OperationalError) and "unable to open" in str(error):
+                raise StorageError(f"cannot open the journal {str(self.path)!r}: {error}") from error
+            raise DamagedError(str(error)) from error
+
+    def load(self) -> tuple[State, dict[str, Intent], dict[str, Any]]:
+        """Read everything: the state, the intents without an outcome by key, the cursors."""
+        try:
+            rows = dict(self._connection.execute("SELECT name, value FROM state"))
+            state = State(**{name: _unpack(name, rows[name]) for name in _NAMES if name in rows})
+            intents = {
+                row[0]: Intent(*row)
+                for row in self._connection.execute("SELECT key, seq, part, body, lives FROM intent")
+            }
+            cursors = {
+                stream: json.loads(value)
+                for stream, value in self._connection.execute("SELECT stream, value FROM cursor")
+            }
+        except (sqlite3.DatabaseError, ValueError, TypeError) as error:
+            raise DamagedError(str(error)) from error
+        return state, intents, cursors
+
+    def commit(self, change: Change) -> None:
+        """Write a change. Raises StorageError when the disk takes no more; then nothing of it is written."""
+        database = self._connection
+        try:
+            database.execute("BEGIN IMMEDIATE")
+            if change.intents:
+                rows = ((one.key, one.seq, one.part, one.body, one.lives) for one in change.intents)
+                database.executemany("INSERT OR REPLACE INTO intent VALUES (?, ?, ?, ?, ?)", rows)
+            if change.settled:
+                database.executemany("DELETE FROM intent WHERE key = ?", ((key,) for key in change.settled))
+            if change.cursors:
+                cursors = ((stream, json.dumps(value)) for stream, value in change.cursors)
+                database.executemany("INSERT OR REPLACE INTO cursor VALUES (?, ?)", cursors)
+            state = ((name, _pack(value)) for name, value in change.state.items())
+            database.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", state)
+            database.execute("COMMIT")
+        except sqlite3.Error as error:
+            if database.in_transaction:
+                database.execute("ROLLBACK")
+            raise StorageError(f"cannot write the journal {str(self.path)!r}: {error}") from error
+
+    def close(self) -> None:
+        """Close the database."""
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        if self._database is None:
+            raise StorageError(f"the journal {str(self.path)!r} is closed")
+        return self._database
+
+    def _prepare(self, *, make: bool) -> None:
+        database = self._connection
+        with closing(database.execute("PRAGMA user_version")) as rows:
+            (version,) = rows.fetchone()
+        if version > FORMAT:
+            raise StorageError(
+                f"the journal {str(self.path)!r} was written by a newer version of connectory; "
+                "finish the run with that version, or start a new one with --new"
+            )
+        if not make and (version != FORMAT or not _is_whole(database.execute("PRAGMA quick_check(1)"))):
+            raise DamagedError("its pages do not fit together")
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute(f"PRAGMA synchronous = {'FULL' if self._power else 'NORMAL'}")
+        database.execute("PRAGMA wal_autocheckpoint = 100")
+        if make:
+            database.executescript(f"BEGIN;{_TABLES}PRAGMA user_version = {FORMAT};COMMIT;")
+
+
+_NAMES = [one.name for one in fields(State)]
+
+
+def _pack(value: Any) -> Any:
+    return value if isinstance(value, bytes) else json.dumps(value)
+
+
+def _unpack(name: str, value: Any) -> Any:
+    return value if name == "shown" else json.loads(value)
+
+
+def _is_whole(rows: Iterable[Sequence[Any]]) -> bool:
+    return [row[0] for row in rows] == ["ok"]

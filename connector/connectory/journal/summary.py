@@ -1,0 +1,72 @@
+"""What a run has come to, read from its files while it runs, after it has ended, or after it was killed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from connectory.journal.intervals import Intervals
+from connectory.journal.log import LOG, ResultsLog
+from connectory.journal.store import DATABASE, Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Counts of a run: at every moment `total = done + dead + pending`.
+
+    A record is done or dead when its lines are in the output; `answered` are those of the pending ones that have an
+    outcome in the results log already, `in_doubt` the requests that were under way. `total` and `pending` are None
+    until the end of the input has been read. `deliveries` counts by status, `usage` what was used.
+    """
+
+    state: Literal["running", "finished", "unfinished"]
+    done: int
+    dead: int
+    pending: int | None
+    total: int | None
+    answered: int
+    in_doubt: int
+    lives: int
+    deliveries: dict[str, int]
+    counts: dict[str, int]
+    cursors: dict[str, Any]
+    pid: int | None = None
+
+
+def summarise(folder: Path, *, pid: int | None) -> Summary:
+    """Read the files of a run; `pid` is the process that works on it, if one does. Raises DamagedError."""
+    store = Store(folder / DATABASE)
+    store.open(make=False, only_read=True)
+    try:
+        state, intents, cursors = store.load()
+    finally:
+        store.close()
+    shown, parts = (
+        Intervals(state.shown),
+        {int(seq): set(map(int, found)) for seq, found in state.parts.items()},
+    )
+    answered: set[int] = set()
+    log = ResultsLog(folder / LOG)
+    for entry in log.peek(state.log_from):
+        if entry.seq not in shown and entry.part not in parts.get(entry.seq, ()):
+            answered.add(entry.seq)
+            intents.pop(entry.key, None)
+    counts = state.counts
+    done, dead = counts.get("done", 0), counts.get("dead", 0)
+    return Summary(
+        state="running" if pid is not None else "finished" if state.finished else "unfinished",
+        done=done,
+        dead=dead,
+        pending=None if state.total is None else state.total - done - dead,
+        total=state.total,
+        answered=len(answered),
+        in_doubt=len(intents),
+        lives=state.life,
+        deliveries={name: counts.get(name, 0) for name in ("ok", "error", "skipped")},
+        counts=dict(counts),
+        cursors=cursors,
+        pid=pid,
+    )

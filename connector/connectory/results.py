@@ -1,0 +1,144 @@
+"""Results, made from what the client says became of a request."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+from connectory.errors import (
+    ApiError,
+    ConnectoryError,
+    CredentialsError,
+    OutcomeUnknownError,
+    RecordError,
+    RunStoppedError,
+    TransformerError,
+    TransportError,
+    UnavailableError,
+)
+from connectory.record import Failure, Record, Result
+
+if TYPE_CHECKING:
+    import httpx
+
+    from connectory.client import Call, Outcome
+    from connectory.jsontext import JsonTextError
+    from connectory.publication import Part
+    from connectory.redaction import Redactor
+
+GONE = frozenset({404, 410})
+"""What a server answers to the deletion of something that is not there."""
+
+UNKNOWN_PATH = "unknown_url"
+"""The API's code for a path it does not have: a wrong base URI deletes nothing, and must not look as if it had."""
+
+
+def unsent(part: Part, error: RecordError | None) -> Result:
+    """Begin the result of a part; without an error the chain dropped its record."""
+    result = Result(part.index, part.id, "skipped", record=part.item.record)
+    return _failed(result, error, retryable=False) if error else result
+
+
+def result_of(part: Part, call: Call, outcome: Outcome) -> Result:
+    """Make the result of a request that was sent, or tried to be."""
+    result = unsent(part, None)
+    result.status, result.attempts, result.in_doubt = "ok", outcome.attempts, outcome.in_doubt
+    if outcome.answer is not None:
+        result.http_status, result.request_id = outcome.answer.status, outcome.answer.request_id
+        result.response, result.usage = outcome.answer.value, _usage(outcome.answer.value)
+        result.events = outcome.answer.events if call.stream == "events" else None
+        result.headers = outcome.answer.headers
+        return result
+    error = cast("ConnectoryError", outcome.error)
+    if isinstance(error, ApiError):
+        result.http_status, result.request_id = error.status, error.request_id
+        if call.action.method == "DELETE" and _says_gone(error):
+            result.response = {"already_gone": True}
+            return result
+    return _failed(result, error, retryable=outcome.retryable)
+
+
+def failed_shaping(result: Result, error: RecordError | JsonTextError) -> None:
+    """Turn an ok result into one whose shaping failed: the response stays."""
+    message = f"the request is done; shaping its result failed: {error}"
+    result.status, result.error = "error", Failure("result", message)
+    result.cause = error if isinstance(error, RecordError) else TransformerError(message)
+
+
+def blank_error(result: Result, redactor: Redactor) -> None:
+    """Blank secrets out of an error: what a transformer raises may quote the environment."""
+    if result.error is not None:
+        result.error = replace(result.error, message=redactor.text(result.error.message))
+    if result.cause is not None:
+        redactor.error(result.cause)
+
+
+def doubtful(part: Part, message: str) -> Result:
+    """Make the result of a delivery that may have been done in an earlier life of the run, and is not sent again."""
+    result = _failed(unsent(part, None), OutcomeUnknownError(message), retryable=True)
+    result.in_doubt = True
+    return result
+
+
+def dead_letter(connection: str, part: Part, result: Result) -> Record:
+    """Give the line of a delivery that was set aside.
+
+    It is the result, where it belongs, the record as it was read, and the response that was paid for.
+    """
+    line = result.as_dict() | {
+        "run": part.delivery.run,
+        "connection": connection,
+        "position": part.item.position,
+        "part": None if part.whole else part.delivery.part,
+        "key": part.delivery.key,
+        "record": result.record,
+    }
+    return line | {"response": result.response} if result.response is not None else line
+
+
+def seen_http(result: Result) -> Record:
+    """Give what a result's template sees of the answer besides its body; cookies are secrets."""
+    headers = {name: value for name, value in result.headers.items() if name.lower() != "set-cookie"}
+    return {"status": result.http_status, "headers": headers}
+
+
+def _says_gone(error: ApiError) -> bool:
+    """Tell the API's own "not found" from that of a proxy, or of a server that does not know the path at all."""
+    body: Any = error.body
+    envelope = body.get("error") if isinstance(body, dict) else None  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]  # any JSON
+    return error.status in GONE and isinstance(envelope, dict) and error.code != UNKNOWN_PATH
+
+
+def _failed(result: Result, error: ConnectoryError, *, retryable: bool) -> Result:
+    kind = error.kind if isinstance(error, RecordError | TransportError) else "unknown"
+    code = getattr(error, "code", None)
+    result.status, result.cause = "error", error
+    result.error = Failure(kind, str(error), code=code, retryable=retryable)
+    return result
+
+
+def cause_of(result: Result) -> type[RunStoppedError]:
+    """Tell a run-level cause by what the records failed with: permission, the server, or the configuration."""
+    if result.http_status in {401, 403}:
+        return CredentialsError
+    remote = result.error is not None and result.error.kind in {ApiError.kind, OutcomeUnknownError.kind}
+    return UnavailableError if remote else RunStoppedError
+
+
+def signature(result: Result) -> tuple[Any, ...]:
+    """Give what two results have in common that failed alike."""
+    return (result.error and result.error.kind, result.http_status, result.error and result.error.code)
+
+
+def _usage(value: Any) -> Record | None:
+    usage = cast("Record", value).get("usage") if isinstance(value, dict) else None
+    return cast("Record", usage) if isinstance(usage, dict) else None
+
+
+def fingerprint(request: httpx.Request) -> str:
+    """Hash what is sent, so that a resend of something else under the same key is noticed."""
+    digest = hashlib.sha256(f"{request.method} {request.url.raw_path!r}\n".encode())
+    form = request.extensions.get("form")  # its boundary is new each time, and files are not read for a hash
+    digest.update(request.content if form is None else form.identity)
+    return digest.hexdigest()

@@ -1,0 +1,98 @@
+"""What the files of a run need of the system: one owner at a time, and their bytes on the disk."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_WINDOWS = os.name == "nt"
+_FAR = 1 << 30
+"""Where the byte lies that is locked on Windows: beyond what is written, because a locked byte cannot be read."""
+
+
+class Lock:
+    """A file that at most one process holds. Its text is for who finds it held, and for who holds it next."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = -1
+
+    def take(self) -> bool:
+        """Take the lock; False when another process has it. Raises OSError when the file cannot be opened."""
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+        file = os.open(self.path, flags, 0o600)
+        if not lock(file):
+            os.close(file)
+            return False
+        self._file = file
+        return True
+
+    def take_soon(self) -> bool:
+        """Try for a moment: who only looks whether the lock is held has it no longer."""
+        for _ in range(5):
+            time.sleep(0.02)
+            if self.take():
+                return True
+        return False
+
+    def read(self) -> bytes:
+        """Read the text, which may be of another process."""
+        with contextlib.suppress(FileNotFoundError):
+            return self.path.read_bytes()
+        return b""
+
+    def is_held(self) -> bool:
+        """Say whether another process has the lock now."""
+        if not self.path.exists():
+            return False
+        if not self.take():
+            return True
+        self.release()
+        return False
+
+    def write(self, text: bytes) -> None:
+        """Replace the text; only who holds the lock may."""
+        os.lseek(self._file, 0, os.SEEK_SET)
+        os.ftruncate(self._file, 0)
+        os.write(self._file, text)
+
+    def release(self) -> None:
+        """Let another process have it."""
+        if self._file >= 0:
+            os.close(self._file)  # which gives up the lock
+            self._file = -1
+
+
+def lock(file: int) -> bool:
+    """Lock an open file for this process, without waiting; False when another one has it."""
+    try:
+        _lock(file)
+    except OSError:
+        return False
+    return True
+
+
+def datasync(file: int) -> None:
+    """Wait until what was written to a file is on the disk."""
+    getattr(os, "fdatasync", os.fsync)(file)
+
+
+def why(error: OSError) -> str:
+    """Give the system's reason for an error, as the rest of a sentence."""
+    return (error.strerror or str(error)).lower()
+
+
+def _lock(file: int) -> None:
+    if _WINDOWS:
+        windows: Any = import_module("msvcrt")
+        os.lseek(file, _FAR, os.SEEK_SET)
+        windows.locking(file, windows.LK_NBLCK, 1)
+    else:
+        posix: Any = import_module("fcntl")
+        posix.flock(file, posix.LOCK_EX | posix.LOCK_NB)
