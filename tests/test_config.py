@@ -563,7 +563,7 @@ def test_a_configuration_does_not_show_its_secrets():
         "admin_token": CANARY,
         "headers": {"X": CANARY},
         "query": {"k": CANARY},
-        "proxy": f"http://u:{CANARY}@h",
+        "proxy": f"http://u:{CANARY}@localhost",
     }
     config = config_from_dict({"clients": {"a": client}})
     assert CANARY not in repr(config)

@@ -20,6 +20,7 @@ from connectory.jsontext import JsonTextError, dumps
 from connectory.record import Failure, Result
 from connectory.repeats import Repeats
 from connectory.results import (
+    blank_error,
     cause_of,
     dead_letter,
     doubtful,
@@ -225,6 +226,7 @@ class Publisher:
         return await self._settle(part, result, call)
 
     async def _settle(self, part: Part, result: Result, call: Call | None = None) -> Result:
+        blank_error(result, self.client.redactor)
         if self.journal.durable and result.error is not None and (self._alarm.undecided or self._alarm.rang):
             self._held.append((part, result))  # not written down yet: twenty alike are to stay pending
         else:
@@ -262,10 +264,12 @@ class Publisher:
                 result.cause = AcceptError(NOT_ACCEPTED)
                 return
             output = self.publication.shape(part, call, result.response, http=http)
-            dumps(output)  # what a response transformer gave may be no JSON, and would break the sink for all
-            result.output = output
+            # what a response transformer gave may be no JSON, and would break the sink for all
+            text, redactor = dumps(output), self.client.redactor
+            result.output = redactor.value(output) if redactor.seen_in(text) else output
         except (RecordError, JsonTextError) as error:
             failed_shaping(result, error)
+            blank_error(result, self.client.redactor)
 
     async def _listen_for_alarm(self, result: Result) -> None:
         message = result.error.message if result.error else None
