@@ -122,8 +122,8 @@ class LineSource:
                 mark = {"line": number, "hash": running.copy().hexdigest()}
                 if skipping is None:
                     yield number, line, mark
-                elif number == skipping["line"]:
-                    if mark["hash"] != skipping["hash"]:
+                elif number >= skipping["line"]:
+                    if mark != skipping:
                         raise _changed(number)
                     skipping = None
         if skipping is not None:
