@@ -552,8 +552,10 @@ def test_a_run_that_fails_leaves_the_earlier_output_as_it_was(project, sandbox):
     done = connectory(*words, folder=project, OPENAI_API_KEY="sk-right")
 
     assert (refused.code, kept) == (4, "earlier\n")
-    assert "not sent: 2 of 2 records" in refused.said
+    assert "2 records = 0 done + 0 dead + 2 pending" in refused.said
+    assert "the same command goes on: connectory run outgoing moderate --input" in refused.said
     assert done.code == 0
+    assert "resuming run" in done.said
     assert "earlier" not in (project / "out.jsonl").read_text()
 
 
@@ -566,16 +568,15 @@ def test_a_hard_link_to_the_input_is_no_output(project):
     assert (project / "posts.jsonl").read_text() == POSTS
 
 
-def test_the_last_line_sends_only_what_can_be_sent_again_and_in_the_same_way(project):
+def test_the_last_line_sends_the_dead_letters_again_in_the_same_way(project):
     records = '{"id": "a"}\n'
     done = connectory(
         "run", "outgoing", "moderate", "--sandbox", "-c", "connectory.yaml", folder=project, stdin=records
     )
+    (run,) = [path.name for path in project.glob(".connectory/runs/*")]
 
-    assert done.last.startswith("jq -c 'select((.in_doubt or .response) | not) | .record' ")
-    assert done.last.endswith(
-        "| connectory run outgoing moderate --input - --config connectory.yaml --sandbox"
-    )
+    assert done.code == 1
+    assert done.last == f"connectory replay {run} --config connectory.yaml --sandbox"
 
 
 def test_preview_shows_nothing_that_the_client_adds_to_every_request(project):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from connectory.errors import (
     AcceptError,
+    ConnectoryError,
     GuardError,
     RecordError,
     RunStoppedError,
@@ -48,6 +49,9 @@ if TYPE_CHECKING:
     Settled: TypeAlias = list[tuple[Part, Result]]
 
 NOT_ACCEPTED = "the request is done; its answer does not meet `accept`"
+MOST_WAITING = 1000
+"""Results that wait behind failures which may have to stay pending: more would only use memory."""
+
 POISON = 5
 """Lives of a run that may end while one delivery is under way, before that delivery is suspected of ending them."""
 
@@ -93,7 +97,7 @@ class Publisher:
                     if gone is None:
                         try:
                             await self._write(settled, sink, dead_letters)
-                        except (OSError, RunStoppedError) as error:
+                        except (OSError, ConnectoryError) as error:
                             gone = error
                             self.stop(StorageError("the results cannot be written"))
                         else:
@@ -127,7 +131,7 @@ class Publisher:
         return self._workers is not None
 
     async def _settled(self, source: Source) -> AsyncGenerator[list[tuple[Part, Result]], None]:
-        """Give settled deliveries in groups; as long as all fail alike, none: they may have to stay pending."""
+        """Give settled deliveries in groups; a failure waits as long as all fail alike: it may have to stay pending."""
         limit, ordered = self.publication.concurrency, self.publication.ordered
         self._workers = Workers(self._parts(source), self._deliver, limit=limit, ordered=ordered)
         waiting: list[tuple[Part, Result]] = []
@@ -135,11 +139,15 @@ class Publisher:
             async with aclosing(aiter(self._workers)) as groups:
                 async for settled in groups:
                     waiting += settled
-                    if self.journal.durable and (self._alarm.undecided or self._alarm.rang):
+                    if self._alarm.rang and self.journal.durable:
                         continue
+                    if self._held:
+                        if len(waiting) < MOST_WAITING:
+                            continue
+                        await self._stop_waiting()
                     yield waiting
                     waiting = []
-        except RunStoppedError:
+        except Exception:  # whatever stopped it: what is done is given first
             async for left in self._last(waiting):
                 yield left
             raise
@@ -220,7 +228,7 @@ class Publisher:
         result.in_doubt = result.in_doubt or doubt is not None
         if self.publication.budget is not None:
             self.journal.count("requests", max(0, result.attempts - 1))
-            self.journal.count("tokens", _tokens(result))
+            self.journal.count("tokens", result.tokens)
         if result.ok:
             self._remember(part, body)
         return await self._settle(part, result, call)
@@ -280,6 +288,11 @@ class Publisher:
             self._let_pend()
         elif not self._alarm.undecided:
             await self._release()
+
+    async def _stop_waiting(self) -> None:
+        """Let the failures count after so much else passed by: what does not fail is not sent, or was done before."""
+        self._alarm.dismiss()
+        await self._release()
 
     def _let_pend(self) -> None:
         """Forget the failures that were held back: their records stay pending, what may have been done in doubt."""
@@ -374,9 +387,3 @@ class _Open:
 
     parts: int
     dead: bool = False
-
-
-def _tokens(result: Result) -> int:
-    """Give the tokens that an answer says it used."""
-    total = (result.usage or {}).get("total_tokens")
-    return total if isinstance(total, int) else 0

@@ -15,6 +15,9 @@ _WINDOWS = os.name == "nt"
 _FAR = 1 << 30
 """Where the byte lies that is locked on Windows: beyond what is written, because a locked byte cannot be read."""
 
+_LENGTH = 512
+"""Bytes of a lock's text, filled with spaces."""
+
 
 class Lock:
     """A file that at most one process holds. Its text is for who finds it held, and for who holds it next."""
@@ -57,10 +60,14 @@ class Lock:
         return False
 
     def write(self, text: bytes) -> None:
-        """Replace the text; only who holds the lock may."""
+        """Replace the text; only who holds the lock may. Raises OSError.
+
+        It is one write of always the same length: who dies in the middle leaves the old text or the new one.
+        """
+        text = text.ljust(_LENGTH - 1) + b"\n"
         os.lseek(self._file, 0, os.SEEK_SET)
-        os.ftruncate(self._file, 0)
         os.write(self._file, text)
+        os.ftruncate(self._file, len(text))
 
     def release(self) -> None:
         """Let another process have it."""

@@ -126,8 +126,8 @@ class LineSource:
                 mark = {"line": line.number, "hash": running.copy().hexdigest()}
                 if skipping is None:
                     yield line, mark
-                elif line.number == skipping["line"]:
-                    if mark["hash"] != skipping["hash"]:
+                elif line.number >= skipping["line"]:
+                    if mark != skipping:
                         raise _changed(self.path, line.number)
                     skipping = None
         if skipping is not None:
