@@ -52,13 +52,13 @@ def request_of(one, call):
         ({}, "https://api.openai.com/v1"),
         ({"base_uri": ""}, "https://api.openai.com/v1"),
         ({"base_uri": "https://api.openai.com/v1/"}, "https://api.openai.com/v1"),
-        ({"base_uri": "http://host"}, "http://host/v1"),
-        ({"base_uri": "http://host/"}, "http://host/v1"),
-        ({"base_uri": "http://host/api/v3"}, "http://host/api/v3"),
-        ({"base_uri": "http://host", "path_prefix": ""}, "http://host"),
-        ({"base_uri": "http://host/", "path_prefix": "/"}, "http://host"),
-        ({"base_uri": "http://host", "path_prefix": "api/v2/"}, "http://host/api/v2"),
-        ({"base_uri": "http://host/gate", "path_prefix": "/v2"}, "http://host/gate/v2"),
+        ({"base_uri": "https://host"}, "https://host/v1"),
+        ({"base_uri": "https://host/"}, "https://host/v1"),
+        ({"base_uri": "https://host/api/v3"}, "https://host/api/v3"),
+        ({"base_uri": "https://host", "path_prefix": ""}, "https://host"),
+        ({"base_uri": "https://host/", "path_prefix": "/"}, "https://host"),
+        ({"base_uri": "https://host", "path_prefix": "api/v2/"}, "https://host/api/v2"),
+        ({"base_uri": "https://host/gate", "path_prefix": "/v2"}, "https://host/gate/v2"),
         ({"base_uri": "HTTP://[::1]:8080"}, "http://[::1]:8080/v1"),
         ({"base_uri": "https://x.test", "prototype": "azure-openai"}, "https://x.test/openai"),
         (
@@ -76,12 +76,12 @@ def test_a_base_uri_without_a_path_gets_the_prototypes(settings, base_uri):
     [
         "http://user:secret@host/v1",
         "http://user@host/v1",
-        "http://host/v1?key=secret",
-        "http://host/v1#secret",
+        "https://host/v1?key=secret",
+        "https://host/v1#secret",
         "host/v1",
         "file:///etc",
         "http://",
-        "http://host:port",
+        "https://host:port",
         "http://ho\nst",
     ],
 )
@@ -126,10 +126,10 @@ def test_a_header_that_cannot_be_sent_is_a_configuration_error():
 
 def test_queries_of_prototype_and_user_are_merged():
     options = client_options(
-        prototype="azure-openai", base_uri="http://h", query={"api-version": "9", "a": "b"}
+        prototype="azure-openai", base_uri="https://h", query={"api-version": "9", "a": "b"}
     )
     assert options.query == {"api-version": "9", "a": "b"}
-    options = client_options(prototype="azure-openai", base_uri="http://h")
+    options = client_options(prototype="azure-openai", base_uri="https://h")
     assert options.query.keys() == {"api-version"}
 
 
@@ -147,7 +147,7 @@ def test_settings_become_options():
 
 def test_credentials_are_the_prototypes_kind():
     assert client_options().credential.headers() == {"Authorization": f"Bearer {TOKEN}"}
-    azure = client_options(prototype="azure-openai", base_uri="http://h", token="key")
+    azure = client_options(prototype="azure-openai", base_uri="https://h", token="key")
     assert azure.credential.headers() == {"api-key": "key"}
 
 

@@ -327,11 +327,11 @@ def test_the_schema_of_the_configuration_is_json(tmp_path):
 BAD_INPUT = {
     "a line that is no JSON": (
         '{"id": "a", "text": "x"}\n{oops\n{"id": "c", "text": "y"}\n',
-        "line 2: not JSON",
+        "line 2 (byte 25): not JSON",
     ),
     "a record that is no object": (
         '{"id": "a", "text": "x"}\n[1]\n{"id": "c", "text": "y"}\n',
-        "line 2: a record must be a JSON object",
+        "line 2 (byte 25): a record must be a JSON object",
     ),
     "a record without the field": (
         '{"id": "a", "text": "x"}\n{"id": "b"}\n{"id": "c", "text": "y"}\n',
@@ -552,8 +552,10 @@ def test_a_run_that_fails_leaves_the_earlier_output_as_it_was(project, sandbox):
     done = connectory(*words, folder=project, OPENAI_API_KEY="sk-right")
 
     assert (refused.code, kept) == (4, "earlier\n")
-    assert "not sent: 2 of 2 records" in refused.said
+    assert "2 records = 0 done + 0 dead + 2 pending" in refused.said
+    assert "the same command goes on: connectory run outgoing moderate --input" in refused.said
     assert done.code == 0
+    assert "resuming run" in done.said
     assert "earlier" not in (project / "out.jsonl").read_text()
 
 
@@ -566,16 +568,15 @@ def test_a_hard_link_to_the_input_is_no_output(project):
     assert (project / "posts.jsonl").read_text() == POSTS
 
 
-def test_the_last_line_sends_only_what_can_be_sent_again_and_in_the_same_way(project):
+def test_the_last_line_sends_the_dead_letters_again_in_the_same_way(project):
     records = '{"id": "a"}\n'
     done = connectory(
         "run", "outgoing", "moderate", "--sandbox", "-c", "connectory.yaml", folder=project, stdin=records
     )
+    (run,) = [path.name for path in project.glob(".connectory/runs/*")]
 
-    assert done.last.startswith("jq -c 'select((.in_doubt or .response) | not) | .record' ")
-    assert done.last.endswith(
-        "| connectory run outgoing moderate --input - --config connectory.yaml --sandbox"
-    )
+    assert done.code == 1
+    assert done.last == f"connectory replay {run} --config connectory.yaml --sandbox"
 
 
 def test_preview_shows_nothing_that_the_client_adds_to_every_request(project):

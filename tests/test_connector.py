@@ -132,7 +132,7 @@ def test_an_endpoint_replaces_every_server_and_its_credentials():
 
 @pytest.mark.parametrize(
     ("kind", "arguments"),
-    [("incoming", ()), ("outgoing", ([],)), ("subscriber", ()), ("publisher", ()), ("route", ())],
+    [("incoming", ()), ("outgoing", ([],)), ("subscriber", ()), ("publisher", ())],
 )
 def test_an_unknown_name_is_told(kind: str, arguments: Any):
     async def main():

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from connectory.errors import ApiError, OutcomeUnknownError, TooLargeError
 from connectory.jsontext import JsonTextError, loads
+from connectory.redaction import Redactor
 from connectory.unpacking import BombError, PackedError, Unpacker
 
 if TYPE_CHECKING:
@@ -59,12 +60,14 @@ class Expected:
     """What the caller expects: the kind of body the catalogue names, and how the request is called in messages.
 
     `strict` says that nothing but JSON can be meant where JSON is due: no transcript as text, no unknown server.
+    The redactor knows which secrets the server may send back.
     """
 
     what: str
     kind: str = "json"
     empty: bool = False
     strict: bool = False
+    redactor: Redactor = field(default_factory=Redactor, repr=False)
 
 
 def request_id(headers: Mapping[str, str]) -> str | None:
@@ -86,10 +89,20 @@ def interpret(expected: Expected, status: int, headers: Mapping[str, str], body:
         body = b""  # the status says what to do; only its explanation is lost
     if not accepted(status):
         raise _refusal(expected, status, headers, content_type, body)
+    echoed = expected.redactor.seen_in(body)
     value = _value(expected, status, content_type, body)
+    if echoed:
+        value = expected.redactor.value(value)
     if _is_error_alone(value):
         raise _refusal(expected, status, headers, content_type, body)
-    return Answer(status, headers, value)
+    return Answer(status, blanked(expected, headers), value)
+
+
+def blanked(expected: Expected, headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Give an answer's headers without secrets; nearly always they are the very same."""
+    if expected.redactor.seen_in("\n".join(headers.values()).encode("utf-8", "surrogatepass")):
+        return {name.lower(): expected.redactor.text(value) for name, value in headers.items()}
+    return headers
 
 
 def media_type(headers: Mapping[str, str]) -> str:
@@ -137,7 +150,7 @@ def _value(expected: Expected, status: int, content_type: str, body: bytes) -> A
             raise OutcomeUnknownError(f"{expected.what}: the server answered {status} with an empty body")
         return None
     if expected.kind in {"binary", "text"}:  # a file keeps its bytes, also where they happen to be JSON
-        return _other(content_type, body)
+        return _other(expected, content_type, body)
     unnamed = expected.kind == "json" and (expected.strict or content_type in {"", "text/html"})
     if unnamed or content_type.endswith(("/json", "+json")):
         try:
@@ -147,10 +160,11 @@ def _value(expected: Expected, status: int, content_type: str, body: bytes) -> A
                 f"{expected.what}: the server answered {status} with {content_type or 'no content type'} "
                 f"that is not JSON ({error}): {_snippet(body)!r}"
             ) from None
-    return _other(content_type, body)
+    return _other(expected, content_type, body)
 
 
-def _other(content_type: str, body: bytes) -> dict[str, str]:
+def _other(expected: Expected, content_type: str, body: bytes) -> dict[str, str]:
+    body = expected.redactor.content(body)
     if content_type.startswith("text/") or content_type.endswith(("json", "jsonl", "sdp")):
         try:
             return {"content_type": content_type, "text": body.decode("utf-8")}

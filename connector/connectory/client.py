@@ -31,6 +31,7 @@ from connectory.errors import (
 from connectory.events import Listener, Noticed, RequestRetried, ignore
 from connectory.limits import Throttle
 from connectory.receiving import receive
+from connectory.redaction import Redactor
 from connectory.retry import Again, Aside, Decision, Failed, Policy, Stop, decide
 from connectory.transport import ProxyRefusedError, UnknownServerError, UntrustedError
 from connectory.validation import RequestChecker
@@ -135,6 +136,7 @@ class ClientOptions:
     policy: Policy = field(default_factory=Policy)
     concurrency: int = 32
     requests_per_minute: int | None = None
+    redactor: Redactor = field(default_factory=Redactor, repr=False)
 
 
 class Client:
@@ -155,12 +157,15 @@ class Client:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.options, self.transport = options, transport
-        self.name, self.concurrency = options.name, options.concurrency
+        self.name, self.concurrency, self.redactor = options.name, options.concurrency, options.redactor
+        for credential in (options.credential, options.admin_credential):
+            if credential is not None:
+                credential.report_to(self.redactor)
         self._schema, self._listen, self._sleep, self._clock = schema, listen, sleep, clock
         self._throttle = Throttle(options.requests_per_minute) if options.requests_per_minute else None
         self._base = httpx.URL(options.base_uri)
         self.base_path = self._base.raw_path.decode("ascii").partition("?")[0].rstrip("/")
-        self._checker = RequestChecker(schema, lambda text: listen(Noticed(text)))
+        self._checker = RequestChecker(schema, lambda text: listen(Noticed(self.redactor.text(text))))
         self._signing, self._reached = asyncio.Lock(), False
         connect, idle = options.connect_timeout, options.idle_timeout
         timeout = {"connect": connect, "read": idle, "write": idle, "pool": options.total_timeout}
@@ -196,19 +201,6 @@ class Client:
     async def call(self, call: Call) -> Answer:
         """Prepare, send, and give the answer or raise."""
         return (await self.send(call, self.prepare(call))).unwrap()
-
-    def redact(self, value: Any) -> Any:
-        """Blank this client's tokens out of a text that came from elsewhere, or of every text in a JSON value."""
-        if isinstance(value, str):
-            for credential in (self.options.credential, self.options.admin_credential):
-                value = credential.blank(value) if credential is not None else value
-            return value
-        if isinstance(value, dict):
-            items = cast("dict[str, Any]", value).items()
-            return {self.redact(name): self.redact(one) for name, one in items}
-        if isinstance(value, list):
-            return [self.redact(one) for one in cast("list[object]", value)]
-        return value
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -313,29 +305,19 @@ class Client:
             status, headers = response.status_code, response.headers
             events = call.stream == "events" or call.action.method == "GET"
             return await receive(
-                _expected(call), status, headers, stream, save=call.save, events=events
+                _expected(call, self.redactor), status, headers, stream, save=call.save, events=events
             ), None
         except httpx.LocalProtocolError as error:
-            return None, RequestError(f"{call.what}: {error}")
+            return None, RequestError(self.redactor.text(f"{call.what}: {error}"))
         except _NEVER_SENT as error:
             lasting = (UntrustedError, ProxyRefusedError, *(() if self._reached else (UnknownServerError,)))
-            return None, NotSentError(_reason(call, error), setup=isinstance(error, lasting))
+            text = self.redactor.text(_reason(call, error))
+            return None, NotSentError(text, setup=isinstance(error, lasting))
         except httpx.TransportError as error:
-            return None, OutcomeUnknownError(self.redact(_reason(call, error)))
-        except ApiError as error:
-            error.code, error.type, error.param, error.body = self.redact(
-                [error.code, error.type, error.param, error.body]
-            )
-            error.args = (self.redact(str(error)),)
-            return None, error
-        except (
-            OutcomeUnknownError,
-            RequestError,
-            SaveError,
-            TooLargeError,
-        ) as error:  # RequestError and SaveError: of a file on this machine
-            error.args = (self.redact(str(error)),)
-            return None, error
+            return None, OutcomeUnknownError(self.redactor.text(_reason(call, error)))
+        except (ApiError, OutcomeUnknownError, RequestError, SaveError, TooLargeError) as error:
+            self.redactor.error(error)  # RequestError and SaveError are of a file on this machine
+            return None, error.with_traceback(None)  # whose frames would keep the answer, as it came
 
     def _decide(self, call: Call, error: ConnectoryError, attempt: int) -> Decision:
         if isinstance(error, RequestError | SaveError | TooLargeError):
@@ -380,11 +362,11 @@ def _give_up(decision: Aside | Stop, error: ConnectoryError, progress: _Progress
     return Outcome(None, stopped, progress.attempt, in_doubt=progress.doubt)
 
 
-def _expected(call: Call) -> Expected:
+def _expected(call: Call, redactor: Redactor) -> Expected:
     response = call.action.response
     empty = response.kind == "empty" or call.action.method == "DELETE"
     strict = response.schema is not None and not asks_for_text(call.payload)
-    return Expected(call.what, response.kind, empty=empty, strict=strict)
+    return Expected(call.what, response.kind, empty=empty, strict=strict, redactor=redactor)
 
 
 def _differs(request: httpx.Request, signature: Mapping[str, str]) -> bool:

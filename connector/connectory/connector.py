@@ -18,6 +18,7 @@ from connectory.journal import Job, Known, MemoryJournal, Runs, new_facts
 from connectory.parameters import Given
 from connectory.picklists import MODEL, model_options, schema_options
 from connectory.publisher import Publisher
+from connectory.redaction import LogFilter
 from connectory.running import closing_run
 from connectory.subscriber import Subscriber
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from connectory.subscriber import Subscription
 
 logger = logging.getLogger("connectory")
+logger.addFilter(LogFilter())
 
 
 class AsyncConnector:
@@ -330,7 +332,13 @@ class AsyncConnector:
     def webhook(self, settings: WebhookConfig) -> WebhookSink:
         """Build the sink that posts lines to a URL."""
         prototype = self.catalogue.prototypes["openai-compatible"]
-        return WebhookSink(settings, prototype, transport=self._transport, listen=self._listen)
+        return WebhookSink(
+            settings,
+            prototype,
+            transport=self._transport,
+            listen=self._listen,
+            redactor=self.config.redactor,
+        )
 
     def _subscriber(
         self,

@@ -2,7 +2,8 @@
 
 ConnectoryError
 ├── ConfigError                the run never starts; every problem at once in `.problems`
-│   └── UnknownNameError       a name that is in no list; also a KeyError
+│   ├── UnknownNameError       a name that is in no list; also a KeyError
+│   └── InputError             the records are in a form that this project does not read
 ├── RecordError                this record is set aside, the run goes on
 │   ├── ExpressionError        an expression met an absent field or a wrong type
 │   ├── TransformerError       a transformer failed or gave something that is no record
@@ -89,6 +90,14 @@ class UnknownNameError(ConfigError, KeyError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class InputError(ConfigError):
+    """The input is no JSON Lines; `command` converts it, where there is one. Nothing was sent."""
+
+    def __init__(self, message: str, *, command: str = "") -> None:
+        self.command = command
+        super().__init__(message)
 
 
 class RecordError(ConnectoryError):

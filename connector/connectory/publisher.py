@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from connectory.errors import (
     AcceptError,
+    ConnectoryError,
     GuardError,
     RecordError,
     RunStoppedError,
@@ -19,12 +20,14 @@ from connectory.events import Listener, Noticed, RecordFinished, RunFinished, Ru
 from connectory.journal import digest
 from connectory.jsontext import JsonTextError, dumps
 from connectory.record import Failure, Result
+from connectory.repeats import Repeats
 from connectory.results import (
+    blank_error,
     cause_of,
     dead_letter,
-    doubtful,
     failed_shaping,
     fingerprint,
+    held_back,
     result_of,
     seen_http,
     signature,
@@ -47,11 +50,11 @@ if TYPE_CHECKING:
     Settled: TypeAlias = list[tuple[Part, Result]]
 
 NOT_ACCEPTED = "the request is done; its answer does not meet `accept`"
-POISON = 5
-"""Lives of a run that may end while one delivery is under way, before that delivery is held to have ended them."""
+MOST_WAITING = 1000
+"""Results that wait behind failures which may have to stay pending: more would only use memory."""
 
 SUSPECT = 3
-"""Lives after which it is sent again only while no other suspect is under way: so the innocent are told from it."""
+"""Lives of a run that may end while one delivery is under way, before it is only sent again beside no other suspect."""
 
 
 class Publisher:
@@ -76,7 +79,7 @@ class Publisher:
         self.finished = 0
         self.lines: Callable[[Result], list[Any]] = Result.lines
         self._known = known
-        self._alarm = Alarm()
+        self._alarm, self._repeats = Alarm(), Repeats()
         self._suspects = asyncio.Lock()
         self._held: list[tuple[Part, Result]] = []
         self._open: dict[int, _Open] = {}
@@ -96,7 +99,7 @@ class Publisher:
                     if gone is None:
                         try:
                             await self._write(settled, sink, dead_letters)
-                        except (OSError, RunStoppedError) as error:
+                        except (OSError, ConnectoryError) as error:
                             gone = error
                             self.stop(StorageError("the results cannot be written"))
                         else:
@@ -130,7 +133,7 @@ class Publisher:
         return self._workers is not None
 
     async def _settled(self, source: Source) -> AsyncGenerator[list[tuple[Part, Result]], None]:
-        """Give settled deliveries in groups; as long as all fail alike, none: they may have to stay pending."""
+        """Give settled deliveries in groups; a failure waits as long as all fail alike: it may have to stay pending."""
         limit, ordered = self.publication.concurrency, self.publication.ordered
         self._workers = Workers(self._parts(source), self._deliver, limit=limit, ordered=ordered)
         waiting: list[tuple[Part, Result]] = []
@@ -138,11 +141,15 @@ class Publisher:
             async with aclosing(aiter(self._workers)) as groups:
                 async for settled in groups:
                     waiting += settled
-                    if self.journal.durable and (self._alarm.undecided or self._alarm.rang):
+                    if self._alarm.rang and self.journal.durable:
                         continue
+                    if self._held:
+                        if len(waiting) < MOST_WAITING:
+                            continue
+                        await self._stop_waiting()
                     yield waiting
                     waiting = []
-        except RunStoppedError:
+        except Exception:  # whatever stopped it: what is done is given first
             async for left in self._last(waiting):
                 yield left
             raise
@@ -167,6 +174,8 @@ class Publisher:
                     continue
                 parts = list(self.publication.parts(item, seq, self.journal.run))
                 pending = [part for part in parts if not self.journal.is_shown(seq, part.delivery.part)]
+                if parts and (note := self._repeats.hear(parts[0].id, item.position)):
+                    self.listen(Noticed(note))
                 self._open[seq] = _Open(len(pending))
                 if not pending:  # all its lines are out; only the item itself was not closed
                     self.journal.close_item(seq, dead=False)
@@ -202,8 +211,12 @@ class Publisher:
     async def _send(self, part: Part, call: Call, request: httpx.Request) -> Result:
         body = fingerprint(request)
         doubt = self.journal.doubt(part.delivery)
-        if doubt is not None and (held := self._held_back(call, doubt)) is not None:
-            return await self._set_aside(part, doubtful(part, held))
+        if doubt is not None and (held := held_back(part, call, doubt)) is not None:
+            await self.journal.record(
+                part.delivery, held
+            )  # no alarm hears it: it says nothing about the server
+            self._finished(held)
+            return held
         suspected = doubt is not None and doubt.lives >= SUSPECT
         async with self._suspects if suspected else nullcontext():
             return await self._send_now(part, call, request, body, doubt)
@@ -228,12 +241,13 @@ class Publisher:
         result.in_doubt = result.in_doubt or doubt is not None
         if self.publication.budget is not None:
             self.journal.count("requests", max(0, result.attempts - 1))
-            self.journal.count("tokens", _tokens(result))
+            self.journal.count("tokens", result.tokens)
         if result.ok:
             self._remember(part, body)
         return await self._settle(part, result, call)
 
     async def _settle(self, part: Part, result: Result, call: Call | None = None) -> Result:
+        blank_error(result, self.client.redactor)
         if self.journal.durable and result.error is not None and (self._alarm.undecided or self._alarm.rang):
             self._held.append((part, result))  # not written down yet: twenty alike are to stay pending
         else:
@@ -243,12 +257,6 @@ class Publisher:
         self._finished(result)
         if result.status != "skipped":
             await self._listen_for_alarm(result)
-        return result
-
-    async def _set_aside(self, part: Part, result: Result) -> Result:
-        """Settle what was not sent because of an earlier life: it says nothing about the server, so no alarm hears it."""
-        await self.journal.record(part.delivery, result)
-        self._finished(result)
         return result
 
     def _recalled(self, part: Part, result: Result) -> Result:
@@ -277,10 +285,12 @@ class Publisher:
                 result.cause = AcceptError(NOT_ACCEPTED)
                 return
             output = self.publication.shape(part, call, result.response, http=http)
-            dumps(output)  # what a response transformer gave may be no JSON, and would break the sink for all
-            result.output = output
+            # what a response transformer gave may be no JSON, and would break the sink for all
+            text, redactor = dumps(output), self.client.redactor
+            result.output = redactor.value(output) if redactor.seen_in(text) else output
         except (RecordError, JsonTextError) as error:
             failed_shaping(result, error)
+            blank_error(result, self.client.redactor)
 
     async def _listen_for_alarm(self, result: Result) -> None:
         message = result.error.message if result.error else None
@@ -291,6 +301,11 @@ class Publisher:
             self._let_pend()
         elif not self._alarm.undecided:
             await self._release()
+
+    async def _stop_waiting(self) -> None:
+        """Let the failures count after so much else passed by: what does not fail is not sent, or was done before."""
+        self._alarm.dismiss()
+        await self._release()
 
     def _let_pend(self) -> None:
         """Forget the failures that were held back: their records stay pending, what may have been done in doubt."""
@@ -304,19 +319,6 @@ class Publisher:
         held, self._held = self._held, []
         for part, result in held:
             await self.journal.record(part.delivery, result)
-
-    def _held_back(self, call: Call, doubt: Intent) -> str | None:
-        """Say why a delivery that an earlier life left under way is not sent again, if it is not."""
-        if doubt.lives >= POISON:
-            return (
-                f"{doubt.lives} lives of the run ended while this record was under way; it was not sent again"
-            )
-        if not call.repeatable:
-            return (
-                "the run broke off while this record was under way, so the server may have done it; "
-                "it was not sent again (on_uncertain: hold)"
-            )
-        return None
 
     def _remember(self, part: Part, body: str) -> None:
         if self._known is not None:
@@ -385,9 +387,3 @@ class _Open:
 
     parts: int
     dead: bool = False
-
-
-def _tokens(result: Result) -> int:
-    """Give the tokens that an answer says it used."""
-    total = (result.usage or {}).get("total_tokens")
-    return total if isinstance(total, int) else 0

@@ -10,6 +10,7 @@ from connectory.answers import (
     LARGEST_BODY,
     Answer,
     accepted,
+    blanked,
     decoded,
     interpret,
     is_packed,
@@ -61,7 +62,8 @@ async def receive(
                 answer = await _events(expected, status, headers, stream, keep=events)
                 return answer if save is None else await _save_value(expected, answer, save)
             if save is not None and expected.kind in {"binary", "text"}:
-                return Answer(status, headers, await _save(expected, headers, stream, save))
+                saved = await _save(expected, headers, stream, save)
+                return Answer(status, blanked(expected, headers), saved)
         body = await _whole(expected, headers, stream)
     finally:
         await stream.aclose()
@@ -138,13 +140,16 @@ async def _events(
     value = rebuilding.value()
     if value is None and expected.strict:
         raise OutcomeUnknownError(f"{expected.what}: the stream ended without an answer in it")
-    return Answer(status, headers, value, kept if keep else None)
+    whole = expected.redactor.value(value)  # a secret may have come in several events
+    return Answer(status, blanked(expected, headers), whole, kept if keep else None)
 
 
 def _parsed(expected: Expected, parser: Parser, chunk: bytes) -> Iterator[dict[str, Any]]:
     try:
         for event in parser.feed(chunk):
             data = event.data if event.data == "[DONE]" else loads(event.data)
+            if expected.redactor.seen_in(event.data.encode("utf-8", "surrogatepass")):
+                data = expected.redactor.value(data)
             yield {"event": event.name or None, "data": data}
     except EventStreamError as error:
         raise OutcomeUnknownError(f"{expected.what}: {error}") from None

@@ -108,6 +108,12 @@ class Result:
         """Say whether the delivery succeeded."""
         return self.status == "ok"
 
+    @property
+    def tokens(self) -> int:
+        """Count the tokens that the answer says it used."""
+        total = (self.usage or {}).get("total_tokens")
+        return total if isinstance(total, int) else 0
+
     def unwrap(self) -> Result:
         """Give the result itself when it is no error, else raise what is behind it."""
         if self.cause is not None:

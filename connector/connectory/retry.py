@@ -102,6 +102,10 @@ class Alarm:
         """Say whether all that was heard so far was the same failure, or nothing was heard yet."""
         return not self._over
 
+    def dismiss(self) -> None:
+        """Let what was heard so far be the records' own fault."""
+        self._over = True
+
     def hear(self, ok: bool, signature: object, message: str | None) -> str | None:  # noqa: FBT001 - an outcome
         """Hear of one outcome; give the reason to stop once the first twenty have failed alike."""
         if self._over:

@@ -53,6 +53,7 @@ class Route:
             step.publisher.lines = onward
         self._list: Spool | None = None
         self._spools: list[Spool] = []
+        self._reading: asyncio.Task[Any] | None = None
 
     @property
     def deletes(self) -> bool:
@@ -60,11 +61,16 @@ class Route:
         return any(step.publisher.publication.deletes for step in self.steps)
 
     def open(self) -> None:
-        """Open the files between the steps, where an earlier life left them."""
+        """Open the files between the steps, where an earlier life left them.
+
+        Raises ConfigError when one of them is not what the step behind it has worked on.
+        """
         if self._subscriber is not None:
             self._list = self._spool(0, self.run)
+            self._check(self._list, self.run, self.steps[0])
         for number, step in enumerate(self.steps[:-1], 1):
             self._spools.append(self._spool(number, step.run))
+            self._check(self._spools[-1], step.run, self.steps[number], step.dead_letters)
 
     async def read(self) -> int | None:
         """Read the whole list, and count it."""
@@ -85,7 +91,8 @@ class Route:
 
     async def all(self, sink: Sink) -> None:
         """Read and send at the same time."""
-        await self._together([self.read(), self.send(sink)])
+        self._reading = asyncio.ensure_future(self.read())
+        await self._together([self._reading, self.send(sink)])
 
     async def put_in_place(self, sink: Sink) -> None:
         """Put what was written in its place: every step is at its end."""
@@ -122,6 +129,18 @@ class Route:
         run.journal.on_commit = spool.reach
         return spool
 
+    def _check(self, spool: Spool, writer: Run, reader: Step, dead_letters: Sink | None = None) -> None:
+        """Refuse to make lines again, perhaps others in another order, of which some were worked on."""
+        state = writer.journal.state
+        if not reader.run.journal.begun or (
+            spool.sink.restore(state.output) and (dead_letters is None or dead_letters.restore(state.dead))
+        ):
+            return
+        raise ConfigError(
+            f"the unfinished run {self.run.facts.run} cannot go on: its file {str(spool.path)!r} is not what it was; "
+            "start anew with --new"
+        )
+
     def _input(self, number: int) -> Source:
         spool = self._spools[number - 1] if number else self._list
         if spool is not None:
@@ -148,7 +167,8 @@ class Route:
         tasks = [asyncio.ensure_future(work) for work in works]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-            failed = next((one for one in tasks if one.done() and one.exception() is not None), None)
+            done = (one for one in tasks if one.done() and not one.cancelled())
+            failed = next((one for one in done if one.exception() is not None), None)
             if failed is not None:
                 self._give_up(failed.exception())
                 await asyncio.wait(tasks)
@@ -162,6 +182,8 @@ class Route:
         self.stop(reason if isinstance(reason, RunStoppedError) else RunStoppedError(str(reason)))
         for spool in filter(None, [self._list, *self._spools]):
             spool.end()
+        if self._reading is not None:  # what is not read yet can be read later, from its cursor
+            self._reading.cancel()
 
 
 def onward(result: Result) -> list[Any]:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from connectory.errors import StorageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,21 +15,21 @@ _WINDOWS = os.name == "nt"
 _FAR = 1 << 30
 """Where the byte lies that is locked on Windows: beyond what is written, because a locked byte cannot be read."""
 
+_LENGTH = 512
+"""Bytes of a lock's text, filled with spaces."""
+
 
 class Lock:
-    """A file with a text, and beside it one that at most one process holds, who may replace the text.
-
-    The text is for who finds the lock held, and for who holds it next.
-    """
+    """A file that at most one process holds. Its text is for who finds it held, and for who holds it next."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self._lock = path, path.with_suffix(".lock")
+        self.path = path
         self._file = -1
 
     def take(self) -> bool:
         """Take the lock; False when another process has it. Raises OSError when the file cannot be opened."""
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-        file = os.open(self._lock, flags, 0o600)
+        file = os.open(self.path, flags, 0o600)
         if not lock(file):
             os.close(file)
             return False
@@ -55,7 +52,7 @@ class Lock:
 
     def is_held(self) -> bool:
         """Say whether another process has the lock now."""
-        if not self._lock.exists():
+        if not self.path.exists():
             return False
         if not self.take():
             return True
@@ -63,8 +60,17 @@ class Lock:
         return False
 
     def write(self, text: bytes) -> None:
-        """Replace the text; only who holds the lock may. Raises StorageError."""
-        write_whole(self.path, text)
+        """Replace the text; only who holds the lock may. Raises OSError.
+
+        It is one write of always the same length: who dies in the middle leaves the old text or the new one. So does a
+        machine that loses its power.
+        """
+        text = text.ljust(_LENGTH - 1) + b"\n"
+        os.lseek(self._file, 0, os.SEEK_SET)
+        os.write(self._file, text)
+        os.ftruncate(self._file, len(text))
+        os.fsync(self._file)
+        _sync_folder(self.path.parent)
 
     def release(self) -> None:
         """Let another process have it."""
@@ -83,24 +89,15 @@ def lock(file: int) -> bool:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Replace a file at once, also for a machine that loses its power: it has the old content or the new one.
-
-    Raises StorageError.
-    """
+    """Put a file in its place at once and for good, also where the machine loses its power. Raises OSError."""
     draft = path.with_name(f"{path.name}.part")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
-    try:
-        file = os.open(draft, flags, 0o600)
-        try:
-            if os.write(file, data) < len(data):  # a full disk takes what fits
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            datasync(file)
-        finally:
-            os.close(file)
-        draft.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise StorageError(f"cannot write {str(path)!r}: {why(error)}") from error
+    with os.fdopen(os.open(draft, flags, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        datasync(file.fileno())
+    draft.replace(path)
+    _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -245,7 +245,8 @@ class Subscriber:
         try:
             made = list(chain.apply(record, scope))  # all of an item or nothing of it
             if chain.steps:
-                dumps(made)  # a transformer may give what is no JSON, and would break the sink for all
+                text = dumps(made)  # a transformer may give what is no JSON, and would break the sink for all
+                made = self.client.redactor.value(made) if self.client.redactor.seen_in(text) else made
         except RecordError as error:
             self._set_aside(error, final=False)
         except JsonTextError as error:
@@ -255,6 +256,7 @@ class Subscriber:
 
     def _set_aside(self, error: RecordError, *, final: bool) -> None:
         self.counts.errors += 1
+        self.client.redactor.error(error)
         if self._on_error is not None:
             self._on_error(error)
         elif final:

@@ -35,6 +35,7 @@ SECTIONS = {
     "OutgoingConfig": "Outgoing",
     "OutgoingRequest": "Outgoing: request",
     "UploadConfig": "Outgoing: upload",
+    "BudgetConfig": "Outgoing: budget",
     "RequestParameters": "Request parameters",
     "WebhookConfig": "Output: webhook",
 }

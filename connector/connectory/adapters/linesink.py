@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from connectory.errors import ConfigError, StorageError
 from connectory.interfaces import Sink
 from connectory.jsontext import dumps
+from connectory.private import make_folder, open_private, refuse_link
 from connectory.storage import datasync, lock, why
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ BUFFERED = 1024 * 1024
 PART = ".part"
 """What follows the name of a file while it is being written."""
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -38,8 +40,8 @@ class LineSink(Sink):
     A file is written beside its place, as `NAME.part`, and put there when the sink is closed: it replaces what was
     there, or is added to its end (`mode: append`). `abandon` leaves the `.part` for who goes on. Not `staged`: the file
     itself is written, and replaced when the first line comes. `lazy` opens it at the first line only, and makes its
-    folder. Pipes and devices are written as lines come. Raises ConfigError when the file cannot be opened,
-    StorageError when it takes no more.
+    folder. Pipes, devices and standard output are written as lines come. Raises ConfigError when the file cannot be
+    opened, StorageError when it takes no more.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class LineSink(Sink):
         self._turn = asyncio.Lock()
         self._place = None if path == "-" else _regular(Path(path))
         self._target = self._place and _beside(self._place) if staged else self._place
-        self._fresh = True
+        self._fresh, self._redirected = True, False
         if not lazy:
             self._open()
 
@@ -69,20 +71,25 @@ class LineSink(Sink):
 
     @property
     def position(self) -> Position:
-        """Say how far the file has come: what `restore` takes. None for what cannot be cut back."""
+        """Say how far the file has come: what `restore` takes. None for a pipe or a device."""
+        if self._redirected:
+            return {"path": self.path, "bytes": os.lseek(self._file, 0, os.SEEK_CUR), "base": None}
         if self._place is None:
             return None
         return {"path": str(self._place), "bytes": self._written, "base": self._base}
 
     def restore(self, position: Position) -> bool:
         """Go on from a position, without what was written after it; False when the file is not what it was then."""
+        if self._redirected:  # the shell may have emptied the file, and others may have written to it
+            return position is not None and self._is_behind(position)
         if position is None or self._place is None or self._target is None:
             return position is None and self._place is None
         if position["path"] != str(self._place):
             return False
         if position["base"] is not None:  # the adding to the end of the file was interrupted
             with suppress(FileNotFoundError):
-                os.truncate(self._place, position["base"])
+                if self._place.stat().st_size <= position["base"] + position["bytes"]:
+                    os.truncate(self._place, position["base"])
         if not self._target.exists() or self._target.stat().st_size < position["bytes"]:
             return bool(position["bytes"] == 0)
         if not self.opened:
@@ -91,6 +98,9 @@ class LineSink(Sink):
         os.ftruncate(self._file, self._written)
         os.lseek(self._file, self._written, os.SEEK_SET)
         return True
+
+    def _is_behind(self, position: Position) -> bool:
+        return bool(position["path"] == self.path and os.fstat(self._file).st_size >= position["bytes"])
 
     def restart(self) -> None:
         """Begin from nothing: what the file holds is dropped at the first line."""
@@ -201,7 +211,7 @@ class LineSink(Sink):
     def _copy(self, place: Path, base: int) -> None:
         os.lseek(self._file, 0, os.SEEK_SET)
         with (
-            os.fdopen(os.open(place, _FLAGS, 0o600), "r+b") as end,
+            os.fdopen(open_private(place, _FLAGS), "r+b") as end,
             os.fdopen(os.dup(self._file), "rb") as start,
         ):
             end.truncate(base)
@@ -211,18 +221,21 @@ class LineSink(Sink):
     def _open(self, *, parents: bool = False) -> None:
         if self.path == "-":
             self._file = sys.stdout.fileno()
+            self._redirected = stat.S_ISREG(os.fstat(self._file).st_mode)
             return
         path = self._target or Path(self.path)
         try:
             if Path(self.path).is_dir():
                 raise IsADirectoryError(errno.EISDIR, "it is a directory")
             if parents:
-                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file = os.open(path, _FLAGS if self._target else os.O_WRONLY, 0o600)
+                make_folder(path.parent)
+            refuse_link(Path(self.path))
+            self._file = open_private(path, _FLAGS) if self._target else os.open(path, os.O_WRONLY)
             if self._place is not None and self._target != self._place and self._place.exists():
                 path.chmod(stat.S_IMODE(self._place.stat().st_mode))
         except OSError as error:
-            raise ConfigError(f"cannot write to {self.path!r}: {why(error)}") from None
+            kind = StorageError if error.errno in _FULL else ConfigError
+            raise kind(f"cannot write to {self.path!r}: {why(error)}") from None
         if self._target is not None and not lock(self._file):
             os.close(self._file)
             self._file = -1

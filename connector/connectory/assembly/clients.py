@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
@@ -35,7 +35,7 @@ class Endpoint:
     Without an origin the clients keep their servers, and only their credentials are not looked at: a preview.
     """
 
-    token: str
+    token: str = field(repr=False)
     origin: str | None = None
 
     @property
@@ -78,6 +78,7 @@ class Clients:
             policy=Policy(settings.retry.attempts, settings.retry.max_wait),
             concurrency=settings.limits.concurrency,
             requests_per_minute=settings.limits.requests_per_minute,
+            redactor=self.config.redactor,
         )
 
     def base_uris(self, name: str) -> tuple[str, ...]:

@@ -39,7 +39,8 @@ def command(kind: str, name: str, options: Mapping[str, Any]) -> tuple[str, ...]
         value = options.get(option)
         words += [f"--{option}", str(value)] if value is not None else []
     for option in ("path", "query"):
-        for key, value in (options.get(option) or {}).items():
+        pairs: dict[str, Any] = options.get(option) or {}
+        for key, value in pairs.items():
             for one in value if isinstance(value, list) else [value]:  # pyright: ignore[reportUnknownVariableType]  # texts
                 words += [f"--{option}", f"{key}={one}"]
     words += [f"--{flag}" for flag in ("sandbox", "yes") if options.get(flag)]

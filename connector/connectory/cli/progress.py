@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from connectory.cli.outcome import say
 from connectory.events import Event, Noticed, RecordFinished, RequestRetried
+from connectory.redaction import blank, visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +83,7 @@ class Progress:
 
     def _line(self, text: str) -> None:
         if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False)
+            self._bar.console.print(visible(blank(text)), markup=False, highlight=False)
         else:
             say(text)
 

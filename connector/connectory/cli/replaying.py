@@ -170,7 +170,8 @@ def _choose(file: Path, facts: Facts, selection: Selection) -> tuple[list[Record
 
 def _output_of(facts: Facts) -> str:
     """Give the file to which the run's lines went, if there is one."""
-    return facts.output if facts.output not in {None, "-"} and Path(facts.output or "").is_file() else "-"
+    output = facts.output or "-"
+    return output if output != "-" and Path(output).is_file() else "-"
 
 
 def _route(

@@ -36,8 +36,9 @@ def run_route(
     power = any(made.assembly.outgoing(one).durability == "power" for one in others)
     targets = [made.assembly.subscription(first, run={}).target]
     targets += [made.assembly.publication(one, run={}).target for one in others]
-    sink = destination(made, options["output"], settings.output, mode=settings.output_mode)
     job = Job("route", name, given(options))
+    made.runs.refuse_busy(job)
+    sink = destination(made, options["output"], settings.output, mode=settings.output_mode)
     facts = new_facts(
         job,
         target=", ".join(targets),

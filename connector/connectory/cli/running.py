@@ -122,8 +122,9 @@ def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> N
 
     parameters = Given(options["path"], options["query"])
     target = made.assembly.subscription(name, run={}, given=parameters).target
-    sink = destination(made, options["output"], settings.output, mode=settings.output_mode)
     job = Job("incoming", name, given(options))
+    made.runs.refuse_busy(job)
+    sink = destination(made, options["output"], settings.output, mode=settings.output_mode)
     facts = new_facts(
         job,
         target=target,
@@ -170,13 +171,14 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
     path = place(made.config, options["input"], settings.input)
     output = place(made.config, options["output"], settings.output)
     refuse_same(path, output)
+    job = Job("outgoing", name, given(options, input=absolute(path)))
+    made.runs.refuse_busy(job)
     source = LineSource(path, limit=options["limit"])
     if publication.deletes and not options["yes"]:
         _confirm_deletion(source.count(), yes=False)
     if progress.shown:
         progress.total = source.count()
     sink = destination(made, options["output"], settings.output, mode=settings.output_mode)
-    job = Job("outgoing", name, given(options, input=absolute(path)))
     facts = new_facts(
         job,
         target=publication.target,

@@ -95,6 +95,7 @@ class ClientConfig(Section):
     token_file: OptionalText = Field(default=None, description="File that holds the token (default: none)")
     token_command: TextOrList | None = Field(
         default=None,
+        repr=False,
         description="Command that prints the token; needs CONNECTORY_ALLOW_COMMANDS=1 (default: none)",
     )
     admin_token: SecretStr | None = Field(
@@ -121,6 +122,10 @@ class ClientConfig(Section):
         description="How long to wait (default: connect 10, idle 60, total 600 seconds)",
     )
     proxy: OptionalText = Field(default=None, repr=False, description="URI of an HTTP proxy (default: none)")
+    allow_http: bool = Field(
+        default=False,
+        description="Send credentials over http:// to another machine: only in a network you trust (default: false)",
+    )
     ca_file: OptionalText = Field(
         default=None, description="PEM file with the authorities to trust (default: the system's)"
     )

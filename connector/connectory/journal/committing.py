@@ -20,13 +20,17 @@ class Committer(Generic[T]):
     """Writes snapshots in a thread of its own, one at a time.
 
     `snapshot` gives what there is to write, in the event loop's thread; `write` writes it, in the other one; `written`
-    hears of it when it is done.
+    hears of it when it is done, `failed` when nothing of it is.
     """
 
     def __init__(
-        self, snapshot: Callable[[], T], write: Callable[[T], None], written: Callable[[T], None]
+        self,
+        snapshot: Callable[[], T],
+        write: Callable[[T], None],
+        written: Callable[[T], None],
+        failed: Callable[[T], None],
     ) -> None:
-        self._snapshot, self._write, self._written = snapshot, write, written
+        self._snapshot, self._write, self._written, self._failed = snapshot, write, written, failed
         self._thread = ThreadPoolExecutor(1, "connectory-journal")
         self._waiting: asyncio.Future[None] | None = None
         self._busy = False
@@ -58,7 +62,7 @@ class Committer(Generic[T]):
 
     def _ring(self) -> None:
         self._timer = None
-        if self._waiting is None and not self._busy:
+        if self._waiting is None:
             self._waiting = asyncio.get_running_loop().create_future()
             self._waiting.add_done_callback(_retrieve)
             self._start()
@@ -79,8 +83,7 @@ class Committer(Generic[T]):
     def _ended(self, waiting: asyncio.Future[None], change: T, task: asyncio.Future[None]) -> None:
         self._busy = False
         error = task.exception()
-        if error is None:
-            self._written(change)
+        (self._failed if error else self._written)(change)
         if waiting.done():
             pass
         elif error is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from connectory.errors import StorageError
@@ -18,7 +20,17 @@ if TYPE_CHECKING:
 
     from connectory.interfaces import Position
     from connectory.journal.known import Known
+    from connectory.journal.log import Entry
     from connectory.record import Delivery, Result
+
+MOST_UNDER_WAY = 1000 * 17
+"""Items that can lie open behind the last result: the largest concurrency, and the window of results behind it."""
+
+UNKNOWN_LIVES = 100
+"""Lives that may have left nothing in the results log: a life's number is never used twice, also after a repair."""
+
+MANY_MARKS, EVERY = 1024, 64
+"""Behind one stuck item so many marks are kept, and then one of so many: what lies between is passed over again."""
 
 
 class DiskJournal:
@@ -40,12 +52,12 @@ class DiskJournal:
         self._power = power
         self._store = Store(folder / DATABASE, power=power)
         self._log = ResultsLog(folder / LOG)
-        self._committer = Committer(self._snapshot, self._write, self._written)
+        self._committer = Committer(self._snapshot, self._write, self._written, self._failed)
         self.state = State()
         self.counts: dict[str, int] = {}
         self._shown = Intervals()
         self._parts: dict[int, dict[int, bool]] = {}
-        self._marks: dict[int, Any] = {}
+        self._marks: deque[tuple[int, Any]] = deque()
         self._unshown: dict[tuple[int, int], int] = {}
         self._recalled = Recalled()
         self._doubts: dict[str, Intent] = {}
@@ -67,7 +79,8 @@ class DiskJournal:
             self._log.open()
             self._adopt()
             self.state.life += 1
-            self._store.commit(Change({"life": self.state.life, "finished": False}))
+            begun = {"life": self.state.life, "doubt_below": self.state.doubt_below, "finished": False}
+            self._store.commit(Change({**begun, "counts": self.counts, "log_end": self._log.length}))
         except BaseException:
             self.close()
             raise
@@ -81,6 +94,11 @@ class DiskJournal:
     def start(self) -> int:
         """Give the number of the first item that has to be read again."""
         return self.state.seq
+
+    @property
+    def begun(self) -> bool:
+        """Say whether any delivery of the run was under way, in this life or an earlier one."""
+        return bool(self._log.length or self._doubts)
 
     @property
     def doubtful(self) -> int:
@@ -132,7 +150,8 @@ class DiskJournal:
 
     def read(self, seq: int, mark: Any) -> None:
         """Note where the source goes on after an item."""
-        self._marks[seq] = mark
+        if len(self._marks) < MANY_MARKS or not seq % EVERY:
+            self._marks.append((seq, mark))
         self._advance()
 
     def show(self, delivery: Delivery, result: Result) -> None:
@@ -216,8 +235,9 @@ class DiskJournal:
             self.counts.pop(name, None)
         self._shown, self._parts, self._recalled = Intervals(), {}, Recalled()
         self._unshown.clear()
-        life, total, counts = self.state.life, self.state.total, self.counts
-        self.state = State(life=life, total=total, counts=counts)
+        begin = State()
+        beginning = {name: getattr(begin, name) for name in ("log_from", "output", "dead", "seq", "mark")}
+        self.state = replace(self.state, **beginning)
         self._index(0)
 
     def recount(self, revived: int) -> None:
@@ -231,11 +251,10 @@ class DiskJournal:
         finally:
             self._store.close()
 
-    def repair(self, most_under_way: int) -> None:
+    def repair(self) -> None:
         """Make the database again from the results log.
 
-        What was under way is not known any more: what lies open up to `most_under_way` items after the last result
-        counts as in doubt.
+        What was under way is not known any more: what has no result counts as in doubt, as far as it can have begun.
         """
         damaged = self._store.path
         for name in (damaged.name, f"{damaged.name}-wal", f"{damaged.name}-shm"):
@@ -244,19 +263,20 @@ class DiskJournal:
                 path.replace(path.with_name(f"{name}.damaged"))
         self._store.open(make=True)
         self._log.open()
-        known, life = Intervals(), 0
+        end = life = 0
         for entry in self._log.scan(0):
-            known.add(entry.seq)
-            life = max(life, entry.life)
-        state = {"life": life, "log_from": 0, "doubt_below": known.end + most_under_way}
+            end, life = max(end, entry.seq + 1), max(life, entry.life)
+            self._count_use(entry)
+        counts, doubt_below = self.counts, end + MOST_UNDER_WAY
+        state = {"life": life + UNKNOWN_LIVES, "counts": counts, "doubt_below": doubt_below}
         self._store.commit(Change(state))
         self.close()
 
     def _advance(self) -> None:
         """Move the place from which the source is read again over everything that is shown."""
-        while self.state.seq < self._shown.reach and self.state.seq in self._marks:
-            self.state.mark = self._marks.pop(self.state.seq)
-            self.state.seq += 1
+        while self._marks and self._marks[0][0] < self._shown.reach:
+            seq, self.state.mark = self._marks.popleft()
+            self.state.seq = seq + 1
 
     def _adopt(self) -> None:
         state = self.state
@@ -265,11 +285,18 @@ class DiskJournal:
         self._parts = {
             int(seq): {int(part): dead for part, dead in parts.items()} for seq, parts in state.parts.items()
         }
-        self._index(state.log_from)
+        known_end, lost = state.log_end, self._log.length < state.log_end
+        end = max(self._shown.end, self._index(state.log_from, counted=known_end))
+        if lost:  # with the machine's power, or by hand: who had a result there has none now
+            state.doubt_below = max(state.doubt_below, end + MOST_UNDER_WAY)
 
-    def _index(self, start: int) -> None:
-        self._recalled = Recalled(self.state.seq)
+    def _index(self, start: int, *, counted: int | None = None) -> int:
+        """Find the results that are not shown, and what the counts do not know; give where the items end."""
+        self._recalled, end = Recalled(self.state.seq), 0
         for entry in self._log.scan(start):
+            end = max(end, entry.seq + 1)
+            if counted is not None and entry.start >= counted and "requests" in self.counts:
+                self._count_use(entry, begun=1)
             if self.is_shown(entry.seq, entry.part):
                 continue
             self._recalled.put(entry.seq, entry.part, entry.start)
@@ -278,6 +305,13 @@ class DiskJournal:
             if entry.key in self._doubts:
                 del self._doubts[entry.key]
                 self._settled.append(entry.key)
+        return end
+
+    def _count_use(self, entry: Entry, *, begun: int = 0) -> None:
+        """Count what an outcome has used; `begun` attempts are counted with its intent."""
+        result = entry.result()
+        self.count("requests", max(0, result.attempts - begun))
+        self.count("tokens", result.tokens)
 
     def _forget(self, delivery: Delivery) -> None:
         self._settled.append(delivery.key)
@@ -293,6 +327,7 @@ class DiskJournal:
                 "shown": self._shown.pack(),
                 "parts": {str(seq): dict(parts) for seq, parts in self._parts.items()},
                 "log_from": log_from,
+                "log_end": self._log.length,
                 "output": state.output,
                 "dead": state.dead,
                 "seq": state.seq,
@@ -323,6 +358,13 @@ class DiskJournal:
 
     def _written(self, change: Change) -> None:
         self.on_commit(change.state["output"])
+
+    def _failed(self, change: Change) -> None:
+        """Note again what could not be written, but for the intents: who waits for those is told, and sends nothing."""
+        self._settled = [*change.settled, *self._settled]
+        self._moved = {**dict(change.cursors), **self._moved}
+        if self._known is not None:
+            self._known.give_back(change.known)
 
     def _store_away(self, change: Change) -> None:
         if self._known is not None and change.known:

@@ -61,6 +61,10 @@ class Known:
         new, self._writing, self._new = list(self._new.items()), self._new, {}
         return new
 
+    def give_back(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
+        """Note again what could not be written."""
+        self._new = {**dict(rows), **self._new}
+
     def write(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
         """Write notes down; may be called from another thread. Raises StorageError."""
         try:

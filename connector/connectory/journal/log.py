@@ -27,6 +27,7 @@ LOG = "results.jsonl"
 _MARK = b',"crc":"'
 _TAIL = len(_MARK) + 8 + len(b'"}')
 _CHUNK = 1024 * 1024
+_PIECE = 16 * 1024
 
 
 class Entry:
@@ -136,7 +137,9 @@ class ResultsLog:
 
     def entry(self, start: int) -> Entry:
         """Read the line at an offset that `scan` has given."""
-        _, line = next(_lines(self._file, start))
+        line = b""
+        while not line.endswith(b"\n") and (piece := _read(self._file, start + len(line), _PIECE)):
+            line += piece[: piece.find(b"\n") + 1] or piece
         return Entry(decode(line) or {}, start)
 
     def _cut(self, length: int) -> None:
@@ -175,7 +178,7 @@ def decode(line: bytes) -> dict[str, Any] | None:
 def _lines(file: int, start: int) -> Iterator[tuple[int, bytes]]:
     """Give the lines from an offset on, each with its own; the last one may lack its line feed."""
     rest, offset, place = b"", start, start
-    while chunk := _read(file, place):
+    while chunk := _read(file, place, _CHUNK):
         place += len(chunk)
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
@@ -185,8 +188,8 @@ def _lines(file: int, start: int) -> Iterator[tuple[int, bytes]]:
         yield offset, rest
 
 
-def _read(file: int, place: int) -> bytes:
+def _read(file: int, place: int, size: int) -> bytes:
     if hasattr(os, "pread"):
-        return os.pread(file, _CHUNK, place)
+        return os.pread(file, size, place)
     os.lseek(file, place, os.SEEK_SET)  # Windows; appending goes to the end all the same
-    return os.read(file, _CHUNK)
+    return os.read(file, size)

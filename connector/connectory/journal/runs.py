@@ -17,6 +17,7 @@ from connectory.journal.log import LOG
 from connectory.journal.names import new_run_id
 from connectory.journal.store import DamagedError
 from connectory.journal.summary import Summary, summarise
+from connectory.private import make_folder
 from connectory.storage import Lock, why, write_whole
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class Run:
         await self.journal.finish()
         self.make_room()
         if self._lock is not None:
-            self._lock.write(_pointer(None))
+            _point(self._lock, None)
 
     async def aclose(self) -> None:
         """Write what is left and let go of everything."""
@@ -116,7 +117,7 @@ class Runs:
         """
         lock = self._locked(job)
         try:
-            earlier = None if new else self._unfinished(lock)
+            earlier = None if new else self._unfinished(job.id, lock)
             if earlier is not None:
                 return self._take_up(earlier, facts, lock, power=power)
             return self._start(facts, lock, power=power)
@@ -126,7 +127,13 @@ class Runs:
 
     def has_unfinished(self, job: Job) -> bool:
         """Say whether `begin` would take up a run."""
-        return self._unfinished(Lock(self._job_file(job.id))) is not None
+        return self._unfinished(job.id, Lock(self._job_file(job.id))) is not None
+
+    def refuse_busy(self, job: Job) -> None:
+        """Raise JobBusyError when another process works on a job."""
+        lock = Lock(self._job_file(job.id))
+        if lock.is_held():
+            raise _busy(job.id, lock)
 
     def step(self, route: Run, number: int, connection: str, *, power: bool = False, **known: Any) -> Run:
         """Take up, or begin, the run of a step of a route: it belongs to the route's job, without a lock of its own."""
@@ -143,6 +150,7 @@ class Runs:
         """Look a run up by its id, or by a beginning of it that only one has. Raises UnknownNameError."""
         ids = self.ids()
         found = [one for one in ids if one == name] or [one for one in ids if name and one.startswith(name)]
+        found = [one for one in found if "." not in one] or found  # a route before its steps
         if len(found) != 1:
             raise UnknownNameError("run", name, ids, hint="`connectory runs list` shows them")
         return _read_facts(self.path(found[0]))
@@ -171,16 +179,20 @@ class Runs:
         """Make the journal of a run again from its results log."""
         facts = self.find(run)
         with self.held(facts):
-            DiskJournal(self.path(facts.run), facts.run).repair(MOST_UNDER_WAY)
+            DiskJournal(self.path(facts.run), facts.run).repair()
 
     def remove(self, run: str) -> None:
-        """Delete what is kept of a run: its results log, its journal and its dead letters."""
+        """Delete what is kept of a run and its steps: results logs, journals, dead letters. Raises ConfigError."""
         facts = self.find(run)
+        if facts.route is not None:  # without it the route would send everything again
+            raise ConfigError(f"run {facts.run} is a step of run {facts.route}; remove that one")
         lock = self._lock(facts.job)
         try:
             if _read_pointer(lock).get("run") == facts.run:
-                lock.write(_pointer(None))
-            shutil.rmtree(self.path(facts.run))
+                _point(lock, None)
+            for one in self.ids():
+                if one == facts.run or one.startswith(f"{facts.run}."):
+                    shutil.rmtree(self.path(one))
         finally:
             lock.release()
 
@@ -202,7 +214,7 @@ class Runs:
         """Make the folders. Raises StorageError."""
         try:
             for name in ("jobs", "runs", "known"):
-                (self.folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_folder(self.folder / name)
             self.folder.chmod(0o700)
             ignore = self.folder / ".gitignore"
             if not ignore.exists():
@@ -225,18 +237,31 @@ class Runs:
         except OSError as error:
             raise StorageError(f"cannot lock {str(lock.path)!r}: {why(error)}") from error
         if not taken:
-            pid = _read_pointer(lock).get("pid")
-            raise JobBusyError(
-                f"another process{f' ({pid})' if pid else ''} is working on this job ({job}); nothing was done"
-            )
+            raise _busy(job, lock)
         return lock
 
     def _job_file(self, job: str) -> Path:
         return self.folder / "jobs" / f"{job}.json"
 
-    def _unfinished(self, lock: Lock) -> str | None:
-        run = _read_pointer(lock).get("run")
-        return run if isinstance(run, str) and (self.path(run) / FACTS).exists() else None
+    def _unfinished(self, job: str, lock: Lock) -> str | None:
+        pointer = _read_pointer(lock)
+        run = pointer["run"] if "run" in pointer else self._newest(job)
+        return run if isinstance(run, str) and self.path(run).exists() else None
+
+    def _newest(self, job: str) -> str | None:
+        """Find the last run of a job without its pointer, if it is not at its end."""
+        for run in reversed(self.ids()):
+            with suppress(ConfigError):
+                facts = _read_facts(self.path(run))
+                if (facts.job, facts.route) == (job, None):
+                    return run if not self._is_finished(run) else None
+        return None
+
+    def _is_finished(self, run: str) -> bool:
+        try:
+            return summarise(self.path(run), pid=None).state == "finished"
+        except DamagedError:
+            return False
 
     def _take_up(self, run: str, facts: Facts, lock: Lock, *, power: bool) -> Run:
         folder = self.path(run)
@@ -251,7 +276,7 @@ class Runs:
                 f"{earlier.input!r} is not the file that the unfinished run {run} began with; "
                 "put it back to finish that run, or start anew with --new"
             )
-        lock.write(_pointer(run))
+        _point(lock, run)
         return self._reopened(folder, earlier, lock, power=power)
 
     def _reopened(self, folder: Path, earlier: Facts, lock: Lock | None, *, power: bool) -> Run:
@@ -263,9 +288,8 @@ class Runs:
         return Run(folder, earlier, journal, lock, resumed=True)
 
     def _start(self, facts: Facts, lock: Lock, *, power: bool) -> Run:
-        lock.write(
-            _pointer(facts.run)
-        )  # first: a run that began and is not named here would never be found again
+        # First: a run that began and is not named here would never be found again.
+        _point(lock, facts.run)
         return self._made(facts, lock, power=power)
 
     def _made(self, facts: Facts, lock: Lock | None, *, power: bool) -> Run:
@@ -278,15 +302,12 @@ class Runs:
             folder.mkdir(mode=0o700)
             journal.open(make=True)
             _write_facts(folder, facts)
-        except OSError as error:
-            raise StorageError(
-                f"cannot keep the state of the run in {str(folder)!r}: {why(error)}"
-            ) from error
+        except (OSError, StorageError) as error:
+            journal.close()
+            shutil.rmtree(folder, ignore_errors=True)
+            reason = why(error) if isinstance(error, OSError) else str(error)
+            raise StorageError(f"cannot keep the state of the run in {str(folder)!r}: {reason}") from error
         return Run(folder, facts, journal, lock, resumed=False)
-
-
-MOST_UNDER_WAY = 1000 * 17
-"""Items that can lie open behind the last result: the largest concurrency, and the window of results behind it."""
 
 
 def _damaged(run: str, folder: Path, error: DamagedError) -> ConfigError:
@@ -296,22 +317,35 @@ def _damaged(run: str, folder: Path, error: DamagedError) -> ConfigError:
     )
 
 
-def _pointer(run: str | None) -> bytes:
-    return json.dumps({"run": run, "pid": os.getpid(), "at": int(time.time())}).encode()
+def _busy(job: str, lock: Lock) -> JobBusyError:
+    pid = _read_pointer(lock).get("pid")
+    return JobBusyError(
+        f"another process{f' ({pid})' if pid else ''} is working on this job ({job}); nothing was done"
+    )
+
+
+def _point(lock: Lock, run: str | None) -> None:
+    """Note which run of a job is not at its end, and who works on it."""
+    text = json.dumps({"run": run, "pid": os.getpid(), "at": int(time.time())})
+    try:
+        lock.write(text.encode())
+    except OSError as error:
+        raise StorageError(f"cannot write {str(lock.path)!r}: {why(error)}") from error
 
 
 def _read_pointer(lock: Lock) -> dict[str, Any]:
     try:
         pointer = json.loads(lock.read() or b"{}")
-    except ValueError:  # somebody else's doing: it is only ever replaced whole
+    except (OSError, ValueError):  # the machine died in the middle of writing it
         return {}
     return pointer if isinstance(pointer, dict) else {}  # pyright: ignore[reportUnknownVariableType]  # any JSON
 
 
 def _read_facts(folder: Path) -> Facts:
     try:
-        data = json.loads((folder / FACTS).read_bytes())
-        return Facts(**{**data, "command": tuple(data["command"]), "then": tuple(data["then"])})
+        data: dict[str, Any] = json.loads((folder / FACTS).read_bytes())
+        data |= {"command": tuple(data["command"]), "then": tuple(data["then"])}
+        return Facts(**data)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ConfigError(f"{str(folder / FACTS)!r} cannot be read: {error}; start anew with --new") from None
 

@@ -38,7 +38,8 @@ class State:
 
     `shown` is the packed set of the items whose lines are all in the output, `parts` the shown parts of others
     and whether they are dead letters.
-    `log_from` is the offset of the first line of the results log that is not shown yet. `output` and `dead` say how
+    `log_from` is the offset of the first line of the results log that is not shown yet, `log_end` how long the log was
+    when all this was noted. `output` and `dead` say how
     far the files have come; `mark` is where the source goes on after the items below `seq`. After a repair every item
     below `doubt_below` that has no result is in doubt.
     """
@@ -47,6 +48,7 @@ class State:
     shown: bytes = b""
     parts: dict[str, dict[str, bool]] = field(default_factory=dict[str, dict[str, bool]])
     log_from: int = 0
+    log_end: int = 0
     output: Any = None
     dead: Any = None
     seq: int = 0
@@ -89,11 +91,11 @@ class Store:
                 self._database.execute("PRAGMA query_only = 1")
             else:
                 self._prepare(make=make)
-        except sqlite3.DatabaseError as error:
+        except BaseException as error:
             self.close()
-            if isinstance(error, sqlite3.OperationalError) and "unable to open" in str(error):
-                raise StorageError(f"cannot open the journal {str(self.path)!r}: {error}") from error
-            raise DamagedError(str(error)) from error
+            if isinstance(error, sqlite3.Error):
+                raise self._unreadable(error) from error
+            raise
 
     def load(self) -> tuple[State, dict[str, Intent], dict[str, Any]]:
         """Read everything: the state, the intents without an outcome by key, the cursors."""
@@ -108,7 +110,9 @@ class Store:
                 stream: json.loads(value)
                 for stream, value in self._connection.execute("SELECT stream, value FROM cursor")
             }
-        except (sqlite3.DatabaseError, ValueError, TypeError) as error:
+        except sqlite3.Error as error:
+            raise self._unreadable(error) from error
+        except (ValueError, TypeError) as error:
             raise DamagedError(str(error)) from error
         return state, intents, cursors
 
@@ -145,6 +149,12 @@ class Store:
             raise StorageError(f"the journal {str(self.path)!r} is closed")
         return self._database
 
+    def _unreadable(self, error: sqlite3.Error) -> Exception:
+        """Tell a file that is not whole from a disk, or a system, that does not let it be read or written."""
+        if getattr(error, "sqlite_errorcode", _DAMAGED) & 0xFF in _REFUSED:
+            return StorageError(f"cannot open the journal {str(self.path)!r}: {error}")
+        return DamagedError(str(error))
+
     def _prepare(self, *, make: bool) -> None:
         database = self._connection
         with closing(database.execute("PRAGMA user_version")) as rows:
@@ -162,6 +172,21 @@ class Store:
         if make:
             database.executescript(f"BEGIN;{_TABLES}PRAGMA user_version = {FORMAT};COMMIT;")
 
+
+_DAMAGED = sqlite3.SQLITE_CORRUPT
+_REFUSED = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_READONLY,
+    }
+)
+"""What SQLite says when the file may be whole."""
 
 _NAMES = [one.name for one in fields(State)]
 

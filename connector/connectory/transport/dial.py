@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 import httpx
@@ -31,7 +31,7 @@ class Proxy:
 
     host: str
     port: int
-    authorization: bytes | None = None
+    authorization: bytes | None = field(default=None, repr=False)
 
     @classmethod
     def parse(cls, text: str) -> Proxy:

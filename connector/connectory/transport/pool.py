@@ -40,7 +40,7 @@ class Pool:
         self.origins: dict[Place, Origin] = {}
         self.connections: set[Connection] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._interval = _SWEEP_MOST
+        self._interval, self._due = _SWEEP_MOST, 0.0
 
     def origin(self, place: Place) -> Origin:
         """Give the connections of one place."""
@@ -61,12 +61,15 @@ class Pool:
             self._interval = interval
         else:
             return
-        self._timer = self.loop.call_later(self._interval, self._sweep)
+        self._due = self.loop.time() + self._interval
+        self._timer = self.loop.call_at(self._due, self._sweep)
 
     def _sweep(self) -> None:
         self._timer = None
         now, shortest = self.loop.time(), self.max_idle
+        deaf = now - self._due  # the process stood still, and nobody listened: that is not the peer's silence
         for connection in list(self.connections):
+            connection.heard = min(now, connection.heard + deaf)
             shortest = min(shortest, self._look(connection, now))
         if self.connections:
             self.watch(shortest)
