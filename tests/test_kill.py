@@ -138,7 +138,7 @@ PLACES = [
     *(f"{when}_dead:1" for when in ("before", "mid", "after")),
     *("before_commit:3", "in_commit:2", "in_commit:4", "after_commit:3"),
     *(f"{when}_{label}:1" for label in ("rename", "finish") for when in ("before", "after")),
-    *(f"{when}_job:{visit}" for when in ("before", "mid") for visit in (1, 2)),
+    *("before_job:1", "mid_job:1", "before_job:2"),
 ]
 """Where the first process is killed, and at which visit."""
 

@@ -246,7 +246,13 @@ class Runs:
     def _unfinished(self, job: str, lock: Lock) -> str | None:
         pointer = _read_pointer(lock)
         run = pointer["run"] if "run" in pointer else self._newest(job)
-        return run if isinstance(run, str) and self.path(run).exists() else None
+        return run if isinstance(run, str) and self._began(run) else None
+
+    def _began(self, run: str) -> bool:
+        """Say whether a run came as far as its facts; results without them are damage, which must be noticed."""
+        folder = self.path(run)
+        log = folder / LOG
+        return (folder / FACTS).exists() or (log.exists() and log.stat().st_size > 0)
 
     def _newest(self, job: str) -> str | None:
         """Find the last run of a job without its pointer, if it is not at its end."""
