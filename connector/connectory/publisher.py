@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from connectory.client import Call, Client, Outcome
+    from connectory.attempts import Outcome
+    from connectory.client import Call, Client
     from connectory.interfaces import Item, Journal, Sink, Source
     from connectory.publication import Part, Publication
 
