@@ -11,23 +11,25 @@ if TYPE_CHECKING:
 
 
 class _Selector(selectors.SelectSelector):
-    """Looks at the sockets without waiting, and moves the clock instead."""
+    """Looks for what is ready without waiting, and moves the clock instead."""
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
+        self.patience = 0.0
 
     def select(self, timeout: float | None = None) -> Any:
-        ready = super().select(0)
-        if not ready:
-            if timeout is None:
+        if timeout is None:
+            if not (ready := super().select(5)):
                 raise RuntimeError("everything waits, and nothing will ever happen")
+            return ready
+        if not (ready := super().select(min(self.patience, timeout))):
             self.now += max(0.0, timeout)
         return ready
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop for code that waits and opens no socket."""
+    """A loop for code that waits and opens no socket; threads get a moment of real time before the clock moves."""
 
     def __init__(self) -> None:
         self._virtual = _Selector()
@@ -35,6 +37,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._virtual.now
+
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+        self._virtual.patience = 0.05
+        return super().run_in_executor(executor, func, *args)
 
 
 def run(main: Coroutine[Any, Any, Any]) -> Any:

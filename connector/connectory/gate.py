@@ -258,7 +258,7 @@ class Gate:
                 self.crowd.shrink()
             lane.pace.empty()
             lane.alone = lane.refusals > 1 or not (decision.wait or lane.pace.known)
-            if lane.refusals > 1 and now - lane.refused_since >= self.policy.outage:
+            if lane.refusals >= self.policy.attempts and now - lane.refused_since >= self.policy.outage:
                 waited = now - lane.refused_since
                 return Stop("unavailable", f"nothing but refusals for {waited:.0f} s: {reason}")
             pause = decision.wait
