@@ -106,8 +106,7 @@ NAMES = st.sampled_from(
 def test_whatever_the_headers_every_reading_of_them_is_within_bounds_or_none(headers):
     for seconds in (wait_hint(headers), reset_hint(headers), *map(duration, headers.values())):
         assert seconds is None or 0 <= seconds <= LONGEST_HINT
-    for kind in ("requests", "tokens"):
-        limit, remaining = told(headers, kind)
+    for limit, remaining in told(headers):
         assert limit is None or 0 < limit <= 1e12
         assert remaining is None or 0 <= remaining <= 1e12
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from connectory.crowd import Crowd
 from connectory.events import Held, Listener, ignore
+from connectory.hints import told
 from connectory.lanes import Lane, Limits, Visit
 from connectory.limits import Bucket, Pace
 from connectory.retry import (
@@ -24,6 +25,7 @@ from connectory.retry import (
     ceiling,
     classify,
     decide,
+    limit_and_requested,
 )
 from connectory.tokens import Size, usage_of
 
@@ -111,7 +113,6 @@ class Gate:
 
     def leave(self, visit: Visit) -> None:
         """Hear that an attempt is over, however it ended."""
-        visit.inside = False
         self.crowd.busy -= 1
         if self._trying is visit:
             self._trying = None
@@ -130,7 +131,7 @@ class Gate:
             lane.refused_since = now
         if visit.size is not None and (usage := usage_of(value)) is not None:
             lane.estimate.learn(visit.size, usage)
-            lane.pace.settle(visit.taken, sum(usage))
+            lane.pace.settle(visit.taken, sum(usage) * lane.estimate.factor)
         self._learn(visit, headers, now)
         self.crowd.answered(now, crowded=self.crowd.busy + 1 >= self.crowd.limit)
         if self._lines:
@@ -139,6 +140,8 @@ class Gate:
     def failed(self, visit: Visit, failed: Failed) -> Decision:
         """Hear of an attempt that failed, and decide what follows."""
         now, kind = asyncio.get_running_loop().time(), classify(failed)
+        if kind == "pace" and visit.size is not None:
+            self._surprised(visit, failed)
         if kind in {"unreached", "pace", "slow_down", "too_large"}:
             visit.lane.pace.give_back(visit.taken)
         if failed.headers is not None:
@@ -190,7 +193,7 @@ class Gate:
     def _admit(self, visit: Visit, now: float) -> None:
         lane = visit.lane
         visit.taken = lane.pace.take(now, self._cost(visit))
-        visit.sent_at, visit.inside = now, True
+        visit.sent_at = now
         self.crowd.busy += 1
         if self.down:
             self._trying = visit
@@ -268,6 +271,14 @@ class Gate:
             self._listen(Held(pause, reason))
         lane.not_before = max(lane.not_before, now + decision.wait)
         return Again(lane.not_before - now, decision.in_doubt, held=True)
+
+    def _surprised(self, visit: Visit, failed: Failed) -> None:
+        """Learn from a refusal for pace what the server counts, where that is more than it was thought to be."""
+        requests, tokens = told(failed.headers or {})
+        numbers = limit_and_requested(failed.message) if "token" in failed.message else None
+        remaining = tokens.remaining if requests.remaining != 0 else None
+        requested = numbers[1] if numbers is not None else None
+        visit.lane.estimate.surprise(visit.taken.cost, requested=requested, remaining=remaining)
 
     # Away
 

@@ -31,6 +31,7 @@ class Told(NamedTuple):
 
 
 NOTHING = Told(None, None)
+_PREFIX = b"x-ratelimit-"
 
 
 def wait_hint(headers: Mapping[str, str]) -> float | None:
@@ -62,16 +63,20 @@ def reset_hint(headers: Mapping[str, str]) -> float | None:
     return max(waits, default=None)
 
 
-def told(headers: Mapping[str, str], kind: str) -> Told:
-    """Read the limit of a kind, `requests` or `tokens`."""
-    name = f"x-ratelimit-limit-{kind}"
-    if name not in headers:
-        return NOTHING
-    limit, remaining = _number(headers.get(name)), _number(headers.get(f"x-ratelimit-remaining-{kind}"))
-    return Told(
-        limit if limit is not None and 0 < limit <= MOST else None,
-        max(0.0, remaining) if remaining is not None and remaining <= MOST else None,
-    )
+def told(headers: Mapping[str, str]) -> tuple[Told, Told]:
+    """Read the limits of requests and of tokens."""
+    raw: list[tuple[bytes, bytes]] | None = getattr(headers, "raw", None)  # as they came: looking up is slow
+    if raw is not None:
+        found = {
+            name[12:].lower(): value.decode("latin-1")
+            for name, value in raw
+            if name[:12] == _PREFIX or name[:12].lower() == _PREFIX
+        }
+    else:
+        found = {name.encode()[12:]: text for name, text in headers.items() if name[:12] == _PREFIX.decode()}
+    if not found:
+        return NOTHING, NOTHING
+    return _told(found, b"requests"), _told(found, b"tokens")
 
 
 def duration(text: str | None) -> float | None:
@@ -82,6 +87,13 @@ def duration(text: str | None) -> float | None:
         found = {unit: value for unit, value in parts.groupdict().items() if value} if parts else {}
         seconds = sum(_SECONDS[unit] * float(value) for unit, value in found.items()) if found else None
     return _believable(seconds)
+
+
+def _told(found: dict[bytes, str], kind: bytes) -> Told:
+    limit, remaining = _number(found.get(b"limit-" + kind)), _number(found.get(b"remaining-" + kind))
+    if limit is None or not 0 < limit <= MOST:
+        return NOTHING
+    return Told(limit, max(0.0, remaining) if remaining is not None and remaining <= MOST else None)
 
 
 def _number(text: str | None) -> float | None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from connectory.limits import Pace, Taken
+from connectory.limits import NOTHING_TAKEN, Pace, Taken
 from connectory.tokens import Estimate, Size
 
 if TYPE_CHECKING:
@@ -70,7 +70,6 @@ class Visit:
     size: Size | None = None
     spent: int = 0
     sent_at: float = 0.0
-    inside: bool = False
-    taken: Taken = field(default_factory=Taken)
+    taken: Taken = NOTHING_TAKEN
     failed_in: int = -1
     waiting: asyncio.Future[None] | None = None

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from connectory.hints import told
 
@@ -87,8 +86,7 @@ class Bucket:
         self.share /= 2
 
 
-@dataclass(slots=True)
-class Taken:
+class Taken(NamedTuple):
     """What one request has taken, of which buckets, and what they were left with."""
 
     requests: Bucket | None = None
@@ -96,6 +94,9 @@ class Taken:
     cost: float = 0.0
     left_requests: float = 0.0
     left_tokens: float = 0.0
+
+
+NOTHING_TAKEN = Taken()
 
 
 class Pace:
@@ -127,16 +128,18 @@ class Pace:
 
     def take(self, now: float, cost: float) -> Taken:
         """Take what a request uses; `wait` has said that it is there."""
-        taken = Taken(self.requests, self.tokens, cost)
+        if self.requests is None and self.tokens is None:
+            return NOTHING_TAKEN
+        left_requests = left_tokens = 0.0
         if self.requests is not None:
             self.requests.flow(now)
             self.requests.level -= 1
-            taken.left_requests = self.requests.level - self.requests.shifted
+            left_requests = self.requests.level - self.requests.shifted
         if self.tokens is not None:
             self.tokens.flow(now)
             self.tokens.level -= cost
-            taken.left_tokens = self.tokens.level - self.tokens.shifted
-        return taken
+            left_tokens = self.tokens.level - self.tokens.shifted
+        return Taken(self.requests, self.tokens, cost, left_requests, left_tokens)
 
     def give_back(self, taken: Taken) -> None:
         """Put back what a request took that the server did not count."""
@@ -152,7 +155,7 @@ class Pace:
 
     def learn(self, headers: Mapping[str, str], taken: Taken, now: float) -> bool:
         """Take in what an answer's headers say of the limits; give whether they say anything."""
-        limit, remaining = told(headers, "requests")
+        (limit, remaining), of_tokens = told(headers)
         if self.learns_requests and (self.new or limit is not None):
             if self.new or self.requests is None:
                 self.requests = None if limit is None else _new(limit, remaining, now)
@@ -163,7 +166,7 @@ class Pace:
             # counted in whole ones
             self.requests.compare(taken.left_requests + self.requests.shifted, remaining + 1)
         has = limit is not None
-        limit, remaining = told(headers, "tokens")
+        limit, remaining = of_tokens
         if self.learns_tokens and limit is not None:
             if self.tokens is None:
                 self.tokens = _new(limit, remaining, now)

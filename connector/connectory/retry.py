@@ -128,17 +128,22 @@ class Rule:
 
 _TOO_LARGE = re.compile(r"request too large", re.IGNORECASE)
 _COUNT = r"(\d[\d,]{0,18})"
-_REQUESTED = re.compile(rf"limit:?\s+{_COUNT}.{{0,20}}?requested:?\s+{_COUNT}", re.IGNORECASE | re.DOTALL)
+_REQUESTED = re.compile(rf"limit:?\s+{_COUNT}.{{0,40}}?requested:?\s+{_COUNT}", re.IGNORECASE | re.DOTALL)
 
 
 def _larger_than_the_limit(message: str) -> bool:
     if _TOO_LARGE.search(message):
         return True
+    limit, requested = limit_and_requested(message) or (0, 0)
+    return requested > limit
+
+
+def limit_and_requested(message: str) -> tuple[int, int] | None:
+    """Read how much a refusal says there is, and how much the request wanted."""
     found = _REQUESTED.search(message)
     if not found:
-        return False
-    limit, requested = (int(text.replace(",", "")) for text in found.groups())
-    return requested > limit
+        return None
+    return int(found[1].replace(",", "")), int(found[2].replace(",", ""))
 
 
 RULES = (

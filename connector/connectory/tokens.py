@@ -11,6 +11,9 @@ BYTES_PER_TOKEN = 3
 NEW = 0.1
 """How much one answer moves an average."""
 
+STEP, FADE, LARGEST = 2.0, 0.998, 100.0
+"""How far one refusal moves the factor, how it fades with each answer, and its bound."""
+
 _OUTPUT = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 _LONGEST_TEXT = 4_000_000
 """Characters of one text beyond which nothing is counted any more: it is no prompt."""
@@ -32,22 +35,36 @@ class Size:
 
 
 class Estimate:
-    """Guesses the cost of a request from those before it."""
+    """Guesses the cost of a request from those before it.
 
-    __slots__ = ("answer", "per_byte", "share")
+    `factor` is how much more the server takes than it says afterwards: some count what might have been answered.
+    """
+
+    __slots__ = ("answer", "factor", "per_byte", "share")
 
     def __init__(self) -> None:
         self.per_byte = 1 / BYTES_PER_TOKEN
-        self.share = 1.0
+        self.share = self.factor = 1.0
         self.answer = 0.0
 
     def cost(self, size: Size) -> float:
         """Give the tokens that a request will probably cost."""
-        return size.text * self.per_byte + (size.answer * self.share if size.answer else self.answer)
+        answer = size.answer * self.share if size.answer else self.answer
+        return (size.text * self.per_byte + answer) * self.factor
+
+    def surprise(self, cost: float, *, requested: float | None, remaining: float | None) -> None:
+        """Take in a refusal: what the server wanted, or that what it had left was not enough."""
+        if cost <= 0:
+            return
+        if requested is None and remaining is not None and remaining >= cost:
+            requested = remaining + cost / 2
+        if requested is not None and requested > cost:
+            self.factor = min(LARGEST, self.factor * min(requested / cost, STEP))
 
     def learn(self, size: Size, usage: tuple[float, float]) -> None:
         """Take in what a request has cost: tokens read and tokens answered."""
         read, answered = usage
+        self.factor = max(1.0, self.factor * FADE)
         if size.text:
             self.per_byte += NEW * (read / size.text - self.per_byte)
         if size.answer:
