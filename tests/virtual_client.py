@@ -10,16 +10,17 @@ import virtual
 from connectory.auth import Credential
 from connectory.catalogue import Catalogue
 from connectory.client import Call, Client, ClientOptions
+from connectory.errors import RunStoppedError
 from connectory.retry import Policy
 
 CATALOGUE = Catalogue.load()
-CHAT = CATALOGUE["chat.completions"]
 
 
 class Network:
     """Clients whose server is a coroutine; what it was asked is remembered with its time."""
 
-    def __init__(self, answer, **given):
+    def __init__(self, answer, *, entity="moderations", **given):
+        self.entity = CATALOGUE[entity]
         self.answer, self.events, self.times = answer, [], []
         given.setdefault("policy", Policy())
         credential = Credential("Authorization", "Bearer ", "made-up")
@@ -40,7 +41,7 @@ class Network:
 
     async def send(self, payload=None):
         payload = payload or {"model": "m", "messages": []}
-        call = Call(CHAT, CHAT.actions["create"], payload=payload, validate="off")
+        call = Call(self.entity, self.entity.actions["create"], payload=payload, validate="off")
         return await self.client.send(call, self.client.prepare(call))
 
     async def work(self, payloads, *, workers=32):
@@ -49,7 +50,9 @@ class Network:
 
         async def worker():
             for payload in waiting:
-                outcomes.append(await self.send(payload))  # noqa: PERF401 - as they come
+                outcomes.append(await self.send(payload))
+                if isinstance(outcomes[-1].error, RunStoppedError):
+                    return
 
         begun = virtual.now()
         await asyncio.gather(*(worker() for _ in range(workers)))

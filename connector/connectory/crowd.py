@@ -17,6 +17,9 @@ LOSS = 0.05
 REST = 8
 """Measurements that a number is kept before the next one is tried."""
 
+MOSTLY = 0.8
+"""The share of answers that come while all places are taken, for the bound to be what slows down."""
+
 SAMPLE = 8
 """Answers at least that make a measurement."""
 
@@ -31,7 +34,8 @@ class Crowd:
     """
 
     __slots__ = (
-        "_answers", "_base", "_crowded", "_down", "_rest", "_since", "_skip", "_up", "adapts", "busy", "limit", "most",
+        "_answers", "_base", "_crowded", "_down", "_met_full", "_rest", "_since", "_skip", "_up",
+        "adapts", "busy", "limit", "most",
     )  # fmt: skip
 
     def __init__(self, most: int, *, adapts: bool) -> None:
@@ -40,7 +44,7 @@ class Crowd:
         self.busy = 0
         self._base: tuple[int, float] | None = None
         self._up, self._down, self._rest = True, False, 0
-        self._begin(0.0, skip=0)
+        self._begin(0.0, skip=1)
 
     @property
     def full(self) -> bool:
@@ -58,15 +62,19 @@ class Crowd:
         self._base, self._up, self._rest = None, False, REST
         self._skip = self._answers = 0
 
-    def answered(self, now: float, *, crowded: bool) -> None:
-        """Hear of an answer; `crowded` says that all places were taken when it came."""
+    def met_full(self) -> None:
+        """Hear that somebody found no place."""
+        self._met_full += 1
+
+    def answered(self, now: float) -> None:
+        """Hear of an answer."""
         if self._skip:
             self._skip -= 1
             if not self._skip:
                 self._begin(now, skip=0)
             return
         self._answers += 1
-        self._crowded += crowded
+        self._crowded += self.busy + 1 >= self.limit
         if not self.adapts:
             if self.limit < self.most and self._answers >= self.limit:
                 self.limit, self._answers = self.limit + 1, 0
@@ -74,14 +82,15 @@ class Crowd:
         if self._answers < max(SAMPLE, 2 * self.limit):
             return
         speed = self._answers / max(now - self._since, 1e-9)
-        crowd = self._crowded >= 0.8 * self._answers
         before = self.limit
-        if crowd:
+        rounds = self._answers / self.limit
+        if self._crowded >= MOSTLY * self._answers or self._met_full >= rounds / 2:
             self._judge(speed)
         self._begin(now, skip=self.limit if self.limit != before else 0)
 
     def _begin(self, now: float, *, skip: int) -> None:
-        self._since, self._answers, self._crowded, self._skip = now, 0, 0, skip
+        self._since, self._answers, self._met_full, self._skip = now, 0, 0, skip
+        self._crowded = 0
 
     def _judge(self, speed: float) -> None:
         if self._base is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from connectory.crowd import Crowd
 from connectory.events import Held, Listener, ignore
-from connectory.hints import told
+from connectory.hints import told, wait_hint
 from connectory.lanes import Lane, Limits, Visit
 from connectory.limits import Bucket, Pace
 from connectory.retry import (
@@ -65,7 +65,7 @@ class Gate:
         self._budget = Budget()
         self._visits = 0
         self._reached = self.down = False
-        self._failing, self._contacts = 0, 0
+        self._failing = 0
         self._down_since = self._next_try = 0.0
         self._tries, self._shrunk_at = 0, 0.0
         self._trying: Visit | None = None
@@ -130,10 +130,10 @@ class Gate:
         elif lane.refusals:
             lane.refused_since = now
         if visit.size is not None and (usage := usage_of(value)) is not None:
-            lane.estimate.learn(visit.size, usage)
+            lane.estimate.learn(visit.size, usage, wanted=visit.wanted)
             lane.pace.settle(visit.taken, sum(usage) * lane.estimate.factor)
         self._learn(visit, headers, now)
-        self.crowd.answered(now, crowded=self.crowd.busy + 1 >= self.crowd.limit)
+        self.crowd.answered(now)
         if self._lines:
             self._wake()
 
@@ -172,7 +172,10 @@ class Gate:
     def _wait(self, visit: Visit, now: float) -> float | None:
         """Give the seconds until a request may leave; None until something changes."""
         lane = visit.lane
-        if self.crowd.full or (lane.alone and lane.trying is not None):
+        if self.crowd.full:
+            self.crowd.met_full()
+            return None
+        if lane.alone and lane.trying is not None:
             return None
         wait = lane.not_before - now
         if self.down:
@@ -188,7 +191,7 @@ class Gate:
             return 0.0
         if visit.size is None:
             visit.size = Size(visit.payload)
-        return visit.lane.estimate.cost(visit.size)
+        return max(visit.wanted, visit.lane.estimate.cost(visit.size))
 
     def _admit(self, visit: Visit, now: float) -> None:
         lane = visit.lane
@@ -274,26 +277,31 @@ class Gate:
 
     def _surprised(self, visit: Visit, failed: Failed) -> None:
         """Learn from a refusal for pace what the server counts, where that is more than it was thought to be."""
-        requests, tokens = told(failed.headers or {})
+        headers, cost = failed.headers or {}, max(1.0, visit.taken.cost)
+        requests, tokens = told(headers)
         numbers = limit_and_requested(failed.message) if "token" in failed.message else None
-        remaining = tokens.remaining if requests.remaining != 0 else None
-        requested = numbers[1] if numbers is not None else None
-        visit.lane.estimate.surprise(visit.taken.cost, requested=requested, remaining=remaining)
+        if numbers is not None:
+            visit.wanted = numbers[1]
+        elif tokens.per_minute and tokens.remaining is not None and requests.remaining != 0:
+            # a wish to the millisecond is the time in which the rest flows in
+            missing = (
+                (wait_hint(headers) or 0.0) * tokens.per_minute / 60 if "retry-after-ms" in headers else 0.0
+            )
+            visit.wanted = min(2 * cost, max(cost, tokens.remaining + missing))
 
     # Away
 
     def _in_touch(self) -> None:
         """Hear that the server is there."""
-        self._contacts += 1
         self._reached, self._failing = True, 0
         if self.down:
             self.down = False
             self._wake()
 
     def _ailing(self, visit: Visit, failed: Failed, now: float, *, at_once: bool) -> None:
-        """Count the calls that failed since the last contact; too many mean that the server is away."""
-        if visit.failed_in != self._contacts:
-            visit.failed_in = self._contacts
+        """Count the calls that fail for the first time; too many without a contact mean that the server is away."""
+        if not visit.failing:  # who failed before, while others succeeded, proves nothing
+            visit.failing = True
             self._failing += 1
         if not self.down and (at_once or self._failing >= ALIKE):
             self.down, self._down_since, self._tries = True, now, 0

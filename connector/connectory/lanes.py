@@ -62,14 +62,18 @@ class Lane:
 
 @dataclass(slots=True, eq=False)
 class Visit:
-    """One call at the gate, through all its attempts; `spent` counts those that count."""
+    """One call at the gate, through all its attempts.
+
+    `spent` counts the attempts that count; `wanted` is what a refusal said, or showed, that it costs at least.
+    """
 
     lane: Lane
     number: int
     payload: Any = None
     size: Size | None = None
     spent: int = 0
+    wanted: float = 0.0
     sent_at: float = 0.0
     taken: Taken = NOTHING_TAKEN
-    failed_in: int = -1
+    failing: bool = False
     waiting: asyncio.Future[None] | None = None

@@ -11,8 +11,8 @@ BYTES_PER_TOKEN = 3
 NEW = 0.1
 """How much one answer moves an average."""
 
-STEP, FADE, LARGEST = 2.0, 0.998, 100.0
-"""How far one refusal moves the factor, how it fades with each answer, and its bound."""
+FADE, LARGEST = 0.998, 100.0
+"""How the factor fades with each answer, and its bound."""
 
 _OUTPUT = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 _LONGEST_TEXT = 4_000_000
@@ -52,19 +52,13 @@ class Estimate:
         answer = size.answer * self.share if size.answer else self.answer
         return (size.text * self.per_byte + answer) * self.factor
 
-    def surprise(self, cost: float, *, requested: float | None, remaining: float | None) -> None:
-        """Take in a refusal: what the server wanted, or that what it had left was not enough."""
-        if cost <= 0:
-            return
-        if requested is None and remaining is not None and remaining >= cost:
-            requested = remaining + cost / 2
-        if requested is not None and requested > cost:
-            self.factor = min(LARGEST, self.factor * min(requested / cost, STEP))
-
-    def learn(self, size: Size, usage: tuple[float, float]) -> None:
-        """Take in what a request has cost: tokens read and tokens answered."""
+    def learn(self, size: Size, usage: tuple[float, float], *, wanted: float = 0.0) -> None:
+        """Take in what a request has cost: tokens read and answered, and what a refusal said that it wanted."""
         read, answered = usage
         self.factor = max(1.0, self.factor * FADE)
+        ratio = min(LARGEST, wanted / max(1.0, read + answered))
+        if ratio > self.factor:
+            self.factor += (ratio - self.factor) / 2
         if size.text:
             self.per_byte += NEW * (read / size.text - self.per_byte)
         if size.answer:
