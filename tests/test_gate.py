@@ -332,3 +332,35 @@ def test_retries_never_become_the_load():
     _, took = virtual.run(network.work([{"model": "m"}] * count, workers=100))
     retries = len(network.times) - count
     assert retries <= 0.2 * count + 10 * took + 100 + 1
+
+
+def test_conflicts_are_no_outage():
+    async def answer(_request):
+        await asyncio.sleep(0.01)
+        return refused(409, "conflict")
+
+    network = Network(answer, entity="vector_stores", limits=Limits(requests_per_minute=1_000_000))
+    outcomes, _ = virtual.run(network.work([{"name": "x"}] * 60, workers=8))
+    assert {(type(one.error), one.attempts) for one in outcomes} == {(ApiError, 4)}
+
+
+def test_a_server_that_is_away_is_asked_again_when_it_wishes():
+    async def answer(_request):
+        await asyncio.sleep(0.01)
+        return refused(503, "server_is_overloaded", retry_after="40") if 1 < virtual.now() < 60 else ok()
+
+    network = Network(answer, limits=Limits(requests_per_minute=6_000, concurrency=32))
+    outcomes, _ = virtual.run(network.work([{"model": "m"}] * 500))
+    assert all(one.answer is not None for one in outcomes)
+    assert sum(1.5 < time < 60 for time in network.times) <= 2
+
+
+def test_a_refusal_of_another_kind_ends_the_pause_for_pace():
+    async def answer(_request):
+        await asyncio.sleep(0.1)
+        return refused() if virtual.now() < 0.5 else refused(400, "bad")
+
+    network = Network(answer, limits=Limits(requests_per_minute=6_000, concurrency=8))
+    outcomes, took = virtual.run(network.work([{"model": "m"}] * 400, workers=8))
+    assert {one.error.status for one in outcomes} == {400}
+    assert took < 20

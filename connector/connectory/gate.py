@@ -20,6 +20,7 @@ from connectory.retry import (
     Budget,
     Decision,
     Failed,
+    FailureClass,
     Policy,
     Stop,
     ceiling,
@@ -125,10 +126,7 @@ class Gate:
         """Hear of an answer that is usable."""
         now, lane = asyncio.get_running_loop().time(), visit.lane
         self._in_touch()
-        if lane.refusals and visit.sent_at >= lane.refused_at:
-            lane.refusals, lane.alone = 0, False
-        elif lane.refusals:
-            lane.refused_since = now
+        lane.let_through(visit.sent_at, now)
         if visit.size is not None and (usage := usage_of(value)) is not None:
             lane.estimate.learn(visit.size, usage, wanted=visit.wanted)
             lane.pace.settle(visit.taken, sum(usage) * lane.estimate.factor)
@@ -140,16 +138,7 @@ class Gate:
     def failed(self, visit: Visit, failed: Failed) -> Decision:
         """Hear of an attempt that failed, and decide what follows."""
         now, kind = asyncio.get_running_loop().time(), classify(failed)
-        if kind == "pace" and visit.size is not None:
-            self._surprised(visit, failed)
-        if kind in {"unreached", "pace", "slow_down", "too_large"}:
-            visit.lane.pace.give_back(visit.taken)
-        if failed.headers is not None:
-            self._learn(visit, failed.headers, now)
-        if kind in AWAY:
-            self._ailing(visit, failed, now, at_once=kind == "unreached")
-        else:
-            self._in_touch()
+        self._take_in(visit, failed, kind, now)
         visit.spent += not self.down and kind not in HELD
         decision = decide(
             failed, attempt=visit.spent, policy=self.policy, luck=random.random(), patient=self.down  # noqa: S311 - jitter
@@ -166,6 +155,21 @@ class Gate:
         elif isinstance(decision, Again) and not decision.held:
             decision = Again(max(decision.wait, self._budget.spend(now)), decision.in_doubt)
         return self._sentenced(visit, failed, decision)
+
+    def _take_in(self, visit: Visit, failed: Failed, kind: FailureClass, now: float) -> None:
+        """Learn from a failure of the server's limits, and whether the server is there."""
+        if kind == "pace" and visit.size is not None:
+            self._surprised(visit, failed)
+        if kind in {"unreached", "pace", "slow_down", "too_large"}:
+            visit.lane.pace.give_back(visit.taken)
+        if failed.headers is not None:
+            self._learn(visit, failed.headers, now)
+        if kind == "refused":
+            visit.lane.let_through(visit.sent_at, now)
+        if kind in AWAY:
+            self._ailing(visit, failed, now, at_once=kind == "unreached")
+        else:
+            self._in_touch()
 
     # Who may go
 
@@ -319,7 +323,8 @@ class Gate:
             return Stop("unavailable", reason)
         if isinstance(decision, Aside):
             return decision
-        return Again(max(self._next_try - now, decision.wait, 0.0), decision.in_doubt, held=True)
+        self._next_try = max(self._next_try, now + decision.wait)
+        return Again(self._next_try - now, decision.in_doubt, held=True)
 
     # The end
 

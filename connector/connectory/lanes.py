@@ -53,6 +53,13 @@ class Lane:
         lines = (self.first, self.again) if self.refusals else (self.again, self.first)
         return next((line[0] for line in lines if line), None)
 
+    def let_through(self, sent_at: float, now: float) -> None:
+        """Hear that the server did not refuse a request for pace."""
+        if self.refusals and sent_at >= self.refused_at:
+            self.refusals, self.alone = 0, False
+        elif self.refusals:
+            self.refused_since = now
+
     def wake(self) -> None:
         """Let the first in line look whether it may go."""
         head = self.head()

@@ -37,6 +37,7 @@ FailureClass: TypeAlias = Literal[
     "too_large",
     "slow_down",
     "pace",
+    "conflict",
     "busy",
     "doubtful",
     "refused",
@@ -155,7 +156,8 @@ RULES = (
     Rule("too_large", statuses=frozenset({429}), says=_larger_than_the_limit),
     Rule("slow_down", codes=frozenset({"slow_down"}), statuses=frozenset({429, 503})),
     Rule("pace", statuses=frozenset({429})),
-    Rule("busy", statuses=frozenset({409, 425, 503})),
+    Rule("conflict", statuses=frozenset({409, 425})),
+    Rule("busy", statuses=frozenset({503})),
     Rule("doubtful", statuses=frozenset({408, 500, 502, 504})),
     Rule("doubtful", statuses=range(505, 1000)),  # what gateways invent
     Rule("refused"),
@@ -168,7 +170,7 @@ AWAY: frozenset[FailureClass] = frozenset({"unreached", "lost", "unusable", "bus
 HELD: frozenset[FailureClass] = frozenset({"unreached", "slow_down", "pace"})
 """Classes that use up no attempt: everybody waits, and the server has not begun the work."""
 
-_AGAIN: frozenset[FailureClass] = AWAY | HELD
+_AGAIN: frozenset[FailureClass] = AWAY | HELD | {"conflict"}
 _IN_DOUBT: frozenset[FailureClass] = frozenset({"lost", "unusable", "doubtful"})
 
 
