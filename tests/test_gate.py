@@ -47,7 +47,6 @@ def finish(
 ):
     """Give the share of time over the least, and that of refusals, of a run with so much work."""
     generator = random.Random(seed)  # noqa: S311 - the same each time
-    random.seed(seed)
     model = Model.of(requests, tokens)
     count = max(2, int(seconds * min(requests / 60, tokens / 60 / cost)))
     sizes = [int(cost * generator.uniform(1 - spread, 1 + spread)) for _ in range(count)]

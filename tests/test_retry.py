@@ -154,10 +154,10 @@ def test_the_backoff_stays_below_max_wait(attempt, luck, max_wait):
     assert 0 <= backoff(attempt, Policy(max_wait=max_wait), luck) <= max_wait
 
 
-def test_the_backoff_doubles_and_is_anything_below_that():
+def test_the_backoff_doubles_and_is_spread_below_that():
     policy = Policy(max_wait=100)
     assert [backoff(attempt, policy, 1.0) for attempt in (1, 2, 3, 4)] == [0.5, 1, 2, 4]
-    assert [backoff(attempt, policy, 0.0) for attempt in (1, 2, 3, 4)] == [0, 0, 0, 0]
+    assert [backoff(attempt, policy, 0.0) for attempt in (1, 2, 3, 4)] == [0.125, 0.25, 0.5, 1]
 
 
 def test_one_attempt_means_no_second_one():

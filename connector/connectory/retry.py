@@ -170,7 +170,7 @@ AWAY: frozenset[FailureClass] = frozenset({"unreached", "lost", "unusable", "bus
 HELD: frozenset[FailureClass] = frozenset({"unreached", "slow_down", "pace"})
 """Classes that use up no attempt: everybody waits, and the server has not begun the work."""
 
-_AGAIN: frozenset[FailureClass] = AWAY | HELD | {"conflict"}
+_AGAIN: frozenset[FailureClass] = AWAY | HELD | frozenset[FailureClass]({"conflict"})
 _IN_DOUBT: frozenset[FailureClass] = frozenset({"lost", "unusable", "doubtful"})
 
 
@@ -214,8 +214,11 @@ def decide(  # noqa: PLR0911 - a table
 
 
 def backoff(attempt: int, policy: Policy, luck: float) -> float:
-    """Give seconds to wait after the `attempt`-th failure: anything up to a ceiling that doubles from half a second."""
-    return ceiling(attempt, policy.max_wait) * luck
+    """Give seconds to wait after the `attempt`-th failure: up to a ceiling that doubles from half a second.
+
+    And a quarter of it at least: a record must not use up its attempts in an instant.
+    """
+    return ceiling(attempt, policy.max_wait) * (0.25 + 0.75 * luck)
 
 
 def ceiling(attempt: int, most: float) -> float:

@@ -158,7 +158,7 @@ def test_the_servers_wish_holds_for_everybody(headers, wait):
 def test_a_wish_that_is_none_makes_a_short_pause(text):
     network, outcomes, _ = work(refuses_for(0.1, retry_after=text, date=DATE))
     assert in_order(outcomes)
-    assert 0.1 < gap(network) < 1
+    assert 0.1 < gap(network) < 3  # a second refusal may follow the first
 
 
 @pytest.mark.fault(
@@ -199,9 +199,9 @@ def test_a_clock_that_jumps_while_waiting_changes_no_wait(monkeypatch):
         ("1m0s", 60, 61),
         ("6m0s", 60, 61),
         ("1ms", 0.2, 3),
-        ("-1", 0.2, 1),
-        ("soon", 0.2, 1),
-        (None, 0.2, 1),
+        ("-1", 0.2, 3),
+        ("soon", 0.2, 3),
+        (None, 0.2, 3),
     ],
 )
 def test_the_time_of_the_reset_is_waited_for(text, least, most):

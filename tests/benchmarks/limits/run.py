@@ -17,7 +17,7 @@ sys.path[:0] = [str(HERE.parents[2] / folder) for folder in ("connector", "schem
 
 from limited_model import Model  # noqa: E402 - the paths come first
 
-from connectory.connector import AsyncConnector  # noqa: E402
+from connectory.connector import AsyncConnector  # noqa: E402 - the same
 
 PAGE = HERE.parents[2] / "docs" / "measured" / "limits.md"
 COST, LATENCY = 300, 0.5
