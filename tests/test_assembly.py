@@ -13,7 +13,9 @@ from connectory.catalogue import Catalogue
 from connectory.client import Call, Client
 from connectory.config import config_from_dict, load_config
 from connectory.errors import ConfigError, RequestError, UnknownNameError
+from connectory.lanes import Limits
 from connectory.parameters import Given
+from connectory.retry import Policy
 
 CATALOGUE = Catalogue.load()
 TOKEN = "sk-made-up-1234"
@@ -136,12 +138,13 @@ def test_queries_of_prototype_and_user_are_merged():
 def test_settings_become_options():
     options = client_options(
         timeout={"connect": 1, "idle": 2, "total": 3},
-        retry={"attempts": 5, "max_wait": 6},
-        limits={"concurrency": 7},
+        retry={"attempts": 5, "max_wait": 6, "outage": 8},
+        limits={"concurrency": 7, "tokens_per_minute": 9},
         deployments={"gpt-5": "ours"},
     )
     assert (options.connect_timeout, options.idle_timeout, options.total_timeout) == (1, 2, 3)
-    assert (options.policy.attempts, options.policy.max_wait, options.concurrency) == (5, 6, 7)
+    assert options.policy == Policy(5, 6, 8)
+    assert options.limits == Limits(None, 9, 7)
     assert options.deployments == {"gpt-5": "ours"}
 
 

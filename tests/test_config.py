@@ -254,9 +254,9 @@ def test_the_defaults_are_those_of_the_reference():
         {"clients": {"a": {}}, "outgoing": {"o": {"entity": "x"}}, "incoming": {"i": {"entity": "x"}}}
     )
     client, incoming, outgoing = config.clients["a"], config.incoming["i"], config.outgoing["o"]
-    assert (client.prototype, client.limits.concurrency) == ("openai", 32)
+    assert (client.prototype, client.limits.concurrency) == ("openai", None)
     assert (client.timeout.connect, client.timeout.idle, client.timeout.total) == (10, 60, 600)
-    assert (client.retry.attempts, client.retry.max_wait) == (4, 60)
+    assert (client.retry.attempts, client.retry.max_wait, client.retry.outage) == (4, 60, 300)
     assert (incoming.page_limit, outgoing.order, outgoing.concurrency) == (None, "input", None)
     assert not outgoing.has_payload
     assert not outgoing.has_result

@@ -34,7 +34,6 @@ from connectory.errors import (
 )
 from connectory.events import RecordFinished, RunFinished, RunStarted
 from connectory.journal import MemoryJournal
-from connectory.publisher import dead_letter
 from connectory.record import Delivery
 from connectory.workers import WINDOW
 
@@ -156,7 +155,8 @@ def test_a_stuck_record_does_not_let_the_source_run_away():
                 await asyncio.sleep(0)
             assert source.taken == 2 * WINDOW
             stuck.set()
-            assert (await first)[0].index == 0
+            part, result = (await first)[0]
+            assert (part.index, result.index) == (0, 0)
 
     run(main)
 
@@ -210,7 +210,9 @@ def test_one_bad_record_never_stops_the_others():
 
 
 def test_a_dead_letter_is_the_result_and_the_record():
-    letters = send(lambda _request: refusal(400, "bad_value", "x is bad"), [{"id": "a", "x": 1}])[1]
+    journal = MemoryJournal("run-1")
+    bad = refusal(400, "bad_value", "x is bad")
+    letters = send(lambda _request: bad, [{"id": "a", "x": 1}], journal=journal)[1]
     assert letters == [
         {
             "index": 0,
@@ -227,9 +229,19 @@ def test_a_dead_letter_is_the_result_and_the_record():
                 "message": "POST /things: the server answered 400: x is bad",
                 "retryable": False,
             },
+            "run": "run-1",
+            "connection": "out",
+            "position": "1",
+            "part": 0,
+            "key": Delivery("run-1", "1").key,
             "record": {"id": "a", "x": 1},
         }
     ]
+
+
+def test_a_dead_letter_of_a_record_that_never_became_parts_stands_for_all_of_it():
+    (letter,) = send(Server(), ["no record"])[1]
+    assert (letter["part"], letter["record"], "response" in letter) == (None, "no record", False)
 
 
 def test_a_dead_letter_has_the_record_as_it_was_read():
@@ -343,7 +355,7 @@ def test_shaping_that_fails_keeps_the_response_that_was_paid_for_and_sends_nothi
     assert letter["response"] == {"got": {"id": "a"}}
     assert letter["record"] == {"id": "a"}
     assert len(server.requests) == 1
-    assert publisher.journal.counts == {"ok": 1, "error": 0, "skipped": 0}
+    assert publisher.journal.counts == {"ok": 1, "dead": 1}
 
 
 def test_a_response_transformer_that_gives_no_json_fails_only_its_record(tmp_path):
@@ -420,6 +432,19 @@ def test_a_cause_that_concerns_every_record_stops_the_run_and_leaves_the_rest_pe
     assert dead == []
     assert len(server.requests) == 4
     assert source.acknowledged == ["1", "2", "3"]
+    assert publisher.journal.in_flight == 0
+
+
+def test_an_intent_whose_request_may_have_been_done_stays_when_the_run_stops():
+    class Broken(Server):
+        async def answer(self, request: httpx.Request) -> httpx.Response:
+            if len(self.requests) == 1:
+                raise httpx.ReadError("lost")
+            return refusal(401)
+
+    outgoing = {**ECHO, "on_uncertain": "resend"}
+    _, _, publisher, error = send(Broken(), numbered(1), outgoing)
+    assert isinstance(error, CredentialsError)
     assert publisher.journal.in_flight == 1
 
 
@@ -563,8 +588,8 @@ def test_reading_results_directly_acknowledges_too_and_keeps_nothing():
 
 def test_deliveries_that_an_earlier_attempt_settled_are_not_sent_and_their_records_are_acknowledged():
     class Resumed(MemoryJournal):
-        def is_done(self, delivery: Delivery) -> bool:
-            return (delivery.position, delivery.part) in {("1", 0), ("2", 0), ("2", 1)}
+        def is_shown(self, seq: int, part: int | None = None) -> bool:
+            return (seq, part) in {(0, 0), (1, 0), (1, 1)}
 
     server, source = Server(), Listed([{"items": [{"x": n}, {"x": n + 1}]} for n in (1, 3)])
     lines, _, _, _ = send(
@@ -665,9 +690,5 @@ def test_a_respx_router_is_a_network():
 
 
 def test_dead_letters_of_unsent_records_have_no_response():
-    async def main():
-        async with connected(Server(), outgoing={"out": {**POSTS, "payload": "&{absent}"}}) as made:
-            (result,) = [one async for one in made.outgoing("out", [{"id": "a"}])]
-            assert "response" not in dead_letter(result)
-
-    run(main)
+    (letter,) = send(Server(), [{"id": "a"}], {**POSTS, "payload": "&{absent}"})[1]
+    assert "response" not in letter

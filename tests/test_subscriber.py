@@ -27,6 +27,8 @@ from connectory.parameters import Given
 from connectory.subscriber import Subscriber
 
 RAW = {"request": {"path": "/things"}}
+NO_PARAMETERS = "7f8535e14ff6b46afcbccd9f"
+"""Under which an empty set of request parameters is known again."""
 
 
 class Pages(Server):
@@ -483,9 +485,9 @@ def test_a_cursor_is_committed_only_after_the_sink_has_flushed():
         "commit",
     ]
     assert [one[1:] for one in story if one[0] == "commit"] == [
-        ("in/0", {"after": "b"}),
-        ("in/0", {"after": "c"}),
-        ("in/0", None),
+        ("in/0", {"following": {"after": "b"}, "of": NO_PARAMETERS, "pages": 1}),
+        ("in/0", {"following": {"after": "c"}, "of": NO_PARAMETERS, "pages": 2}),
+        ("in/0", {"following": None, "of": NO_PARAMETERS, "pages": 3}),
     ]
 
 

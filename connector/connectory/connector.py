@@ -13,7 +13,7 @@ from connectory.catalogue import Catalogue, end_of
 from connectory.client import Call, Client
 from connectory.config import config_from_dict, load_config
 from connectory.errors import ConfigError
-from connectory.events import Event, Listener, Noticed, RequestRetried
+from connectory.events import Event, Held, Listener, Noticed, RequestRetried
 from connectory.journal import Job, Known, MemoryJournal, Runs, new_facts
 from connectory.parameters import Given
 from connectory.picklists import MODEL, model_options, schema_options
@@ -389,7 +389,9 @@ def log_event(event: Event) -> None:
     match event:
         case Noticed(message):
             logger.warning(message)
-        case RequestRetried(what, attempt, wait, reason):
+        case Held(wait, reason):
+            logger.info("all requests wait for %.1f s: %s", wait, reason)
+        case RequestRetried(what, attempt, wait, reason, held=False):
             logger.info("%s: attempt %d failed, next in %.1f s: %s", what, attempt, wait, reason)
         case _:
             pass

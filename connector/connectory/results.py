@@ -22,7 +22,8 @@ from connectory.record import Failure, Record, Result
 if TYPE_CHECKING:
     import httpx
 
-    from connectory.client import Call, Outcome
+    from connectory.attempts import Outcome
+    from connectory.client import Call
     from connectory.jsontext import JsonTextError
     from connectory.publication import Part
     from connectory.record import Intent

@@ -7,7 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from connectory.client import Call, Outcome
+from connectory.attempts import Outcome
+from connectory.client import Call
 from connectory.disk import LocalFile
 from connectory.errors import OutcomeUnknownError, RequestError
 

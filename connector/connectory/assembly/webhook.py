@@ -11,7 +11,7 @@ from connectory.auth import Credential
 from connectory.catalogue import Response
 from connectory.client import Call, Client, ClientOptions
 from connectory.errors import ApiError, ConnectoryError, UnavailableError
-from connectory.events import Event, Listener, RequestRetried, ignore
+from connectory.events import Event, Held, Listener, RequestRetried, ignore
 from connectory.interfaces import Sink
 from connectory.redaction import Redactor
 from connectory.transport import Transport
@@ -99,6 +99,8 @@ class WebhookSink(Sink):
             if isinstance(event, RequestRetried):
                 what, reason = f"webhook at {self._host!r}", self._short(event.reason)
                 event = replace(event, what=what, reason=reason)
+            elif isinstance(event, Held):
+                event = replace(event, reason=f"webhook at {self._host!r}: {self._short(event.reason)}")
             listen(event)
 
         return tell

@@ -17,7 +17,7 @@ import click
 
 from connectory.cli.outcome import Ended, say
 from connectory.errors import RunInterruptedError
-from connectory.events import Event, Noticed, RequestRetried
+from connectory.events import Event, Held, Noticed, RequestRetried
 from connectory.jsontext import JsonTextError, loads_unique
 from connectory.redaction import LogFilter
 
@@ -179,7 +179,9 @@ def tell(event: Event) -> None:
     match event:
         case Noticed(message):
             say(f"note: {message}")
-        case RequestRetried(what, attempt, wait, reason):
+        case Held(wait, reason):
+            say(f"all requests wait for {wait:.1f} s: {reason}")
+        case RequestRetried(what, attempt, wait, reason, held=False):
             say(f"{what}: attempt {attempt} failed, the next in {wait:.1f} s: {reason}")
         case _:
             pass

@@ -33,7 +33,7 @@ class Committer(Generic[T]):
         self._snapshot, self._write, self._written, self._failed = snapshot, write, written, failed
         self._thread = ThreadPoolExecutor(1, "connectory-journal")
         self._waiting: asyncio.Future[None] | None = None
-        self._busy = False
+        self._busy = self._closed = False
         self._timer: asyncio.TimerHandle | None = None
 
     async def commit(self) -> None:
@@ -55,6 +55,7 @@ class Committer(Generic[T]):
         try:
             await self.commit()
         finally:
+            self._closed = True
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
@@ -69,6 +70,9 @@ class Committer(Generic[T]):
 
     def _start(self) -> None:
         waiting, self._waiting = self._waiting, None
+        if waiting is not None and self._closed:  # the closing was interrupted
+            waiting.cancel()
+            return
         if waiting is None or self._busy:
             self._waiting = self._waiting or waiting
             return

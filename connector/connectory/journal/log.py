@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 LOG = "results.jsonl"
 """Its name in the folder of a run."""
 
-_MARK = b',"crc":"'
-_TAIL = len(_MARK) + 8 + len(b'"}')
+_TAIL = len(b',"crc":"00000000"}')
 _CHUNK = 1024 * 1024
 _PIECE = 16 * 1024
 
@@ -158,21 +157,23 @@ def encode(delivery: Delivery, life: int, result: Result) -> bytes:
     if headers:
         line["headers"] = headers
     text = dumps(line)[:-1]
-    return b'%s%s%08x"}\n' % (text, _MARK, zlib.crc32(text))
+    return text + _tail(text) + b"\n"
 
 
 def decode(line: bytes) -> dict[str, Any] | None:
     """Read a line; None when it is not whole."""
     body = line[:-1]
-    text, check = body[:-_TAIL], body[-_TAIL:]
-    if not line.endswith(b"\n") or not check.startswith(_MARK):
-        return None
-    if check[len(_MARK) : -2] != b"%08x" % zlib.crc32(text):
+    text, tail = body[:-_TAIL], body[-_TAIL:]
+    if not line.endswith(b"\n") or tail != _tail(text):
         return None
     try:
         return cast("dict[str, Any]", loads(text + b"}"))
     except JsonTextError:
         return None
+
+
+def _tail(text: bytes) -> bytes:
+    return b',"crc":"%08x"}' % zlib.crc32(text)
 
 
 def _lines(file: int, start: int) -> Iterator[tuple[int, bytes]]:

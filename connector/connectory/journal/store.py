@@ -132,10 +132,12 @@ class Store:
             state = ((name, _pack(value)) for name, value in change.state.items())
             database.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", state)
             database.execute("COMMIT")
-        except sqlite3.Error as error:
+        except BaseException as error:
             if database.in_transaction:
                 database.execute("ROLLBACK")
-            raise StorageError(f"cannot write the journal {str(self.path)!r}: {error}") from error
+            if isinstance(error, sqlite3.Error):
+                raise StorageError(f"cannot write the journal {str(self.path)!r}: {error}") from error
+            raise
 
     def close(self) -> None:
         """Close the database."""

@@ -27,7 +27,7 @@ def test_what_was_intended_is_in_flight_until_its_outcome_is_recorded():
         await journal.intend(delivery, "hash")
         assert (journal.in_flight, journal.intents) == (1, {delivery.key: "hash"})
         await journal.record(delivery, Result(0, "a", "ok"))
-        assert (journal.in_flight, journal.counts) == (0, {"ok": 1, "error": 0, "skipped": 0})
+        assert (journal.in_flight, journal.counts) == (0, {"ok": 1})
 
     run(main)
 
@@ -45,9 +45,33 @@ def test_nothing_was_settled_before_the_process_began():
     async def main():
         journal, delivery = MemoryJournal("r"), Delivery("r", "1")
         await journal.record(delivery, Result(0, "a", "ok"))
-        assert not journal.is_done(delivery)
+        assert not journal.is_shown(0)
+        assert not journal.is_shown(0, 0)
+        assert (journal.recall(delivery), journal.doubt(delivery), journal.start) == (None, None, 0)
 
     run(main)
+
+
+def test_a_refusal_that_does_not_count_leaves_nothing_in_flight_and_is_not_counted():
+    async def main():
+        journal, delivery = MemoryJournal("r"), Delivery("r", "1")
+        await journal.intend(delivery, "hash")
+        journal.withdraw(delivery)
+        assert (journal.in_flight, journal.counts) == (0, {})
+
+    run(main)
+
+
+def test_items_are_counted_as_done_or_dead():
+    journal = MemoryJournal("r")
+    for number in range(5):
+        journal.close_item(number, dead=number == 0)
+    assert journal.counts == {"done": 4, "dead": 1}
+
+
+def test_it_is_not_durable_and_every_process_is_its_first():
+    journal = MemoryJournal("r")
+    assert (journal.durable, journal.life) == (False, 1)
 
 
 def test_the_last_cursor_of_each_stream_is_kept():
