@@ -39,9 +39,9 @@ def spawned():
     "What was answered stays and is not sent again; what was under way is sent again with the same key, and flagged.",
 )
 def test_a_run_that_is_killed_ten_times_loses_and_doubles_nothing(programs, tmp_path):
-    evidence = Trial(Plan(records=1500, kills=10, asked=0.5), tmp_path, programs).run()
+    evidence = Trial(Plan(records=1500, kills=10, asked=0.3), tmp_path, programs).run()
     assert broken(evidence) == {}
-    assert evidence.kills >= 8
+    assert evidence.kills >= 7
     assert evidence.cut_off_keys
     assert any(ending.counts and ending.counts["answered"] for ending in evidence.endings)
 
@@ -53,7 +53,7 @@ def test_a_run_whose_processes_are_started_as_a_user_does_loses_nothing(spawned,
 
 @pytest.mark.parametrize("settings", [{"order": "completion"}, {"output_mode": "append"}], ids=str)
 def test_every_kind_of_output_survives_kills(programs, tmp_path, settings):
-    evidence = Trial(Plan(records=500, kills=5, settings=settings), tmp_path, programs).run()
+    evidence = Trial(Plan(records=300, kills=4, settings=settings), tmp_path, programs).run()
     assert broken(evidence) == {}
 
 
@@ -62,7 +62,7 @@ def test_every_kind_of_output_survives_kills(programs, tmp_path, settings):
     "Where the server knows keys, the work of every record is done exactly once, whatever was sent again.",
 )
 def test_a_server_that_knows_keys_does_every_records_work_once(programs, tmp_path):
-    evidence = Trial(Plan(records=600, kills=5, dedupe=True), tmp_path, programs).run()
+    evidence = Trial(Plan(records=400, kills=4, dedupe=True), tmp_path, programs).run()
     assert broken(evidence) == {}
     assert sum(request["acts"] for request in evidence.requests) == evidence.records - len(evidence.bad)
 
@@ -84,9 +84,9 @@ def test_what_is_to_be_held_is_never_sent_twice(programs, tmp_path):
     "X1", "A list that is read goes on at its page: every item is in the output once, in order."
 )
 def test_a_list_that_is_read_by_killed_processes_is_whole(programs, tmp_path):
-    evidence = Reading(Plan(records=1200, kills=6, concurrency=1), tmp_path, programs).run()
+    evidence = Reading(Plan(records=800, kills=5, concurrency=1), tmp_path, programs).run()
     assert list(problems(evidence)) == []
-    assert evidence.kills >= 4
+    assert evidence.kills >= 3
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -95,14 +95,14 @@ def test_a_list_that_is_read_by_killed_processes_is_whole(programs, tmp_path):
     "Nothing more is taken and what is under way is finished: nothing is cut off. The exit code says why.",
 )
 def test_a_run_that_is_asked_to_stop_cuts_nothing_off(programs, tmp_path, number):
-    evidence = Trial(Plan(records=500, kills=4, by=number), tmp_path, programs).run()
+    evidence = Trial(Plan(records=300, kills=3, by=number), tmp_path, programs).run()
     assert broken(evidence) == {}
-    assert evidence.kills >= 2
+    assert evidence.kills >= 1
 
 
 @pytest.mark.fault("X2", "A second signal ends it at once; what was under way is in doubt, as after a kill.")
 def test_a_run_that_is_asked_twice_to_stop_loses_nothing(programs, tmp_path):
-    plan = Plan(records=500, kills=4, by=signal.SIGTERM, twice=True, latency=0.02)
+    plan = Plan(records=300, kills=3, by=signal.SIGTERM, twice=True, latency=0.02)
     assert broken(Trial(plan, tmp_path, programs).run()) == {}
 
 
@@ -131,18 +131,19 @@ def test_a_record_that_kills_the_process_is_set_aside_alone(programs, tmp_path):
 
 
 PLACES = [
-    *(f"{when}_{label}:1" for label in ("lock", "facts", "open", "pointer") for when in ("before", "after")),
-    *(f"before_{label}:9" for label in ("read", "prepare", "intent", "send", "record", "output", "show")),
+    *(f"after_{label}:1" for label in ("lock", "pointer", "open", "facts")),
+    *(f"before_{label}:9" for label in ("intent", "record", "output")),
     *(f"after_{label}:5" for label in ("read", "prepare", "intent", "send", "record", "output", "show")),
-    *(f"mid_{label}:3" for label in ("record", "output")),
-    *(f"{when}_dead:1" for when in ("before", "mid", "after")),
-    *("before_commit:3", "in_commit:2", "in_commit:4", "after_commit:3"),
+    *("mid_record:3", "mid_output:3", "mid_dead:1", "before_commit:3", "in_commit:4", "after_commit:3"),
     *(f"{when}_{label}:1" for label in ("rename", "finish") for when in ("before", "after")),
-    *("before_job:1", "mid_job:1", "before_job:2"),
+    *("mid_job:1", "before_job:2"),
 ]
 """Where the first process is killed, and at which visit."""
 
 MORE_PLACES = [
+    *(f"before_{label}:1" for label in ("lock", "pointer", "open", "facts", "job")),
+    *(f"before_{label}:9" for label in ("read", "prepare", "send", "show")),
+    *(f"{when}_dead:1" for when in ("before", "after")),
     *(
         f"{when}_{label}:{visit}"
         for label in ("read", "prepare", "intent", "send", "record", "output", "show", "commit")
@@ -151,26 +152,20 @@ MORE_PLACES = [
     ),
     *(f"mid_{label}:{visit}" for label in ("record", "output") for visit in (1, 9, 13)),
     *(f"{when}_dead:2" for when in ("before", "mid", "after")),
-    *(f"in_commit:{visit}" for visit in (1, 3, 5, 8, 12, 13)),
+    *(f"in_commit:{visit}" for visit in (1, 2, 3, 5, 8, 12, 13)),
     *("before_lock:2", "after_lock:2"),
 ]
 
 TAKING_OVER = [
-    *("after_lock:1", "after_pointer:1", "before_open:1", "after_open:1", "mid_job:1", "before_commit:1"),
+    *("after_pointer:1", "after_open:1", "mid_job:1", "in_commit:1", "after_commit:1"),
     *(f"{when}_cut_{label}:1" for label in ("record", "output") for when in ("before", "after")),
-    *(
-        "in_commit:1",
-        "after_commit:1",
-        "after_intent:1",
-        "before_record:1",
-        "after_record:1",
-        "after_output:1",
-    ),
+    *("after_intent:1", "before_record:1", "after_output:1"),
 ]
 """Where the second process is killed, which takes over what the first one left."""
 
 MORE_TAKING_OVER = [
-    *("before_lock:1", "before_pointer:1", "before_job:1", "after_job:1", "in_commit:2", "in_commit:3"),
+    *(f"before_{label}:1" for label in ("lock", "pointer", "open", "job", "commit", "intent", "output")),
+    *("after_lock:1", "after_job:1", "in_commit:2", "in_commit:3", "after_record:1"),
     *(
         f"{when}_{label}:2"
         for label in ("commit", "intent", "record", "output")

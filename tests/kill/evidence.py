@@ -64,7 +64,7 @@ class Ending:
 
     `sent` is how it was ended: a signal's number, or None where it ended by itself. `seen` counts the requests in the
     server's log by then. `lost` are lines of the results log that were there when the process before ended, and are
-    no more.
+    no more. `over`: the run was at its end, and nothing is left to do.
     """
 
     sent: int | None
@@ -75,6 +75,7 @@ class Ending:
     output: bytes | None
     part: bytes | None
     counts: dict[str, Any] | None = None
+    over: bool = False
 
 
 @dataclass

@@ -84,8 +84,8 @@ class Trial:
 
     @property
     def finished(self) -> bool:
-        """Say whether a process has come to the end of the input."""
-        return bool(self.endings) and self.endings[-1].code in {0, 1}
+        """Say whether a process has come to the end: what it does after that is only its own end."""
+        return bool(self.endings) and (self.endings[-1].code in {0, 1} or self.endings[-1].over)
 
     def served(self) -> dict[str, Any]:
         """Say what the server is to do."""
@@ -187,6 +187,8 @@ class Trial:
         output = self.folder / OUTPUT
         written = output.read_bytes() if output.exists() else None
         ending = Ending(sent, code, seen, self.log.keys, lost, written, parts[0] if parts else None)
+        pointers = [parsed(path.read_bytes()) for path in self.folder.glob(".connectory/jobs/*.json")]
+        ending.over = pointers != [] and pointers[0].get("run", "unknown") is None
         self.endings.append(ending)
         if self.luck.random() < self.plan.asked:
             ending.counts = self.ask()

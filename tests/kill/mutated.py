@@ -102,9 +102,9 @@ def buffered() -> None:
 def uuid() -> None:
     attempt = Client._attempt
 
-    async def fresh(self: Any, call: Any, request: Any) -> Any:
+    async def fresh(self: Any, call: Any, request: Any, *given: Any) -> Any:
         request.headers["Idempotency-Key"] = secrets.token_hex(12)
-        return await attempt(self, call, request)
+        return await attempt(self, call, request, *given)
 
     Client._attempt = fresh  # type: ignore[method-assign]
 
@@ -230,7 +230,7 @@ def unsynced_output() -> None:
     LineSink.sync = lambda *_: None  # type: ignore[method-assign,assignment]
 
 
-@mutant("checksums are not looked at", 2, 11, needs="power")
+@mutant("checksums are not looked at", 2, 9, 10, 11, needs="power")
 def gullible() -> None:
     def decode(line: bytes) -> Any:
         try:

@@ -49,5 +49,6 @@ def problems(evidence: Evidence) -> Iterator[str]:
     again = sum(answered.values()) - len(answered)
     if again > evidence.kills:
         yield f"{again} pages were answered again after {evidence.kills} kills"
-    if evidence.endings[-1].code:
-        yield f"the last process ended with {evidence.endings[-1].code}: {evidence.said[-500:]}"
+    last = evidence.endings[-1]
+    if not last.over or (last.sent is None and last.code):
+        yield f"the last process ended with {last.code}: {evidence.said[-500:]}"
