@@ -211,15 +211,13 @@ class Publisher:
         doubt = self.journal.doubt(part.delivery)
         if doubt is not None and (held := self._held_back(call, doubt)) is not None:
             return await self._settle(part, doubtful(part, held))
-        self._check_budget()
-        await self.journal.intend(part.delivery, body)
         if doubt is not None and doubt.body not in {"", body}:
             self.listen(
                 Noticed(f"record {part.id!r} was under way when the run broke off, and is sent changed")
             )
         parts = self.publication.upload
         send = self.client.send if parts is None else partial(parts.send, self.client)
-        outcome = await send(call, request)
+        outcome = await send(call, request, begin=partial(self._begin, part, body))
         if isinstance(outcome.error, RunStoppedError):
             if not (outcome.in_doubt or doubt):  # it was refused, so nothing is in doubt
                 self.journal.withdraw(part.delivery)
@@ -232,6 +230,11 @@ class Publisher:
         if result.ok:
             self._remember(part, body)
         return await self._settle(part, result, call)
+
+    async def _begin(self, part: Part, body: str) -> None:
+        """Note that a request is about to leave: its turn has come, so that a wait for the rate is no doubt."""
+        self._check_budget()
+        await self.journal.intend(part.delivery, body)
 
     async def _settle(self, part: Part, result: Result, call: Call | None = None) -> Result:
         blank_error(result, self.client.redactor)
