@@ -16,7 +16,7 @@ from connectory import Connector, disk
 from connectory.config import config_from_dict
 from connectory.connector import AsyncConnector
 from connectory.errors import ApiError, ConfigError, OutcomeUnknownError, RequestError
-from connectory.publisher import _fingerprint
+from connectory.results import fingerprint as _fingerprint
 from connectory.sandbox import EmbeddedSandbox
 
 UPLOAD = {"entity": "files", "payload": {"purpose": "batch", "file": {"path": "&{name}"}}}

@@ -66,7 +66,7 @@ def pointed_at(project, base_uri):
     (project / "connectory.yaml").write_text(
         CONFIG.replace(
             'token: "${OPENAI_API_KEY}"',
-            f'token: "${{OPENAI_API_KEY}}"\n    base_uri: {base_uri}\n    retry: {{attempts: 2, max_wait: 0}}',
+            f'token: "${{OPENAI_API_KEY}}"\n    base_uri: {base_uri}\n    retry: {{attempts: 2, max_wait: 0, outage: 0}}',
         )
     )
 

@@ -35,7 +35,7 @@ from connectory.transport import ProxyRefusedError, UnknownServerError, Untruste
 from connectory.validation import RequestChecker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
     from connectory.auth import Credential
@@ -157,11 +157,23 @@ class Client:
         url = self._url(call)
         return httpx.Request(call.action.method, url, headers=headers, extensions=extensions, content=content)
 
-    async def send(self, call: Call, request: httpx.Request) -> Outcome:
-        """Send a prepared request until there is an answer or a reason to give up; raises neither."""
+    async def send(
+        self, call: Call, request: httpx.Request, *, begin: Callable[[], Awaitable[None]] | None = None
+    ) -> Outcome:
+        """Send a prepared request until there is an answer or a reason to give up; raises neither.
+
+        `begin` is awaited when the request's turn has come, before its first byte leaves; what it raises is raised, and
+        nothing is sent.
+        """
         progress, visit = Progress(), self._gate.visit(*_counted(call))
         if (stop := await self._gate.enter(visit)) is not None:  # no part of the request's own time
             return progress.ended(stop)
+        if begin is not None:
+            try:
+                await begin()
+            except BaseException:
+                self._gate.leave(visit)
+                raise
         total = self.options.total_timeout
         deadline = asyncio.timeout(total)
         try:

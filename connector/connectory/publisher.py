@@ -209,30 +209,26 @@ class Publisher:
             return await self._send(part, call, request)
 
     async def _send(self, part: Part, call: Call, request: httpx.Request) -> Result:
-        body = fingerprint(request)
         doubt = self.journal.doubt(part.delivery)
         if doubt is not None and (held := held_back(part, call, doubt)) is not None:
             await self.journal.record(
                 part.delivery, held
-            )  # no alarm hears it: it says nothing about the server
+            )  # it says nothing about the server: no alarm hears it
             self._finished(held)
             return held
         suspected = doubt is not None and doubt.lives >= SUSPECT
         async with self._suspects if suspected else nullcontext():
-            return await self._send_now(part, call, request, body, doubt)
+            return await self._send_now(part, call, request, doubt)
 
-    async def _send_now(
-        self, part: Part, call: Call, request: httpx.Request, body: str, doubt: Intent | None
-    ) -> Result:
-        self._check_budget()
-        await self.journal.intend(part.delivery, body)
+    async def _send_now(self, part: Part, call: Call, request: httpx.Request, doubt: Intent | None) -> Result:
+        body = fingerprint(request)
         if doubt is not None and doubt.body not in {"", body}:
             self.listen(
                 Noticed(f"record {part.id!r} was under way when the run broke off, and is sent changed")
             )
         parts = self.publication.upload
         send = self.client.send if parts is None else partial(parts.send, self.client)
-        outcome = await send(call, request)
+        outcome = await send(call, request, begin=partial(self._begin, part, body))
         if isinstance(outcome.error, RunStoppedError):
             if not (outcome.in_doubt or doubt):  # it was refused, so nothing is in doubt
                 self.journal.withdraw(part.delivery)
@@ -245,6 +241,11 @@ class Publisher:
         if result.ok:
             self._remember(part, body)
         return await self._settle(part, result, call)
+
+    async def _begin(self, part: Part, body: str) -> None:
+        """Note that a request is about to leave: its turn has come, so that a wait for the rate is no doubt."""
+        self._check_budget()
+        await self.journal.intend(part.delivery, body)
 
     async def _settle(self, part: Part, result: Result, call: Call | None = None) -> Result:
         blank_error(result, self.client.redactor)

@@ -166,13 +166,13 @@ def database(passing: Place) -> type[sqlite3.Connection]:
     return Connection
 
 
-def poisoned(passing: Place, send: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a place of the sending of each record: `poison_7` is that of record 7."""
+def poisoned(passing: Place, attempt: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a place of every attempt to send each record: `poison_7` is that of record 7."""
 
-    async def sent(client: Any, call: Any, request: Any) -> Any:
+    async def sent(client: Any, call: Any, request: Any, *given: Any) -> Any:
         for number in re.findall(rb"record-(\d+)", request.content):
             passing(f"poison_{number.decode()}")
-        return await send(client, call, request)
+        return await attempt(client, call, request, *given)
 
     return sent
 
@@ -207,7 +207,7 @@ def prepare(passing: Place) -> None:
         (Publisher, "_show", "show"),
     ):
         setattr(owner, name, around(passing, label, getattr(owner, name)))
-    Client.send = poisoned(passing, Client.send)  # type: ignore[method-assign]
+    Client._attempt = poisoned(passing, Client._attempt)  # type: ignore[method-assign]
     for owner, name, label in (
         (DiskJournal, "intend", "intent"),
         (Client, "send", "send"),
