@@ -9,7 +9,7 @@ from pathlib import Path
 from kill.harness import Plan, Programs, Trial
 from kill.invariants import broken
 from kill.mutated import MUTANTS
-from kill.power import PowerCuts
+from kill.power import Damage, PowerCuts
 from kill.reading import Reading, problems
 
 TRIES = 8
@@ -40,9 +40,9 @@ def tried(name: str, seed: int, folder: Path, programs: Programs, *, needs: str 
         plan = replace(plan, kills=2, by=signal.SIGTERM)
     if needs == "reading":
         plan = replace(plan, records=500, concurrency=1)
-    kinds: dict[str, type[Trial]] = {"power": PowerCuts, "reading": Reading}
+    kinds: dict[str, type[Trial]] = {"power": PowerCuts, "damage": Damage, "reading": Reading}
     evidence = kinds.get(needs, Trial)(plan, folder, programs).run()
-    assert needs == "power" or "Traceback" not in evidence.said, evidence.said  # a bug that is loud is none
+    assert needs == "damage" or "Traceback" not in evidence.said, evidence.said  # a bug that is loud is none
     if needs == "reading":
         return [0] if list(problems(evidence)) else []
-    return list(broken(evidence, without=AFTER_POWER if needs == "power" else frozenset()))
+    return list(broken(evidence, without=AFTER_POWER if needs in {"power", "damage"} else frozenset()))

@@ -43,7 +43,7 @@ MUTANTS: dict[str, Mutant] = {}
 def mutant(
     bug: str, *caught_by: int, needs: str = "kills"
 ) -> Callable[[Callable[[], None]], Callable[[], None]]:
-    """Register a bug. `needs` says in which kind of test it shows: kills, power, stops or reading."""
+    """Register a bug. `needs` says in which kind of test it shows: kills, power, damage, stops or reading."""
 
     def register(put_in: Callable[[], None]) -> Callable[[], None]:
         MUTANTS[put_in.__name__] = Mutant(bug, frozenset(caught_by), put_in, needs)
@@ -230,7 +230,7 @@ def unsynced_output() -> None:
     LineSink.sync = lambda *_: None  # type: ignore[method-assign,assignment]
 
 
-@mutant("checksums are not looked at", 2, 9, 10, 11, needs="power")
+@mutant("checksums are not looked at", 2, 9, 10, 11, needs="damage")
 def gullible() -> None:
     def decode(line: bytes) -> Any:
         try:

@@ -17,6 +17,9 @@ class PowerCuts(Trial):
     follows the last commit is no part of the database.
     """
 
+    kinds: tuple[str, ...] = ("cut", "zeros", "garbage", "flipped")
+    """What may come back instead of the bytes that were not on the disk; `flipped` are bits here and there."""
+
     def __init__(self, plan: Plan, folder: Path, programs: Programs) -> None:
         environ = {**plan.environ, "KILL_SYNCED": str(folder / NOTES)}
         super().__init__(
@@ -52,10 +55,16 @@ class PowerCuts(Trial):
         flipped = bytearray(data[length:])
         for place in range(self.luck.randrange(400), rest, 400):  # about one in each line
             flipped[place] ^= 1
-        kind = self.luck.choice(["cut", "zeros", "garbage", "flipped"])
+        kind = self.luck.choice(self.kinds)
         tails = {"cut": b"", "zeros": bytes(rest), "garbage": self.luck.randbytes(rest), "flipped": flipped}
         self.cuts += rest > 0
         with path.open("r+b") as file:
             file.truncate(length)
             file.seek(length)
             file.write(tails[kind])
+
+
+class Damage(PowerCuts):
+    """Power cuts that always flip bits in what was not on the disk."""
+
+    kinds = ("flipped",)
