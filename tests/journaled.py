@@ -121,6 +121,11 @@ class Project:
         return lines_of(self.output)
 
     @property
+    def lines_so_far(self) -> list[Any]:
+        """The lines of a run that is not at its end."""
+        return lines_of(self.output.with_name(f"{self.output.name}.part"))
+
+    @property
     def dead(self) -> list[Any]:
         return lines_of(self.path / DEAD_LETTERS)
 
