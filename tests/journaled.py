@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -35,7 +36,7 @@ class Crash:
         """Keep the files; a transaction that has begun is whole."""
         for journal in journals:
             journal._committer._thread.submit(int).result()
-        shutil.copytree(self._folder, self._copy)
+        shutil.copytree(self._folder, self._copy, ignore=shutil.ignore_patterns("ballast"))
         self.happened = True
 
     def put_back(self) -> None:
@@ -226,18 +227,21 @@ def plan(
     moment: Crash,
     work: asyncio.Future[Any],
     made: AsyncConnector,
+    *,
+    others: Sequence[DiskJournal] = (),
 ) -> None:
     """Break a life off after so many calls of a method of its journal, or while the server has its n-th request."""
     name, number = crash
+    journals = others or [journal]
     if name == "request":
-        break_off_in_the_server(journal, number, moment, work, made)
+        break_off_in_the_server(journals, number, moment, work, made)
         return
     original, left = getattr(journal, name), [number]
 
     def count() -> None:
         left[0] -= 1
         if not left[0]:
-            moment.now(journal)
+            moment.now(*journals)
             work.cancel()
 
     async def later(*arguments: Any, **named: Any) -> Any:
@@ -256,7 +260,11 @@ def plan(
 
 
 def break_off_in_the_server(
-    journal: DiskJournal, number: int, moment: Crash, work: asyncio.Future[Any], made: AsyncConnector
+    journals: Sequence[DiskJournal],
+    number: int,
+    moment: Crash,
+    work: asyncio.Future[Any],
+    made: AsyncConnector,
 ) -> None:
     """Break a life off when the server has a request, and before its answer is there."""
     network, left = made.client().transport, [number]
@@ -267,7 +275,7 @@ def break_off_in_the_server(
         left[0] -= 1
         if left[0]:
             return given
-        moment.now(journal)
+        moment.now(*journals)
         work.cancel()
         await asyncio.Event().wait()
         raise AssertionError
