@@ -43,6 +43,8 @@ def use_the_blocking_door(network: httpx.AsyncBaseTransport) -> None:
             assert_type(item, dict[str, Any])
         for result in connector.outgoing("moderate", ({"text": text} for text in ("a", "b"))):
             assert_type(result, Result)
+        for result in connector.outgoing("moderate", [{"text": "a"}], job="nightly"):
+            assert_type(result, Result)
         assert_type(connector.read("files"), Iterator[dict[str, Any]])
         created = connector.create("moderations", payload={"input": "hi"})
         assert_type(created, Result)
@@ -60,7 +62,7 @@ async def use_the_async_door(records: AsyncIterator[Record]) -> None:
         assert_type(connector, AsyncConnector)
         async for item in connector.incoming("files"):
             assert_type(item, dict[str, Any])
-        async with aclosing(connector.outgoing("moderate", records)) as results:
+        async with aclosing(connector.outgoing("moderate", records, job="nightly")) as results:
             async for result in results:
                 assert_type(result, Result)
         assert_type(connector.read("files"), AsyncGenerator[dict[str, Any], None])
