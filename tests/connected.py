@@ -21,7 +21,14 @@ OWN_TASKS = 2 if sys.version_info < (3, 12) else 1
 """Tasks that a test has of its own: itself, and what bounds its time, which is no task from Python 3.12 on."""
 
 BASE = "https://api.test/v1"
-CLIENT: dict[str, Any] = {"base_uri": BASE, "token": "made-up", "retry": {"max_wait": 0}}
+FREE: dict[str, Any] = {"requests_per_minute": 1_000_000_000, "concurrency": 32}
+"""Limits that slow nothing down: tests of the limits are elsewhere."""
+CLIENT: dict[str, Any] = {
+    "base_uri": BASE,
+    "token": "made-up",
+    "limits": FREE,
+    "retry": {"max_wait": 0, "outage": 0},
+}
 POSTS: dict[str, Any] = {"request": {"method": "POST", "path": "/things"}}
 """An outgoing that posts its records' payloads to a path without a schema."""
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectory import answers
-from connectory.answers import Expected, interpret
-from connectory.errors import ApiError, OutcomeUnknownError
+from connectory import answers, unpacking
+from connectory.answers import Expected, interpret, is_key_reused, meant_status
+from connectory.errors import ApiError, OutcomeUnknownError, TooLargeError
 
 JSON = {"content-type": "application/json"}
 
@@ -49,6 +49,14 @@ def test_json_that_is_not_called_so_is_parsed_where_json_is_due(headers):
 def test_a_transcript_as_text_is_an_answer():
     answer = meaning(b"1\n00:00 Hello", content_type="text/plain; charset=utf-8")
     assert answer.value == {"content_type": "text/plain", "text": "1\n00:00 Hello"}
+
+
+def test_text_is_no_answer_where_nothing_but_json_can_be_meant():
+    strict = Expected("GET /files", strict=True)
+    text = httpx.Headers({"content-type": "text/plain"})
+    assert interpret(strict, 200, text, b'{"a": 1}').value == {"a": 1}
+    with pytest.raises(OutcomeUnknownError, match="200 with text/plain that is not JSON"):
+        interpret(strict, 200, text, b"upstream is away")
 
 
 def test_an_answer_knows_its_request_id():
@@ -171,6 +179,38 @@ def test_an_entity_may_have_an_error_among_its_fields(body):
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"message": "no", "code": 502}, "user_id": "u"},
+        {"object": "error", "error": {"message": "no"}, "data": []},
+        {"error": "no", "choices": None},
+    ],
+)
+def test_what_stands_beside_an_error_without_being_an_answer_does_not_hide_it(body):
+    assert str(refusal(json.dumps(body).encode(), 200)).endswith(": the server answered 200: no")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "meant"),
+    [(200, "429", 429), (200, "rate_limit_exceeded", 429), (200, "x", 200), (400, "429", 400)],
+)
+def test_an_error_in_an_accepted_answer_says_which_status_it_means(status, code, meant):
+    assert meant_status(ApiError("no", status=status, code=code)) == meant
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "reused"),
+    [
+        (422, "Idempotency key was used with another body", True),
+        (422, "no such field", False),
+        (409, "Idempotency", False),
+    ],
+)
+def test_a_key_that_was_used_with_another_body_is_known(status, message, reused):
+    assert is_key_reused(ApiError(message, status=status)) is reused
+
+
+@pytest.mark.parametrize(
     ("location", "says"),
     [
         (
@@ -227,7 +267,26 @@ def test_a_refusal_keeps_its_status_when_its_explanation_cannot_be_unpacked(enco
 )
 def test_a_gzip_bomb_is_given_up_at_the_limit(body, monkeypatch):
     monkeypatch.setattr(answers, "LARGEST_BODY", 1000)
-    assert "unpacks to more than 1000 bytes" in doubt(body, **JSON, content_encoding="gzip")
+    with pytest.raises(TooLargeError, match="GET /files: the answer unpacks to more than 1000 bytes"):
+        meaning(body, **JSON, content_encoding="gzip")
+
+
+def test_what_unpacks_to_absurdly_much_is_given_up_long_before_the_limit(monkeypatch):
+    monkeypatch.setattr(unpacking, "HARMLESS", 100_000)
+    body = b"[" + b'"a text that comes again",' * 8000 + b"0]"
+    assert len(body) > 100_000
+    assert (
+        len(
+            meaning(
+                zipped(*[body[start : start + 5000] for start in range(0, len(body), 5000)]),
+                **JSON,
+                content_encoding="gzip",
+            ).value
+        )
+        == 8001
+    )
+    with pytest.raises(TooLargeError, match="unpacks to more than 200 times its size"):
+        meaning(zipped(bytes(1_000_000)), **JSON, content_encoding="gzip")
 
 
 def test_an_answer_of_just_the_limit_is_fine(monkeypatch):

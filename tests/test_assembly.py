@@ -13,7 +13,9 @@ from connectory.catalogue import Catalogue
 from connectory.client import Call, Client
 from connectory.config import config_from_dict, load_config
 from connectory.errors import ConfigError, RequestError, UnknownNameError
+from connectory.lanes import Limits
 from connectory.parameters import Given
+from connectory.retry import Policy
 
 CATALOGUE = Catalogue.load()
 TOKEN = "sk-made-up-1234"
@@ -52,13 +54,13 @@ def request_of(one, call):
         ({}, "https://api.openai.com/v1"),
         ({"base_uri": ""}, "https://api.openai.com/v1"),
         ({"base_uri": "https://api.openai.com/v1/"}, "https://api.openai.com/v1"),
-        ({"base_uri": "http://host"}, "http://host/v1"),
-        ({"base_uri": "http://host/"}, "http://host/v1"),
-        ({"base_uri": "http://host/api/v3"}, "http://host/api/v3"),
-        ({"base_uri": "http://host", "path_prefix": ""}, "http://host"),
-        ({"base_uri": "http://host/", "path_prefix": "/"}, "http://host"),
-        ({"base_uri": "http://host", "path_prefix": "api/v2/"}, "http://host/api/v2"),
-        ({"base_uri": "http://host/gate", "path_prefix": "/v2"}, "http://host/gate/v2"),
+        ({"base_uri": "https://host"}, "https://host/v1"),
+        ({"base_uri": "https://host/"}, "https://host/v1"),
+        ({"base_uri": "https://host/api/v3"}, "https://host/api/v3"),
+        ({"base_uri": "https://host", "path_prefix": ""}, "https://host"),
+        ({"base_uri": "https://host/", "path_prefix": "/"}, "https://host"),
+        ({"base_uri": "https://host", "path_prefix": "api/v2/"}, "https://host/api/v2"),
+        ({"base_uri": "https://host/gate", "path_prefix": "/v2"}, "https://host/gate/v2"),
         ({"base_uri": "HTTP://[::1]:8080"}, "http://[::1]:8080/v1"),
         ({"base_uri": "https://x.test", "prototype": "azure-openai"}, "https://x.test/openai"),
         (
@@ -76,12 +78,12 @@ def test_a_base_uri_without_a_path_gets_the_prototypes(settings, base_uri):
     [
         "http://user:secret@host/v1",
         "http://user@host/v1",
-        "http://host/v1?key=secret",
-        "http://host/v1#secret",
+        "https://host/v1?key=secret",
+        "https://host/v1#secret",
         "host/v1",
         "file:///etc",
         "http://",
-        "http://host:port",
+        "https://host:port",
         "http://ho\nst",
     ],
 )
@@ -126,28 +128,29 @@ def test_a_header_that_cannot_be_sent_is_a_configuration_error():
 
 def test_queries_of_prototype_and_user_are_merged():
     options = client_options(
-        prototype="azure-openai", base_uri="http://h", query={"api-version": "9", "a": "b"}
+        prototype="azure-openai", base_uri="https://h", query={"api-version": "9", "a": "b"}
     )
     assert options.query == {"api-version": "9", "a": "b"}
-    options = client_options(prototype="azure-openai", base_uri="http://h")
+    options = client_options(prototype="azure-openai", base_uri="https://h")
     assert options.query.keys() == {"api-version"}
 
 
 def test_settings_become_options():
     options = client_options(
         timeout={"connect": 1, "idle": 2, "total": 3},
-        retry={"attempts": 5, "max_wait": 6},
-        limits={"concurrency": 7},
+        retry={"attempts": 5, "max_wait": 6, "outage": 8},
+        limits={"concurrency": 7, "tokens_per_minute": 9},
         deployments={"gpt-5": "ours"},
     )
     assert (options.connect_timeout, options.idle_timeout, options.total_timeout) == (1, 2, 3)
-    assert (options.policy.attempts, options.policy.max_wait, options.concurrency) == (5, 6, 7)
+    assert options.policy == Policy(5, 6, 8)
+    assert options.limits == Limits(None, 9, 7)
     assert options.deployments == {"gpt-5": "ours"}
 
 
 def test_credentials_are_the_prototypes_kind():
     assert client_options().credential.headers() == {"Authorization": f"Bearer {TOKEN}"}
-    azure = client_options(prototype="azure-openai", base_uri="http://h", token="key")
+    azure = client_options(prototype="azure-openai", base_uri="https://h", token="key")
     assert azure.credential.headers() == {"api-key": "key"}
 
 

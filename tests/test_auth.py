@@ -7,6 +7,7 @@ import pytest
 
 from connectory.auth import ALLOW_COMMANDS, Credential
 from connectory.errors import ConfigError, CredentialsError
+from connectory.redaction import Redactor
 
 SECRET = "sk-made-up-1234"
 ALLOWED = {ALLOW_COMMANDS: "1"}
@@ -161,15 +162,18 @@ def test_every_token_ever_held_is_blanked(tmp_path):
     file.write_text("first-token")
     credential = bearer(token_file=file)
     credential.current()
+    redactor = Redactor()
+    credential.report_to(redactor)
     file.write_text("second-token")
     credential.refresh()
-    assert credential.blank("not first-token, nor second-token") == "not ****, nor ****"
+    assert redactor.text("not first-token, nor second-token") == "not ****, nor ****"
 
 
 def test_a_token_too_short_for_a_secret_leaves_texts_alone():
-    credential = bearer("x")
+    credential, redactor = bearer("example"), Redactor()
+    credential.report_to(redactor)
     credential.current()
-    assert credential.blank("an example") == "an example"
+    assert redactor.text("an example") == "an example"
 
 
 def test_a_token_file_that_is_being_written_changes_nothing(tmp_path):

@@ -466,3 +466,18 @@ def test_every_operation_is_in_the_catalogue_once(catalogue, operations):
         for action in entity.actions.values()
     }
     assert {(method, template) for _, method, template in operations} <= ours
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("chat.completions", "compute"),
+        ("responses", "compute"),
+        ("embeddings", "compute"),
+        ("images.generations", "create"),
+        ("organization.project.service_account.api_keys", "create"),
+        ("batches", "create"),
+    ],
+)
+def test_what_makes_something_or_costs_much_is_no_computation_to_be_sent_twice(name, kind):
+    assert Catalogue.load()[name].actions["create"].kind == kind

@@ -20,7 +20,7 @@ CONFIGURATION = """
 version: 1
 catalogue: [catalogue/pets.json]
 clients:
-  shop: {prototype: openai-compatible, base_uri: "http://shop.test", token: x, admin_token: y}
+  shop: {prototype: openai-compatible, base_uri: "https://shop.test", token: x, admin_token: y}
 incoming:
   pets: {entity: pets, request_parameters: {query: {page: ""}}}
 outgoing:

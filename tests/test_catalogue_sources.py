@@ -271,7 +271,7 @@ def connected():
 
     def run(work):
         async def main():
-            client = {"base_uri": "http://sandbox.test", "token": "t", "admin_token": "a"}
+            client = {"base_uri": "https://sandbox.test", "token": "t", "admin_token": "a"}
             config = {"version": 1, "clients": {"openai": {"prototype": "openai", **client}}}
             transport = httpx.ASGITransport(create_app(CATALOGUE))
             async with AsyncConnector.from_dict(config, transport=transport) as connector:

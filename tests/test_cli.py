@@ -66,7 +66,7 @@ def pointed_at(project, base_uri):
     (project / "connectory.yaml").write_text(
         CONFIG.replace(
             'token: "${OPENAI_API_KEY}"',
-            f'token: "${{OPENAI_API_KEY}}"\n    base_uri: {base_uri}\n    retry: {{attempts: 2, max_wait: 0}}',
+            f'token: "${{OPENAI_API_KEY}}"\n    base_uri: {base_uri}\n    retry: {{attempts: 2, max_wait: 0, outage: 0}}',
         )
     )
 
@@ -327,11 +327,11 @@ def test_the_schema_of_the_configuration_is_json(tmp_path):
 BAD_INPUT = {
     "a line that is no JSON": (
         '{"id": "a", "text": "x"}\n{oops\n{"id": "c", "text": "y"}\n',
-        "line 2: not JSON",
+        "line 2 (byte 25): not JSON",
     ),
     "a record that is no object": (
         '{"id": "a", "text": "x"}\n[1]\n{"id": "c", "text": "y"}\n',
-        "line 2: a record must be a JSON object",
+        "line 2 (byte 25): a record must be a JSON object",
     ),
     "a record without the field": (
         '{"id": "a", "text": "x"}\n{"id": "b"}\n{"id": "c", "text": "y"}\n',

@@ -7,6 +7,7 @@ from email import message_from_bytes
 import httpx
 import pytest
 import respx
+import virtual
 from fault_server import FaultServer, answer, chunked, gzip_bomb, html, replies
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from connectory.errors import (
     NotSentError,
     OutcomeUnknownError,
     RequestError,
+    SetupError,
     UnavailableError,
 )
 from connectory.events import RequestRetried
@@ -62,7 +64,7 @@ class Server:
     """A transport that gives its answers in turn, the last one for ever, and remembers what it was asked."""
 
     def __init__(self, *answers):
-        self.answers, self.requests, self.waits, self.events = [*answers], [], [], []
+        self.answers, self.requests, self.events = [*answers], [], []
         self.transport = httpx.MockTransport(self.answer)
 
     async def answer(self, request):
@@ -73,8 +75,9 @@ class Server:
             raise one
         return httpx.Response(one.status_code, headers=one.headers, stream=one.stream)
 
-    async def sleep(self, seconds):
-        self.waits.append(seconds)
+    @property
+    def waits(self):
+        return [event.wait for event in self.events if isinstance(event, RequestRetried)]
 
     def client(self, **given):
         return Client(
@@ -82,12 +85,11 @@ class Server:
             self.transport,
             schema=CATALOGUE.schema,
             listen=self.events.append,
-            sleep=self.sleep,
         )
 
     def send(self, one, *, key=None, **given):
         made = self.client(**given)
-        return asyncio.run(made.send(one, made.prepare(one, key=key)))
+        return virtual.run(made.send(one, made.prepare(one, key=key)))
 
 
 def prepared(one, *, key=None, **given):
@@ -393,11 +395,8 @@ def test_an_answer_is_given_with_the_number_of_attempts():
     assert outcome.unwrap().value == {"id": "b1"}
     assert (outcome.attempts, outcome.in_doubt) == (3, False)
     assert len({headers["Idempotency-Key"] for _, _, headers, _ in server.requests}) == 1
-    assert [(event.what, event.attempt) for event in server.events] == [
-        ("POST /batches", 1),
-        ("POST /batches", 2),
-    ]
-    assert [event.wait for event in server.events if isinstance(event, RequestRetried)] == server.waits
+    told = [event for event in server.events if isinstance(event, RequestRetried)]
+    assert [(event.what, event.attempt) for event in told] == [("POST /batches", 1), ("POST /batches", 2)]
 
 
 NOT_SENT = [
@@ -453,12 +452,20 @@ def test_a_doubt_is_remembered_through_later_attempts():
     assert (outcome.error.status, outcome.attempts, outcome.in_doubt) == (404, 3, True)
 
 
-def test_a_server_that_is_never_reached_stops_the_run():
+def test_a_server_that_was_never_reached_stops_the_run_after_half_a_minute():
     server = Server(httpx.ConnectError("refused"))
-    outcome = server.send(call(*LIST), policy=Policy(attempts=3))
+
+    async def main():
+        made = server.client(total_timeout=10)
+        outcome = await made.send(call(*LIST), made.prepare(call(*LIST)))
+        return outcome, virtual.now()
+
+    outcome, seconds = virtual.run(main())
     assert isinstance(outcome.error, UnavailableError)
     assert isinstance(outcome.error.__cause__, NotSentError)
-    assert (len(server.requests), str(outcome.error)) == (3, "GET /files: refused")
+    assert (outcome.attempts, str(outcome.error)) == (len(server.requests), "GET /files: refused")
+    assert 30 <= seconds <= 36
+    assert 8 <= len(server.requests) <= 20
     with pytest.raises(UnavailableError):
         outcome.unwrap()
 
@@ -663,9 +670,10 @@ def test_a_secret_is_blanked_wherever_it_comes_back(trouble):
 
 
 def test_the_total_bounds_the_waits_between_attempts():
-    server = Server(refused(503))
-    made = Client(options(total_timeout=0.05), server.transport, sleep=lambda _: asyncio.Event().wait())
-    outcome = asyncio.run(made.send(call(*CREATE, payload={}), made.prepare(call(*CREATE, payload={}))))
+    policy = Policy(max_wait=100)
+    outcome = Server(refused(503, retry_after="90")).send(
+        call(*CREATE, payload={}), policy=policy, total_timeout=60
+    )
     assert (outcome.error.status, outcome.attempts, outcome.in_doubt, outcome.retryable) == (
         503,
         1,
@@ -675,17 +683,8 @@ def test_the_total_bounds_the_waits_between_attempts():
 
 
 def test_a_doubt_outlives_the_total():
-    server = Server(httpx.ReadError("x"), refused(429))
-    waits = []
-
-    async def sleep(seconds):
-        waits.append(seconds)
-        if len(waits) == 2:
-            await asyncio.Event().wait()
-
-    made = Client(options(total_timeout=0.05), server.transport, sleep=sleep)
-    one = calls()["delete"]
-    outcome = asyncio.run(made.send(one, made.prepare(one)))
+    server = Server(httpx.ReadError("x"), refused(429, retry_after="50"))
+    outcome = server.send(calls()["delete"], total_timeout=40)
     assert (outcome.error.status, outcome.attempts, outcome.in_doubt) == (429, 2, True)
 
 
@@ -720,8 +719,9 @@ def test_a_respx_router_may_stand_in_for_the_network():
 def over_socket(one, *scripts, **given):
     async def main():
         async with FaultServer(*scripts) as server:
+            given.setdefault("policy", Policy(max_wait=0, outage=0))
             settings = options(base_uri=server.url("/v1"), **given)
-            made = Client(settings, Transport(), schema=CATALOGUE.schema, sleep=lambda _: asyncio.sleep(0))
+            made = Client(settings, Transport(), schema=CATALOGUE.schema)
             try:
                 return await made.send(one, made.prepare(one, key="k")), server
             finally:
@@ -804,7 +804,7 @@ def test_a_server_that_is_away_is_never_reached():
         async with FaultServer(silence) as server:
             base = server.url("/v1")
         async with Transport() as transport:
-            made = Client(options(base_uri=base), transport, sleep=lambda _: asyncio.sleep(0))
+            made = Client(options(base_uri=base, policy=Policy(max_wait=0, outage=0)), transport)
             return await made.send(calls()["create"], made.prepare(calls()["create"]))
 
     outcome = asyncio.run(main())
@@ -820,9 +820,9 @@ def test_plain_text_where_tls_is_spoken_gets_no_request():
     async def main():
         async with FaultServer(speak_plainly) as server, Transport() as transport:
             base = server.url("/v1").replace("http:", "https:")
-            made = Client(options(base_uri=base, policy=Policy(attempts=1)), transport)
+            made = Client(options(base_uri=base, policy=Policy(attempts=1, outage=0)), transport)
             return await made.send(call(*LIST), made.prepare(call(*LIST))), server
 
     outcome, server = asyncio.run(main())
-    assert isinstance(outcome.error, UnavailableError)
+    assert isinstance(outcome.error, SetupError)
     assert TOKEN.encode() not in server.received[0]

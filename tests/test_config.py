@@ -187,7 +187,7 @@ def test_keys_that_are_no_text_are_refused_with_the_names_intact():
             b"version: 1\nclients: {a: \x07}\n",
             "2:14: the character U+0007 is not allowed; write an escape in double quotes",
         ),
-        (b"#" * (4 * 1024 * 1024 + 1), "0:0: the file is larger than 4 MiB"),
+        (b"#" * (1024 * 1024 + 1), "0:0: the file is larger than 1 MiB"),
     ],
 )
 def test_a_file_that_is_no_text_is_refused(content, message, tmp_path):
@@ -254,9 +254,9 @@ def test_the_defaults_are_those_of_the_reference():
         {"clients": {"a": {}}, "outgoing": {"o": {"entity": "x"}}, "incoming": {"i": {"entity": "x"}}}
     )
     client, incoming, outgoing = config.clients["a"], config.incoming["i"], config.outgoing["o"]
-    assert (client.prototype, client.limits.concurrency) == ("openai", 32)
+    assert (client.prototype, client.limits.concurrency) == ("openai", None)
     assert (client.timeout.connect, client.timeout.idle, client.timeout.total) == (10, 60, 600)
-    assert (client.retry.attempts, client.retry.max_wait) == (4, 60)
+    assert (client.retry.attempts, client.retry.max_wait, client.retry.outage) == (4, 60, 300)
     assert (incoming.page_limit, outgoing.order, outgoing.concurrency) == (None, "input", None)
     assert not outgoing.has_payload
     assert not outgoing.has_result
@@ -563,7 +563,7 @@ def test_a_configuration_does_not_show_its_secrets():
         "admin_token": CANARY,
         "headers": {"X": CANARY},
         "query": {"k": CANARY},
-        "proxy": f"http://u:{CANARY}@h",
+        "proxy": f"http://u:{CANARY}@localhost",
     }
     config = config_from_dict({"clients": {"a": client}})
     assert CANARY not in repr(config)

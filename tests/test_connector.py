@@ -35,7 +35,7 @@ from connectory.errors import (
     RunStoppedError,
     UnknownNameError,
 )
-from connectory.events import Noticed, RequestRetried, RunStarted
+from connectory.events import Held, Noticed, RequestRetried, RunStarted
 from connectory.sandbox import EmbeddedSandbox
 
 ECHO = {**POSTS, "payload": "&{@}"}
@@ -366,6 +366,8 @@ def test_preparing_what_does_not_fit_raises():
     [
         (Noticed("look here"), "WARNING", "look here"),
         (RequestRetried("GET /x", 1, 2.5, "busy"), "INFO", "GET /x: attempt 1 failed, next in 2.5 s: busy"),
+        (RequestRetried("GET /x", 1, 2.5, "slower", held=True), None, None),
+        (Held(2.5, "slower"), "INFO", "all requests wait for 2.5 s: slower"),
         (RunStarted("r", "out"), None, None),
     ],
 )

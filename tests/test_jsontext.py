@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectory import jsontext
-from connectory.jsontext import JsonTextError, dumps, loads
+from connectory.jsontext import JsonTextError, dumps, loads, loads_unique
 
 JSON = st.recursive(
     st.none()
@@ -79,6 +79,64 @@ def test_what_is_no_json_is_refused(text, says):
     with pytest.raises(JsonTextError) as caught:
         loads(text)
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        (b'{"a":1,"a":2}', "'a'"),
+        (b'{"a": 1, "a": 1}', "'a'"),
+        (b'{"b":[1,{"c":{"a":1,"b":2,"a":3}}]}', "'a'"),
+        (b'{"a":1,"\\u0061":2}', "'a'"),
+        (b'{"":1,"x":[],"":2}', "''"),
+        (b'{"a":1e999,"a":1}', "too large"),
+        (b'{"n":12345678901234567890,"n":1}', "'n'"),
+        (b'{"' + b"k" * 100 + b'":1,"' + b"k" * 100 + b'":1}', "'" + "k" * 60 + "…'"),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_a_key_that_stands_twice_is_refused_where_a_record_is_read(text, key):
+    with pytest.raises(JsonTextError) as caught:
+        loads_unique(text)
+    assert key in str(caught.value)
+
+
+@given(value=JSON, spaced=st.booleans())
+def test_reading_with_every_key_once_gives_the_same_value(value, spaced):
+    text = json.dumps(value).encode() if spaced else dumps(value)
+    assert loads_unique(text) == loads(text) == value
+
+
+@given(
+    keys=st.lists(st.sampled_from(["a", "b", '"', "\\", '":', "\u00e9"]), max_size=4),
+    deep=st.integers(0, 3),
+    compact=st.booleans(),
+)
+def test_a_key_is_seen_twice_exactly_where_it_stands_twice(keys, deep, compact):
+    colon, comma = (":", ",") if compact else (": ", ", ")
+    text = "{" + comma.join(f"{json.dumps(key, ensure_ascii=False)}{colon}1" for key in keys) + "}"
+    for _ in range(deep):
+        text = f'{{"in"{colon}[{text}]}}'
+    if len(set(keys)) == len(keys):
+        assert loads_unique(text) == json.loads(text)
+    else:
+        with pytest.raises(JsonTextError, match="twice"):
+            loads_unique(text)
+
+
+@pytest.mark.parametrize("read", [loads, loads_unique])
+@pytest.mark.parametrize("opening", ["[", '{"a":', '[{"a":'])
+@pytest.mark.parametrize("beside", ["", "," + "[]," * 300 + "[]"])
+def test_nesting_is_bounded_in_both_installs(read, opening, beside):
+    def text(levels: int) -> str:
+        closing = opening.replace('"a":', "").translate(str.maketrans("[{", "]}"))[::-1]
+        times = levels // len(closing)
+        return f"[{opening * times}1{closing * times}{beside}]"
+
+    deepest = jsontext.DEEPEST - 2  # an even number of levels, in one list
+    assert read(text(deepest)) is not None
+    with pytest.raises(JsonTextError, match="nested too deeply: more than 200 levels"):
+        read(text(deepest + 2))
 
 
 def test_a_refusal_never_quotes_the_text():

@@ -26,7 +26,8 @@ def work(connector, folder):
     return one["bytes"]
 """
 PROGRAM = """
-import json, resource, sys, time
+import json, sys, time
+from pathlib import Path
 from connectory import Connector
 PORT, SIZE = map(int, sys.argv[1:])
 {work}
@@ -34,7 +35,8 @@ config = {{"version": 1, "clients": {{"api": {{"base_uri": f"http://127.0.0.1:{{
 started = time.perf_counter()
 with Connector.from_dict(config) as connector:
     done = work(connector, ".")
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+status = Path("/proc/self/status").read_text().splitlines()  # a count that does not begin with what the parent held
+peak = int(next(line.split()[1] for line in status if line.startswith("VmHWM"))) * 1024
 print(json.dumps({{"bytes": done, "peak": peak, "seconds": time.perf_counter() - started}}))
 """
 linux = pytest.mark.skipif(sys.platform != "linux", reason="peak memory is counted in other units elsewhere")
@@ -94,6 +96,9 @@ def test_a_large_upload_needs_little_memory(port, tmp_path):
 
 
 @linux
+@pytest.mark.fault(
+    "P3", "A file that is saved goes to disk as it comes, whatever its size: memory stays flat."
+)
 def test_a_large_download_needs_little_memory(port, tmp_path):
     download(port, 64 * MEBIBYTE, tmp_path)
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectory import receiving
+from connectory import receiving, unpacking
 from connectory.answers import Expected
-from connectory.errors import ApiError, OutcomeUnknownError
+from connectory.errors import ApiError, OutcomeUnknownError, TooLargeError
 from connectory.receiving import receive
 from connectory.saving import Target
 
@@ -95,8 +95,21 @@ def test_events_that_cannot_be_understood_have_an_unknown_outcome(chunk):
 
 def test_a_stream_is_bounded(monkeypatch):
     monkeypatch.setattr(receiving, "LARGEST_BODY", 100)
-    with pytest.raises(OutcomeUnknownError, match="larger than 100 bytes"):
+    with pytest.raises(TooLargeError, match="larger than 100 bytes"):
         received(*lines(("", FRAME)) * 10, headers=STREAM)
+
+
+def test_an_answer_that_announces_too_much_is_not_taken_at_all(monkeypatch):
+    monkeypatch.setattr(receiving, "LARGEST_BODY", 100)
+    with pytest.raises(TooLargeError, match=r"larger than 100 bytes; save_to takes files of any size"):
+        received(b"{}", headers={"content-length": "101"}, kind="binary", error=AssertionError("it was read"))
+
+
+def test_a_bomb_that_is_saved_leaves_no_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(unpacking, "HARMLESS", 100_000)
+    with pytest.raises(TooLargeError, match="unpacks to more than 200 times its size"):
+        received(gzip.compress(bytes(1_000_000)), headers=GZIP, kind="binary", save=Target.at(tmp_path / "x"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_refusal_of_a_stream_is_one():
@@ -159,7 +172,7 @@ def test_what_a_little_gzip_unpacks_to_comes_in_bounded_pieces(tmp_path):
         return [len(piece) async for piece in pieces]
 
     sizes = asyncio.run(main())
-    assert (sum(sizes), max(sizes)) == (30_000_000, receiving._PIECE)
+    assert (sum(sizes), max(sizes)) == (30_000_000, unpacking.PIECE)
 
 
 @pytest.mark.parametrize(

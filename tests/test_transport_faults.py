@@ -17,7 +17,7 @@ from transport_helpers import (
     send,
 )
 
-from connectory.transport import Transport
+from connectory.transport import Transport, UnknownServerError
 
 CUTS = {
     "closed after receipt": (close_after_receipt, httpx.RemoteProtocolError),
@@ -189,6 +189,20 @@ def test_other_protocols_are_refused(url):
                 await send(transport, "GET", url)
 
     run(main())
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_name_that_nobody_knows_is_told_from_a_server_that_is_away(loop):
+    async def main():
+        async with Transport() as transport:
+            with pytest.raises(httpx.ConnectError, match="the name is not known") as caught:
+                await send(transport, "GET", "http://nobody.invalid/")
+            cause = caught.value.__cause__
+            assert isinstance(cause, socket.gaierror)
+            known = cause.errno == socket.EAI_AGAIN  # a computer without a network cannot tell
+            assert isinstance(caught.value, UnknownServerError) is not known
+
+    run(main(), loop)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:99999/", f"http://{'a' * 64}.invalid/"])

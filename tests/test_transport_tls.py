@@ -19,7 +19,7 @@ from transport_helpers import (
     send,
 )
 
-from connectory.transport import Transport
+from connectory.transport import ProxyRefusedError, Transport, UntrustedError
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,9 @@ def test_a_wrong_certificate_is_a_connect_error_with_the_reason(authority, trust
             FaultServer(replies(answer()), context=server_context) as server,
             Transport(ssl_context=context) as transport,
         ):
-            with pytest.raises(httpx.ConnectError, match=r"certificate was not accepted: .+") as caught:
+            with pytest.raises(
+                UntrustedError, match=r"certificate was not accepted: .+; (check|if)"
+            ) as caught:
                 await send(transport, "GET", server.url("/p?key=hidden"))
             assert "hidden" not in str(caught.value)
             assert not b"".join(server.received)
@@ -134,7 +136,7 @@ def test_https_goes_through_a_tunnel_and_the_proxy_sees_no_request(authority, lo
 
 
 PROXY_ANSWERS = [
-    (answer(b"", status="407 Proxy Authentication Required"), httpx.ProxyError),
+    (answer(b"", status="407 Proxy Authentication Required"), ProxyRefusedError),
     (answer(b"", status="502 Bad Gateway"), httpx.ProxyError),
     (b"SSH-2.0-thing\r\n\r\n", httpx.ProxyError),
     (b"HTTP/1.1 200 OK\r\n\r\ngarbage", httpx.ProxyError),
@@ -167,7 +169,7 @@ def test_a_proxy_that_refuses_a_plain_request_is_a_proxy_error():
     async def main():
         refusal = answer(b"", status="407 Proxy Authentication Required")
         async with FaultServer(replies(refusal)) as server, Transport(proxy=via()(server)) as transport:
-            with pytest.raises(httpx.ProxyError, match="407"):
+            with pytest.raises(ProxyRefusedError, match="407"):
                 await send(transport, "GET", "http://api.example/")
 
     run(main())

@@ -22,7 +22,7 @@ def moderate(payload, *, prototype="openai", **outgoing):
         return httpx.Response(200, json={"id": "modr-1", "model": "m", "results": []})
 
     config = {
-        "clients": {"one": {"prototype": prototype, "base_uri": "http://api.test/v1", "token": "sk-test"}},
+        "clients": {"one": {"prototype": prototype, "base_uri": "https://api.test/v1", "token": "sk-test"}},
         "outgoing": {"out": {"entity": "moderations", "payload": "&{@}", **outgoing}},
     }
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+import virtual
 from command import connectory
-from connected import configuration, run
+from connected import configuration
 from seed_hook import Hook
 
 from connectory.config import WebhookConfig, config_from_dict
@@ -41,13 +42,7 @@ class Taking:
         made = AsyncConnector.from_dict(
             configuration(), transport=httpx.MockTransport(self), listen=self.events.append
         )
-        sink = made.webhook(WebhookConfig.model_validate({"webhook": URL, **settings}))
-        sink._client._sleep = quick
-        return sink
-
-
-async def quick(_seconds: float) -> None:
-    """Wait for nothing."""
+        return made.webhook(WebhookConfig.model_validate({"webhook": URL, **settings}))
 
 
 def write(sink: Any, *groups: list[Any]) -> None:
@@ -57,7 +52,7 @@ def write(sink: Any, *groups: list[Any]) -> None:
             await sink.flush()
         await sink.close()
 
-    run(main)
+    virtual.run(main())
 
 
 def test_each_line_is_posted_in_order_with_the_headers():
@@ -103,7 +98,6 @@ def test_a_webhook_that_cannot_be_reached_stops_the_run():
 
     made = AsyncConnector.from_dict(configuration(), transport=httpx.MockTransport(refuse))
     sink = made.webhook(WebhookConfig.model_validate({"webhook": URL}))
-    sink._client._sleep = quick
     with pytest.raises(UnavailableError, match="does not take the results: refused"):
         write(sink, [1])
 

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import base64
-import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from connectory.errors import ApiError, OutcomeUnknownError
+from connectory.errors import ApiError, OutcomeUnknownError, TooLargeError
 from connectory.jsontext import JsonTextError, loads
+from connectory.redaction import Redactor
+from connectory.unpacking import BombError, PackedError, Unpacker
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 LARGEST_BODY = 512 * 1024 * 1024
 """Bytes of one answer, decoded; a larger one ends in an error instead of the memory."""
 
 SNIPPET = 200
 """Characters of an unusable answer that are quoted."""
+
+_TEXT_FORMATS = ("text", "srt", "vtt")
+_STATUSES = {str(status): status for status in range(400, 600)} | {
+    "rate_limit_exceeded": 429,
+    "server_error": 500,
+    "server_is_overloaded": 503,
+    "slow_down": 503,
+}
+"""What the codes of errors mean that come with a status of success."""
+_KEY_REUSED = 422
 
 LONGEST_MESSAGE = 2000
 """Characters of a server's own explanation that are passed on."""
@@ -46,11 +57,17 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the caller expects: the kind of body the catalogue names, and how the request is called in messages."""
+    """What the caller expects: the kind of body the catalogue names, and how the request is called in messages.
+
+    `strict` says that nothing but JSON can be meant where JSON is due: no transcript as text, no unknown server.
+    The redactor knows which secrets the server may send back.
+    """
 
     what: str
     kind: str = "json"
     empty: bool = False
+    strict: bool = False
+    redactor: Redactor = field(default_factory=Redactor, repr=False)
 
 
 def request_id(headers: Mapping[str, str]) -> str | None:
@@ -59,20 +76,33 @@ def request_id(headers: Mapping[str, str]) -> str | None:
 
 
 def interpret(expected: Expected, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
-    """Give the usable answer. Raises ApiError for a refusal, OutcomeUnknownError for what cannot be understood."""
+    """Give the usable answer.
+
+    Raises ApiError for a refusal, OutcomeUnknownError for what cannot be understood, TooLargeError.
+    """
     content_type = media_type(headers)
     try:
         body = decoded(expected, headers, body)
-    except OutcomeUnknownError:
+    except (OutcomeUnknownError, TooLargeError):
         if accepted(status):
             raise
         body = b""  # the status says what to do; only its explanation is lost
     if not accepted(status):
         raise _refusal(expected, status, headers, content_type, body)
+    echoed = expected.redactor.seen_in(body)
     value = _value(expected, status, content_type, body)
+    if echoed:
+        value = expected.redactor.value(value)
     if _is_error_alone(value):
         raise _refusal(expected, status, headers, content_type, body)
-    return Answer(status, headers, value)
+    return Answer(status, blanked(expected, headers), value)
+
+
+def blanked(expected: Expected, headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Give an answer's headers without secrets; nearly always they are the very same."""
+    if expected.redactor.seen_in("\n".join(headers.values()).encode("utf-8", "surrogatepass")):
+        return {name.lower(): expected.redactor.text(value) for name, value in headers.items()}
+    return headers
 
 
 def media_type(headers: Mapping[str, str]) -> str:
@@ -85,10 +115,33 @@ def accepted(status: int) -> bool:
     return 200 <= status < 300  # noqa: PLR2004 - the success class of HTTP
 
 
+def asks_for_text(payload: Any) -> bool:
+    """Say whether a payload asks for a transcript as text where otherwise JSON is due."""
+    asked = cast("dict[str, Any]", payload) if isinstance(payload, dict) else {}
+    return asked.get("response_format") in _TEXT_FORMATS
+
+
+def meant_status(error: ApiError) -> int:
+    """Give the status that the server had in mind: behind a gateway an error may come with 200, and say it itself."""
+    if not accepted(error.status):
+        return error.status
+    return _STATUSES.get(error.code or error.type or "", error.status)
+
+
+def is_key_reused(error: ApiError) -> bool:
+    """Say whether the server knows the delivery's key from a request with another body."""
+    said = f"{error.code} {error.type} {error}".lower()
+    return error.status == _KEY_REUSED and "idempotency" in said
+
+
 def _is_error_alone(value: Any) -> bool:
-    """Say whether a body is the error envelope: an entity may have an `error` among other fields."""
+    """Say whether a body is an error and nothing else: an entity may have an `error` among its fields."""
     fields = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-    return fields.keys() == {"error"} and bool(fields["error"])
+    if not fields.get("error"):
+        return False
+    others = {name: one for name, one in fields.items() if name != "error" and one}
+    is_entity = "id" in others or others.get("object", "error") != "error"
+    return not is_entity and not any(isinstance(one, dict | list) for one in others.values())
 
 
 def _value(expected: Expected, status: int, content_type: str, body: bytes) -> Any:
@@ -97,8 +150,8 @@ def _value(expected: Expected, status: int, content_type: str, body: bytes) -> A
             raise OutcomeUnknownError(f"{expected.what}: the server answered {status} with an empty body")
         return None
     if expected.kind in {"binary", "text"}:  # a file keeps its bytes, also where they happen to be JSON
-        return _other(content_type, body)
-    unnamed = expected.kind == "json" and content_type in {"", "text/html"}
+        return _other(expected, content_type, body)
+    unnamed = expected.kind == "json" and (expected.strict or content_type in {"", "text/html"})
     if unnamed or content_type.endswith(("/json", "+json")):
         try:
             return loads(body)
@@ -107,10 +160,11 @@ def _value(expected: Expected, status: int, content_type: str, body: bytes) -> A
                 f"{expected.what}: the server answered {status} with {content_type or 'no content type'} "
                 f"that is not JSON ({error}): {_snippet(body)!r}"
             ) from None
-    return _other(content_type, body)
+    return _other(expected, content_type, body)
 
 
-def _other(content_type: str, body: bytes) -> dict[str, str]:
+def _other(expected: Expected, content_type: str, body: bytes) -> dict[str, str]:
+    body = expected.redactor.content(body)
     if content_type.startswith("text/") or content_type.endswith(("json", "jsonl", "sdp")):
         try:
             return {"content_type": content_type, "text": body.decode("utf-8")}
@@ -195,33 +249,36 @@ def _snippet(body: bytes) -> str:
 
 
 def decoded(expected: Expected, headers: Mapping[str, str], body: bytes) -> bytes:
-    """Undo the content encoding of a whole body. Raises OutcomeUnknownError."""
-    encoding = headers.get("content-encoding", "identity").strip().lower()
-    if encoding in {"", "identity"} or not body:
+    """Undo the content encoding of a whole body. Raises OutcomeUnknownError, TooLargeError."""
+    if not body or not is_packed(expected, headers):
         return body
-    if encoding not in {"gzip", "x-gzip"}:
+    parts: list[bytes] = []
+    room = LARGEST_BODY
+    for piece in unpacked(expected, Unpacker(), body, last=True):
+        room -= len(piece)
+        if room < 0:
+            raise TooLargeError(f"{expected.what}: the answer unpacks to more than {LARGEST_BODY} bytes")
+        parts.append(piece)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def is_packed(expected: Expected, headers: Mapping[str, str]) -> bool:
+    """Say whether a body is gzip. Raises OutcomeUnknownError for every other encoding, and for one upon another."""
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in {"", "identity", "gzip", "x-gzip"}:
         raise OutcomeUnknownError(
             f"{expected.what}: the answer is encoded as {encoding!r}, which was not asked for"
         )
+    return "gzip" in encoding
+
+
+def unpacked(expected: Expected, unpacker: Unpacker, chunk: bytes, *, last: bool = False) -> Iterator[bytes]:
+    """Give what a part of a body unpacks to. Raises OutcomeUnknownError for broken gzip, TooLargeError for a bomb."""
     try:
-        return _unzipped(expected, body)
-    except zlib.error as error:
-        raise OutcomeUnknownError(f"{expected.what}: the answer is broken gzip ({error})") from None
-
-
-def _unzipped(expected: Expected, body: bytes) -> bytes:
-    """Unpack gzip, which may be several pieces one after the other, into bounded memory."""
-    plain: list[bytes] = []
-    room = LARGEST_BODY
-    while body:
-        unzip = zlib.decompressobj(16 + zlib.MAX_WBITS)
-        plain.append(unzip.decompress(body, room + 1))
-        room -= len(plain[-1])
-        if room < 0:
-            raise OutcomeUnknownError(
-                f"{expected.what}: the answer unpacks to more than {LARGEST_BODY} bytes"
-            )
-        if not unzip.eof:
-            raise OutcomeUnknownError(f"{expected.what}: the answer's gzip ends too early")
-        body = unzip.unused_data
-    return plain[0] if len(plain) == 1 else b"".join(plain)
+        yield from unpacker.feed(chunk)
+        if last:
+            unpacker.finish()
+    except BombError as error:
+        raise TooLargeError(f"{expected.what}: the answer {error}") from None
+    except PackedError as error:
+        raise OutcomeUnknownError(f"{expected.what}: the answer cannot be unpacked: {error}") from None

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from connectory.errors import ConfigError, CredentialsError
+from connectory.redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
 ALLOW_COMMANDS = "CONNECTORY_ALLOW_COMMANDS"
 COMMAND_SECONDS = 30.0
-SHORTEST_SECRET = 4
-"""Characters; shorter tokens are no secrets but what a local server wants to hear, and blanking them spoils texts."""
-
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
@@ -37,6 +35,7 @@ class Credential:
     token_command: Sequence[str] | str | None = field(default=None, repr=False)
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
     _current: str | None = field(default=None, init=False, repr=False)
+    _redactor: Redactor = field(default_factory=Redactor, init=False, repr=False)
     _held: set[str] = field(default_factory=set[str], init=False, repr=False)
 
     def current(self) -> str:
@@ -45,11 +44,10 @@ class Credential:
             self._current = self._read()
         return self._current
 
-    def blank(self, text: str) -> str:
-        """Blank every token that this credential has held out of a text."""
-        for token in self._held:
-            text = text.replace(token, "****")
-        return text
+    def report_to(self, redactor: Redactor) -> None:
+        """Tell a redactor every token that this credential has held, and each that it will read."""
+        self._redactor = redactor
+        redactor.add(*self._held)
 
     def refresh(self) -> bool:
         """Read a file or command again; say whether the token changed."""
@@ -80,21 +78,24 @@ class Credential:
             token = token[len(scheme) :].strip()
         if token.lower() == scheme.lower():
             return ""
+        self._held.add(token)
+        self._redactor.add(token)
         if token and not _TOKEN.fullmatch(token):
             raise CredentialsError(
                 f"{what} holds a space, a line break or a character outside ASCII; it must be one word"
             )
-        if len(token) >= SHORTEST_SECRET:
-            self._held.add(token)
         return token
 
     @staticmethod
     def _read_file(path: Path) -> str:
         try:
             return path.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            raise CredentialsError(f"cannot read the token file {str(path)!r}: {reason}") from None
+        except OSError as error:
+            reason = error.strerror
+        except UnicodeDecodeError:
+            reason = "it is not UTF-8"
+        # out here, where the decoder's error, which holds the file's content, is not the context
+        raise CredentialsError(f"cannot read the token file {str(path)!r}: {reason}")
 
     def _run(self) -> str:
         if self.environ.get(ALLOW_COMMANDS) != "1":

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
-import time
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -14,7 +12,8 @@ from urllib.parse import quote
 import httpx
 
 from connectory import bodies, encoding
-from connectory.answers import Answer, Expected
+from connectory.answers import Answer, Expected, asks_for_text, is_key_reused
+from connectory.attempts import Outcome, Progress, failure
 from connectory.errors import (
     ApiError,
     ConfigError,
@@ -24,12 +23,15 @@ from connectory.errors import (
     OutcomeUnknownError,
     RequestError,
     SaveError,
-    UnavailableError,
+    TooLargeError,
 )
 from connectory.events import Listener, Noticed, RequestRetried, ignore
-from connectory.limits import Throttle
+from connectory.gate import Gate
+from connectory.lanes import Limits, Visit
 from connectory.receiving import receive
-from connectory.retry import Again, Aside, Decision, Failed, Policy, Stop, decide
+from connectory.redaction import Redactor
+from connectory.retry import Again, Aside, Decision, Policy, Stop
+from connectory.transport import ProxyRefusedError, UnknownServerError, UntrustedError
 from connectory.validation import RequestChecker
 
 if TYPE_CHECKING:
@@ -93,27 +95,6 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a call: an answer or an error.
-
-    `attempts` counts the requests that left or tried to; `in_doubt` says that the server may have acted without
-    telling, so that what it did may have happened more than once.
-    """
-
-    answer: Answer | None
-    error: ConnectoryError | None
-    attempts: int
-    in_doubt: bool = False
-    retryable: bool = False
-
-    def unwrap(self) -> Answer:
-        """Give the answer, or raise the error."""
-        if self.answer is None:
-            raise self.error or ConnectoryError("there is neither an answer nor an error")
-        return self.answer
-
-
-@dataclass(frozen=True, slots=True)
 class ClientOptions:
     """What a client needs beside its transport, everything resolved; times are seconds."""
 
@@ -129,15 +110,14 @@ class ClientOptions:
     idle_timeout: float = 60.0
     total_timeout: float = 600.0
     policy: Policy = field(default_factory=Policy)
-    concurrency: int = 32
-    requests_per_minute: int | None = None
+    limits: Limits = field(default_factory=Limits)
+    redactor: Redactor = field(default_factory=Redactor, repr=False)
 
 
 class Client:
     """A configured HTTP client: prepares calls and sends them.
 
-    `schema` gives the self-contained form of a catalogue's schema; `sleep` and `clock` are for the waits between
-    attempts and for the rate.
+    `schema` gives the self-contained form of a catalogue's schema.
     """
 
     def __init__(
@@ -147,17 +127,18 @@ class Client:
         *,
         schema: Callable[[Any], dict[str, Any]] = dict,
         listen: Listener = ignore,
-        sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.options, self.transport = options, transport
-        self.name, self.concurrency = options.name, options.concurrency
-        self._schema, self._listen, self._sleep, self._clock = schema, listen, sleep, clock
-        self._throttle = Throttle(options.requests_per_minute) if options.requests_per_minute else None
+        self.name, self.redactor = options.name, options.redactor
+        for credential in (options.credential, options.admin_credential):
+            if credential is not None:
+                credential.report_to(self.redactor)
+        self._schema, self._listen = schema, listen
+        self._gate = Gate(options.policy, options.limits, listen=listen)
         self._base = httpx.URL(options.base_uri)
         self.base_path = self._base.raw_path.decode("ascii").partition("?")[0].rstrip("/")
-        self._checker = RequestChecker(schema, lambda text: listen(Noticed(text)))
-        self._signing = asyncio.Lock()
+        self._checker = RequestChecker(schema, lambda text: listen(Noticed(self.redactor.text(text))))
+        self._signing, self._reached = asyncio.Lock(), False
         connect, idle = options.connect_timeout, options.idle_timeout
         timeout = {"connect": connect, "read": idle, "write": idle, "pool": options.total_timeout}
         self._extensions = {"timeout": timeout}
@@ -176,35 +157,36 @@ class Client:
         url = self._url(call)
         return httpx.Request(call.action.method, url, headers=headers, extensions=extensions, content=content)
 
-    async def send(self, call: Call, request: httpx.Request) -> Outcome:
-        """Send a prepared request until there is an answer or a reason to give up; raises neither."""
-        progress = _Progress()
-        await self._take_turn()  # waiting for the rate is no part of the request's own time
-        deadline = asyncio.timeout(self.options.total_timeout)
+    async def send(
+        self, call: Call, request: httpx.Request, *, begin: Callable[[], Awaitable[None]] | None = None
+    ) -> Outcome:
+        """Send a prepared request until there is an answer or a reason to give up; raises neither.
+
+        `begin` is awaited when the request's turn has come, before its first byte leaves; what it raises is raised, and
+        nothing is sent.
+        """
+        progress, visit = Progress(), self._gate.visit(*_counted(call))
+        if (stop := await self._gate.enter(visit)) is not None:  # no part of the request's own time
+            return progress.ended(stop)
+        if begin is not None:
+            try:
+                await begin()
+            except BaseException:
+                self._gate.leave(visit)
+                raise
+        total = self.options.total_timeout
+        deadline = asyncio.timeout(total)
         try:
             async with deadline:
-                return await self._persist(call, request, progress)
+                return await self._persist(call, request, progress, visit, deadline)
         except TimeoutError:
             if not deadline.expired():
                 raise
-            return self._overtime(call, progress)
+            return progress.overtime(call.what, total)
 
     async def call(self, call: Call) -> Answer:
         """Prepare, send, and give the answer or raise."""
         return (await self.send(call, self.prepare(call))).unwrap()
-
-    def redact(self, value: Any) -> Any:
-        """Blank this client's tokens out of a text that came from elsewhere, or of every text in a JSON value."""
-        if isinstance(value, str):
-            for credential in (self.options.credential, self.options.admin_credential):
-                value = credential.blank(value) if credential is not None else value
-            return value
-        if isinstance(value, dict):
-            items = cast("dict[str, Any]", value).items()
-            return {self.redact(name): self.redact(one) for name, one in items}
-        if isinstance(value, list):
-            return [self.redact(one) for one in cast("list[object]", value)]
-        return value
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -258,35 +240,39 @@ class Client:
         headers["Content-Length"] = str(content.length)
         return content if (whole := content.whole) is None else whole, {**self._extensions, "form": content}
 
-    async def _persist(self, call: Call, request: httpx.Request, progress: _Progress) -> Outcome:
+    async def _persist(
+        self, call: Call, request: httpx.Request, progress: Progress, visit: Visit, deadline: asyncio.Timeout
+    ) -> Outcome:
         fresh = True
         while True:
-            progress.attempt, progress.trouble = progress.attempt + 1, None
+            progress.attempt, progress.trouble, progress.status = progress.attempt + 1, None, None
             if progress.attempt > 1 and (identity := request.headers.get(REQUEST_ID)):
                 request.headers[REQUEST_ID] = f"{identity.rpartition('.')[0]}.{progress.attempt}"
-            answer, trouble = await self._attempt(call, request)
-            if trouble is None:
+            try:
+                answer, trouble = await self._attempt(call, request, progress)
+            finally:
+                self._gate.leave(visit)
+            if answer is not None:
+                self._gate.succeeded(visit, answer.headers, answer.value)
                 return Outcome(answer, None, progress.attempt, in_doubt=progress.doubt)
-            progress.trouble = trouble
+            progress.trouble = trouble = cast("ConnectoryError", trouble)
             if fresh and _unauthorised(trouble):
                 fresh = False  # one refusal may mean an old token, a second one means a wrong one
                 try:
                     if await self._sign_anew(call, request):
-                        await self._take_turn()
+                        if (stop := await self._gate.enter(visit, again=True)) is not None:
+                            return progress.ended(stop)
                         continue
                 except (CredentialsError, ConfigError) as error:
                     return Outcome(None, error, progress.attempt, in_doubt=progress.doubt)
-            decision = self._decide(call, trouble, progress.attempt)
+            decision = self._decide(call, visit, progress)
             if not isinstance(decision, Again):
-                return _give_up(decision, trouble, progress)
+                return progress.ended(decision)
             progress.doubt = progress.doubt or decision.in_doubt
-            self._listen(RequestRetried(call.what, progress.attempt, decision.wait, str(trouble)))
-            await self._sleep(decision.wait)
-            await self._take_turn()
-
-    async def _take_turn(self) -> None:
-        if self._throttle is not None and (wait := self._throttle.take(self._clock())):
-            await self._sleep(wait)
+            told = RequestRetried(call.what, progress.attempt, decision.wait, str(trouble), decision.held)
+            self._listen(told)
+            if (stop := await self._gate.again(visit, decision, deadline)) is not None:
+                return progress.ended(stop)
 
     async def _sign_anew(self, call: Call, request: httpx.Request) -> bool:
         """Sign with a token that is not the refused one, if there is one by now."""
@@ -300,79 +286,54 @@ class Client:
         return changed
 
     async def _attempt(
-        self, call: Call, request: httpx.Request
+        self, call: Call, request: httpx.Request, progress: Progress
     ) -> tuple[Answer | None, ConnectoryError | None]:
+        status: int | None = None
         try:
             response = await self.transport.handle_async_request(request)
+            self._reached = True
             stream = cast("httpx.AsyncByteStream", response.stream)
             status, headers = response.status_code, response.headers
             events = call.stream == "events" or call.action.method == "GET"
             return await receive(
-                _expected(call), status, headers, stream, save=call.save, events=events
+                _expected(call, self.redactor), status, headers, stream, save=call.save, events=events
             ), None
         except httpx.LocalProtocolError as error:
-            return None, RequestError(f"{call.what}: {error}")
+            return None, RequestError(self.redactor.text(f"{call.what}: {error}"))
         except _NEVER_SENT as error:
-            return None, NotSentError(_reason(call, error))
+            lasting = (UntrustedError, ProxyRefusedError, *(() if self._reached else (UnknownServerError,)))
+            text = self.redactor.text(_reason(call, error))
+            return None, NotSentError(text, setup=isinstance(error, lasting))
         except httpx.TransportError as error:
-            return None, OutcomeUnknownError(self.redact(_reason(call, error)))
-        except ApiError as error:
-            error.code, error.type, error.param, error.body = self.redact(
-                [error.code, error.type, error.param, error.body]
-            )
-            error.args = (self.redact(str(error)),)
-            return None, error
-        except (
-            OutcomeUnknownError,
-            RequestError,
-            SaveError,
-        ) as error:  # the last two: of a file on this machine
-            error.args = (self.redact(str(error)),)
-            return None, error
+            return None, OutcomeUnknownError(self.redactor.text(_reason(call, error)))
+        except (ApiError, OutcomeUnknownError, RequestError, SaveError, TooLargeError) as error:
+            progress.status = None if isinstance(error, ApiError) else status
+            self.redactor.error(error)  # RequestError and SaveError are of a file on this machine
+            return None, error.with_traceback(None)  # whose frames would keep the answer, as it came
 
-    def _decide(self, call: Call, error: ConnectoryError, attempt: int) -> Decision:
-        if isinstance(error, RequestError | SaveError):
-            return Aside(in_doubt=isinstance(error, SaveError))
-        repeatable = call.repeatable
-        if isinstance(error, ApiError):
-            code = error.code or error.type
-            failed = Failed(True, repeatable, error.status, code, str(error), error.headers)
-        else:
-            failed = Failed(not isinstance(error, NotSentError), repeatable, message=str(error))
-        return decide(failed, attempt=attempt, policy=self.options.policy, luck=random.random())  # noqa: S311 - jitter
-
-    def _overtime(self, call: Call, progress: _Progress) -> Outcome:
-        trouble, doubt = progress.trouble, progress.doubt
-        if trouble is None:  # in the middle of an attempt, not while waiting for the next one
-            seconds, doubt = self.options.total_timeout, True
-            trouble = OutcomeUnknownError(
-                f"{call.what}: no whole answer within timeout.total ({seconds:g} s)"
-            )
-        return Outcome(None, trouble, progress.attempt, in_doubt=doubt, retryable=True)
+    def _decide(self, call: Call, visit: Visit, progress: Progress) -> Decision:
+        error = cast("ConnectoryError", progress.trouble)
+        if isinstance(error, RequestError | SaveError | TooLargeError):
+            return Aside(in_doubt=not isinstance(error, RequestError))
+        if isinstance(error, NotSentError) and error.setup:
+            return Stop("setup", str(error))
+        if isinstance(error, ApiError) and is_key_reused(error):
+            return Aside(in_doubt=True)
+        return self._gate.failed(visit, failure(error, repeatable=call.repeatable, status=progress.status))
 
 
-@dataclass(slots=True)
-class _Progress:
-    """How far the sending of a request has come: attempts, what the last one met, and whether any left a doubt."""
-
-    attempt: int = 0
-    trouble: ConnectoryError | None = None
-    doubt: bool = False
+def _counted(call: Call) -> tuple[str, Any]:
+    """Name what the server counts a request with, its model or its entity, and give the payload that it counts."""
+    payload: Any = call.payload
+    model: Any = payload.get("model") if isinstance(payload, dict) else None  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]  # any JSON
+    return (model if isinstance(model, str) else call.entity.path), call.payload
 
 
-def _give_up(decision: Aside | Stop, error: ConnectoryError, progress: _Progress) -> Outcome:
-    if isinstance(decision, Aside):
-        doubt = progress.doubt or decision.in_doubt
-        return Outcome(None, error, progress.attempt, in_doubt=doubt, retryable=decision.retryable)
-    kind = CredentialsError if decision.cause == "credentials" else UnavailableError
-    stopped = kind(decision.reason)
-    stopped.__cause__ = error
-    return Outcome(None, stopped, progress.attempt, in_doubt=progress.doubt)
-
-
-def _expected(call: Call) -> Expected:
-    empty = call.action.response.kind == "empty" or call.action.method == "DELETE"
-    return Expected(call.what, call.action.response.kind, empty=empty)
+def _expected(call: Call, redactor: Redactor) -> Expected:
+    response = call.action.response
+    empty = response.kind == "empty" or call.action.method == "DELETE"
+    strict = response.schema is not None and not asks_for_text(call.payload)
+    return Expected(call.what, response.kind, empty=empty, strict=strict, redactor=redactor)
 
 
 def _differs(request: httpx.Request, signature: Mapping[str, str]) -> bool:

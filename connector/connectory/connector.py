@@ -13,11 +13,12 @@ from connectory.catalogue import Catalogue, end_of
 from connectory.client import Call, Client
 from connectory.config import config_from_dict, load_config
 from connectory.errors import ConfigError
-from connectory.events import Event, Listener, Noticed, RequestRetried
+from connectory.events import Event, Held, Listener, Noticed, RequestRetried
 from connectory.journal import Job, Known, MemoryJournal, Runs, new_facts
 from connectory.parameters import Given
 from connectory.picklists import MODEL, model_options, schema_options
 from connectory.publisher import Publisher
+from connectory.redaction import LogFilter
 from connectory.running import closing_run
 from connectory.subscriber import Subscriber
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from connectory.subscriber import Subscription
 
 logger = logging.getLogger("connectory")
+logger.addFilter(LogFilter())
 
 
 class AsyncConnector:
@@ -330,7 +332,13 @@ class AsyncConnector:
     def webhook(self, settings: WebhookConfig) -> WebhookSink:
         """Build the sink that posts lines to a URL."""
         prototype = self.catalogue.prototypes["openai-compatible"]
-        return WebhookSink(settings, prototype, transport=self._transport, listen=self._listen)
+        return WebhookSink(
+            settings,
+            prototype,
+            transport=self._transport,
+            listen=self._listen,
+            redactor=self.config.redactor,
+        )
 
     def _subscriber(
         self,
@@ -381,7 +389,9 @@ def log_event(event: Event) -> None:
     match event:
         case Noticed(message):
             logger.warning(message)
-        case RequestRetried(what, attempt, wait, reason):
+        case Held(wait, reason):
+            logger.info("all requests wait for %.1f s: %s", wait, reason)
+        case RequestRetried(what, attempt, wait, reason, held=False):
             logger.info("%s: attempt %d failed, next in %.1f s: %s", what, attempt, wait, reason)
         case _:
             pass

@@ -2,19 +2,22 @@
 
 ConnectoryError
 ├── ConfigError                the run never starts; every problem at once in `.problems`
-│   └── UnknownNameError       a name that is in no list; also a KeyError
+│   ├── UnknownNameError       a name that is in no list; also a KeyError
+│   └── InputError             the records are in a form that this project does not read
 ├── RecordError                this record is set aside, the run goes on
 │   ├── ExpressionError        an expression met an absent field or a wrong type
 │   ├── TransformerError       a transformer failed or gave something that is no record
 │   ├── RequestError           path, query and payload do not make a request
 │   ├── SaveError              the answer came and could not be written to disk
 │   ├── AcceptError            the answer came and does not meet `accept`
+│   ├── TooLargeError          the answer came and is larger than is taken
 │   └── ApiError               the server refused the request, or its answer cannot be used
 ├── JobBusyError               another process works on the same job; nothing was done
 ├── TransportError             no usable answer came; whether to send again is decided by `retry`
 │   ├── NotSentError           certain: not one byte of the request left
 │   └── OutcomeUnknownError    the server may have acted
 └── RunStoppedError            the run stops, records not yet done stay pending
+    ├── SetupError             the configured server or proxy cannot be spoken to at all
     ├── CredentialsError       a wrong or missing token, or no permission
     ├── UnavailableError       the server is away, or money or quota is used up
     ├── StorageError           a file takes no more: the disk is full, or gone
@@ -89,6 +92,14 @@ class UnknownNameError(ConfigError, KeyError):
         return str(self.args[0])
 
 
+class InputError(ConfigError):
+    """The input is no JSON Lines; `command` converts it, where there is one. Nothing was sent."""
+
+    def __init__(self, message: str, *, command: str = "") -> None:
+        self.command = command
+        super().__init__(message)
+
+
 class RecordError(ConnectoryError):
     """One record cannot be delivered as it is; the others go on."""
 
@@ -125,6 +136,12 @@ class AcceptError(RecordError):
     """The server did what was asked, and its answer does not meet the connection's `accept`."""
 
     kind = "accept"
+
+
+class TooLargeError(RecordError):
+    """The server did what was asked, and its answer is larger than is taken; asking again would give the same."""
+
+    kind = "too_large"
 
 
 class ApiError(RecordError):
@@ -166,9 +183,16 @@ class TransportError(ConnectoryError):
 
 
 class NotSentError(TransportError):
-    """Certain: no byte of the request reached the server (no connection, name, certificate or proxy)."""
+    """Certain: no byte of the request reached the server (no connection, name, certificate or proxy).
+
+    `setup` says that only another configuration helps: trying again is of no use.
+    """
 
     kind = "not_sent"
+
+    def __init__(self, message: str, *, setup: bool = False) -> None:
+        super().__init__(message)
+        self.setup = setup
 
 
 class OutcomeUnknownError(TransportError):
@@ -179,6 +203,10 @@ class OutcomeUnknownError(TransportError):
 
 class RunStoppedError(ConnectoryError):
     """A cause that concerns the whole run; records not yet done stay pending."""
+
+
+class SetupError(RunStoppedError):
+    """The server or proxy that is configured cannot be spoken to: certificate, name or protocol is wrong."""
 
 
 class CredentialsError(RunStoppedError):

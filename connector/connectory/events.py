@@ -27,10 +27,19 @@ class PageRead:
 
 @dataclass(frozen=True, slots=True)
 class RequestRetried:
-    """An attempt failed and another follows after `wait` seconds."""
+    """An attempt failed and another follows after `wait` seconds; `held`: with everybody else, as Held has told."""
 
     what: str
     attempt: int
+    wait: float
+    reason: str
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """All requests of a client wait for `wait` seconds: the server refuses for pace, or is away."""
+
     wait: float
     reason: str
 
@@ -60,7 +69,7 @@ class RunFinished:
     counts: dict[str, Any]
 
 
-Event: TypeAlias = RunStarted | PageRead | RequestRetried | RecordFinished | Noticed | RunFinished
+Event: TypeAlias = RunStarted | PageRead | RequestRetried | Held | RecordFinished | Noticed | RunFinished
 Listener: TypeAlias = Callable[[Event], None]
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import re
-from typing import Any, NoReturn, cast
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 try:
     import orjson
@@ -17,39 +20,94 @@ except ImportError:
 _PLAIN_ONLY = (orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS) if orjson else 0
 
 
+DEEPEST = 200
+"""Levels of nesting: what is read can be walked, copied and written again without Python's own limit coming near."""
+
+_TOO_DEEP = f"nested too deeply: more than {DEEPEST} levels"
+
+
 class JsonTextError(ValueError):
     """The text is not JSON; the message says where and never quotes it."""
 
 
 # orjson reads an integer beyond 64 bits as a float, and the standard library reads 1e999 as infinity: texts in which
 # either could stand go to the slower reader that keeps integers and refuses infinities.
-_SUSPICIOUS = re.compile(rb"\d{19}|[eE]\+?\d{3}")
+_DIGITS_ALIKE = bytes.maketrans(b"123456789E", b"000000000e")
 
 
 def loads(text: bytes | str) -> Any:
     """Parse JSON text.
 
     Integers of any size keep their value. `NaN` and `Infinity` are refused, as are numbers too large for a float.
-    A byte order mark is accepted. Raises JsonTextError.
+    A byte order mark is accepted. Of a key that an object has twice the last value counts. Raises JsonTextError.
     """
+    return _read(text, _read_fast)
+
+
+def loads_unique(text: bytes | str) -> Any:
+    """Parse JSON text like `loads`, and refuse an object that has a key twice: one of its values would be lost."""
+    return _read(text, _read_unique)
+
+
+def _read(text: bytes | str, read: Callable[[bytes], Any]) -> Any:
     raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     try:
-        if _SUSPICIOUS.search(raw):
-            return _strict.decode(raw.decode("utf-8-sig"))
-        if orjson is not None:
-            try:
-                return orjson.loads(raw)
-            except orjson.JSONDecodeError:
-                pass  # the standard library decides what is wrong, so that both installs say the same
-        return _plain.decode(raw.decode("utf-8-sig"))
+        value = read(raw)
     except UnicodeDecodeError as error:
         raise JsonTextError(f"not UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
-        raise JsonTextError(f"{error.msg.lower()} at line {error.lineno} column {error.colno}") from None
+        raise JsonTextError(
+            f"{error.msg.lower().removesuffix(' at')} at line {error.lineno} column {error.colno}"
+        ) from None
     except RecursionError:
-        raise JsonTextError("nested too deeply") from None
+        raise JsonTextError(_TOO_DEEP) from None
     except ValueError as error:
         raise JsonTextError(str(error)) from None
+    if raw.count(b"{") + raw.count(b"[") > DEEPEST and _is_deep(value):
+        raise JsonTextError(_TOO_DEEP)
+    return value
+
+
+def _is_deep(value: Any) -> bool:
+    level = _containers([value])
+    for _ in range(DEEPEST):
+        level = [inner for outer in level for inner in _containers(outer)]
+    return bool(level)
+
+
+def _containers(outer: Any) -> list[Any]:
+    values = cast("dict[str, Any]", outer).values() if type(outer) is dict else cast("list[Any]", outer)
+    return [one for one in values if type(one) is dict or type(one) is list]
+
+
+def _is_suspicious(raw: bytes) -> bool:
+    alike = raw.translate(_DIGITS_ALIKE)  # ten times as fast as a regular expression
+    return b"0" * 19 in alike or b"e000" in alike or b"e+000" in alike
+
+
+def _read_fast(raw: bytes) -> Any:
+    if _is_suspicious(raw):
+        return _strict.decode(raw.decode("utf-8-sig"))
+    if orjson is not None:
+        try:
+            return orjson.loads(raw)
+        except orjson.JSONDecodeError:
+            pass  # the standard library decides what is wrong, so that both installs say the same
+    return _plain.decode(raw.decode("utf-8-sig"))
+
+
+def _read_unique(raw: bytes) -> Any:
+    suspicious = _is_suspicious(raw)
+    # orjson cannot see a key twice. But what it writes back byte by byte has lost nothing, and that is cheap to see;
+    # a text with spaces in it, which it would write otherwise, is not even tried.
+    if orjson is not None and not suspicious and b'": ' not in raw[:80]:
+        try:
+            value = orjson.loads(raw)
+        except orjson.JSONDecodeError:
+            value = _ABSENT
+        if value is not _ABSENT and orjson.dumps(value) == raw:
+            return value
+    return (_unique_strict if suspicious else _unique).decode(raw.decode("utf-8-sig"))
 
 
 def dumps(value: Any) -> bytes:
@@ -96,5 +154,18 @@ def _finite(text: str) -> float:
     return number
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        shown = twice if len(twice) <= _LONGEST_KEY else f"{twice[:_LONGEST_KEY]}…"
+        raise JsonTextError(f"an object has the key {shown!r} twice")
+    return made
+
+
+_ABSENT = object()
+_LONGEST_KEY = 60
 _plain = json.JSONDecoder(parse_constant=_refuse)
 _strict = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
+_unique = json.JSONDecoder(parse_constant=_refuse, object_pairs_hook=_once)
+_unique_strict = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_once)

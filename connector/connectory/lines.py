@@ -2,78 +2,157 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from connectory.errors import RecordError
+from connectory.foreign import BYTE_ORDER_MARK, LOOK, Foreign, judge
 from connectory.interfaces import Item
-from connectory.jsontext import JsonTextError, loads
+from connectory.jsontext import JsonTextError, loads_unique
+from connectory.packed import Unpacker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
 LONGEST_LINE = 64 * 1024 * 1024
 """Bytes; a longer line is one bad record and is skipped without being held in memory."""
 
+SHOWN = 1000
+"""Bytes that are kept of a line that is too long."""
 
-class LineSplitter:
-    """Cut a stream of bytes at line feeds and count; None stands for a line that was too long to keep.
 
-    `offset` is that of the first byte after the line that was given last. A stream may begin after so many lines, at
-    an offset.
+class Line(NamedTuple):
+    """A line without its line feed; of one that is too long, and so not `whole`, the text is only the beginning.
+
+    `start` is the offset of its first byte in the stream (where that was packed: in what it holds), `end` that of the
+    first byte of the next line, `length` counts its bytes.
     """
 
-    def __init__(self, number: int = 0, offset: int = 0) -> None:
+    number: int
+    text: bytes
+    start: int
+    end: int
+    length: int
+    whole: bool = True
+
+
+class LineSplitter:
+    """Cut a stream of bytes at line feeds and count; a gzip stream is undone first.
+
+    A stream may begin after so many lines, at an offset. `name` is the file's name in messages, `-` for standard
+    input.
+    """
+
+    def __init__(self, number: int = 0, offset: int = 0, *, name: str = "-") -> None:
+        self._number, self._start, self._name = number, offset, name
+        self._unpacker = Unpacker(name)
+        self._first: bytearray | None = None if number else bytearray()
         self._rest = bytearray()
-        self._skipping = 0
-        self._number, self.offset = number, offset
+        self._skipped = 0
+        self._prefix = b""
 
-    def numbered(self, chunk: bytes) -> Iterator[tuple[int, bytes | None]]:
-        """Give the lines that this chunk completes, without the blank ones; an empty chunk ends the stream."""
-        for line in self._feed(chunk):
-            self._number += 1
-            if self._number == 1 and line is not None:
-                line = line.removeprefix(BYTE_ORDER_MARK)  # noqa: PLW2901 - the same line
-            if line is None or line.strip():
-                yield self._number, line
+    @property
+    def packed(self) -> bool:
+        """Say whether the stream is packed: offsets are then none of the file."""
+        return bool(self._unpacker.packed)
 
-    def _feed(self, chunk: bytes) -> Iterator[bytes | None]:
-        if not chunk:
-            yield from self._end()
+    def numbered(self, chunk: bytes) -> Iterator[Line]:
+        """Give the lines that this chunk completes, without the blank ones; an empty chunk ends the stream.
+
+        Raises InputError before the first line when the stream is clearly no JSON Lines, RunStoppedError when it is a
+        gzip stream that is damaged.
+        """
+        for piece in self._unpacker.pieces(chunk):
+            if self._first is not None:
+                yield from self._judged(piece)
+            else:
+                yield from self._completed(piece)
+
+    def _judged(self, piece: bytes) -> Iterator[Line]:
+        """Hold the beginning back until it is clear that it is lines."""
+        assert self._first is not None  # noqa: S101 - for the type checkers: who calls has looked
+        known = len(self._first)
+        self._first += piece
+        if piece and known and b"\n" not in piece and known + len(piece) < LOOK:
             return
-        first, *others = chunk.split(b"\n")
-        self._rest += first
-        for part in others:
-            self.offset += self._skipping + len(self._rest) + 1
-            yield None if self._skipping or len(self._rest) > LONGEST_LINE else bytes(self._rest)
-            self._skipping = 0
-            self._rest = bytearray(part)
+        verdict = judge(bytes(self._first[:LOOK]), ended=not piece and len(self._first) <= LOOK)
+        if isinstance(verdict, Foreign):
+            raise verdict.error(self._name, packed=self.packed)
+        if verdict == "lines":
+            held, self._first = bytes(self._first), None
+            if held:
+                yield from self._completed(held)
+            if not piece:
+                yield from self._completed(b"")
+
+    def _completed(self, piece: bytes) -> Iterator[Line]:
+        if (
+            piece.isspace() and not self._rest and not self._skipped
+        ):  # a packed gigabyte of nothing is soon passed
+            self._number += piece.count(b"\n")
+            self._rest += piece[piece.rfind(b"\n") + 1 :]
+            self._start += len(piece) - len(self._rest)
+            return
+        first, *others = piece.split(b"\n")
+        if others or not piece:
+            self._rest += first
+            if others or self._rest or self._skipped:
+                yield from self._line(bytes(self._rest), feed=1 if others else 0)
+            self._rest = bytearray(others.pop() if others else b"")
+            for text in others:
+                yield from self._line(text, feed=1)
+        else:
+            self._rest += first
         if len(self._rest) > LONGEST_LINE:
-            self._skipping += len(self._rest)
-            self._rest.clear()
+            self._skip()
 
-    def _end(self) -> Iterator[bytes | None]:
-        self.offset += self._skipping + len(self._rest)
-        if self._skipping:
-            yield None
-        elif self._rest:
-            yield bytes(self._rest)
+    def _skip(self) -> None:
+        if not self._skipped:
+            self._prefix = bytes(self._rest[:SHOWN])
+        self._skipped += len(self._rest)
+        self._rest.clear()
+
+    def _line(self, text: bytes, *, feed: int) -> Iterator[Line]:
+        """Count a line, and give it unless it is blank."""
+        start, length = self._start, self._skipped + len(text)
+        self._number += 1
+        self._start = start + length + feed
+        if self._skipped or length > LONGEST_LINE:
+            yield Line(self._number, self._prefix or text[:SHOWN], start, self._start, length, whole=False)
+            self._prefix, self._skipped = b"", 0
+            return
+        if start == 0 and text.startswith(BYTE_ORDER_MARK):
+            text = text[len(BYTE_ORDER_MARK) :]
+        if text and not text.isspace():
+            yield Line(self._number, text, start, self._start, length)
 
 
-def item_of(number: int, line: bytes | None) -> Item:
+def item_of(line: Line) -> Item:
     """Read one line as a record; what cannot be read is an item with an error."""
-    position = str(number)
-    if line is None:
-        return Item(position, None, RecordError(f"line {number}: longer than {LONGEST_LINE} bytes"))
+    place = f"line {line.number} (byte {line.start})"
+    if not line.whole:
+        long = (
+            f"{line.length} bytes long, and a record has at most {LONGEST_LINE}; only its beginning is kept"
+        )
+        return _unread(line, _text(line.text), f"{place}: {long}{_list_hint(line)}")
     try:
-        record = loads(line)
+        record = loads_unique(line.text.rstrip())
     except JsonTextError as error:
-        return Item(position, _text(line), RecordError(f"line {number}: not JSON: {error}"))
+        reason = str(error).replace("at line 1 column", "at column")
+        return _unread(line, _text(line.text), f"{place}: not JSON: {reason}")
     if not isinstance(record, dict):
-        problem = f"line {number}: a record must be a JSON object, this is {_kind(record)}"
-        return Item(position, record, RecordError(problem))
-    return Item(position, record)
+        what = f"a record must be a JSON object, this is {_kind(record)}"
+        return _unread(line, record, f"{place}: {what}{_list_hint(line)}")
+    return Item(str(line.number), record)
+
+
+def _unread(line: Line, record: Any, problem: str) -> Item:
+    return Item(str(line.number), record, RecordError(problem))
+
+
+def _list_hint(line: Line) -> str:
+    """Say how a file that is one list becomes lines."""
+    is_list = line.number == 1 and line.text.lstrip()[:1] == b"["
+    return "; if the file is one list: jq -c '.[]' gives its items as lines" if is_list else ""
 
 
 def _kind(value: object) -> str:

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from connectory.uploads import PartsOption
 
 
+_TOO_DEEP = "nested too deeply: the record cannot be copied"
+"""Of a record that a program handed over or a transformer made; in a file it is refused before."""
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """One delivery to make.
@@ -130,6 +134,9 @@ class Publication:
         except RecordError as error:
             yield Part(item, index, first, name, error=error)
             return
+        except RecursionError:
+            yield Part(item, index, first, name, error=RecordError(_TOO_DEEP))
+            return
         if not records:
             yield Part(item, index, first, name)
         for number, record in enumerate(records):
@@ -139,6 +146,12 @@ class Publication:
 
     def call(self, part: Part) -> Call:
         """Make the request of a part in the catalogue's words. Raises RecordError."""
+        try:
+            return self._call(part)
+        except RecursionError:
+            raise RecordError(_TOO_DEEP) from None
+
+    def _call(self, part: Part) -> Call:
         record = part.record or {}
         scope = self._scope(part)
         own = self._own(record, scope)
@@ -181,6 +194,12 @@ class Publication:
         """
         if self.result is None and self.response_chain is None:
             return None
+        try:
+            return self._shaped(part, call, response, http=http)
+        except RecursionError:
+            raise RecordError(_TOO_DEEP) from None
+
+    def _shaped(self, part: Part, call: Call, response: Any, *, http: Mapping[str, Any] | None) -> list[Any]:
         document = self._document(part, call, response)
         scope = {**self._scope(part), "http": http or {}, **document}
         shaped = (

@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from connectory.errors import (
     AcceptError,
     ConnectoryError,
+    CredentialsError,
     GuardError,
     RecordError,
     RunStoppedError,
     StorageError,
+    UnavailableError,
 )
 from connectory.events import Listener, Noticed, RecordFinished, RunFinished, RunStarted, ignore
 from connectory.journal import digest
 from connectory.jsontext import JsonTextError, dumps
 from connectory.record import Failure, Result
+from connectory.repeats import Repeats
 from connectory.results import (
+    blank_error,
     cause_of,
     dead_letter,
     doubtful,
@@ -76,7 +80,7 @@ class Publisher:
         self.finished = 0
         self.lines: Callable[[Result], list[Any]] = Result.lines
         self._known = known
-        self._alarm = Alarm()
+        self._alarm, self._repeats = Alarm(), Repeats()
         self._held: list[tuple[Part, Result]] = []
         self._open: dict[int, _Open] = {}
         self._workers: Workers[Part, tuple[Part, Result]] | None = None
@@ -145,7 +149,10 @@ class Publisher:
                         await self._stop_waiting()
                     yield waiting
                     waiting = []
-        except Exception:  # whatever stopped it: what is done is given first
+        except Exception as reason:  # whatever stopped it: what is done is given first
+            if self._held and isinstance(reason, UnavailableError | CredentialsError):
+                self._alarm.ring()  # what failed until here failed for the same cause
+                self._let_pend()
             async for left in self._last(waiting):
                 yield left
             raise
@@ -170,6 +177,8 @@ class Publisher:
                     continue
                 parts = list(self.publication.parts(item, seq, self.journal.run))
                 pending = [part for part in parts if not self.journal.is_shown(seq, part.delivery.part)]
+                if parts and (note := self._repeats.hear(parts[0].id, item.position)):
+                    self.listen(Noticed(note))
                 self._open[seq] = _Open(len(pending))
                 if not pending:  # all its lines are out; only the item itself was not closed
                     self.journal.close_item(seq, dead=False)
@@ -207,15 +216,13 @@ class Publisher:
         doubt = self.journal.doubt(part.delivery)
         if doubt is not None and (held := self._held_back(call, doubt)) is not None:
             return await self._settle(part, doubtful(part, held))
-        self._check_budget()
-        await self.journal.intend(part.delivery, body)
         if doubt is not None and doubt.body not in {"", body}:
             self.listen(
                 Noticed(f"record {part.id!r} was under way when the run broke off, and is sent changed")
             )
         parts = self.publication.upload
         send = self.client.send if parts is None else partial(parts.send, self.client)
-        outcome = await send(call, request)
+        outcome = await send(call, request, begin=partial(self._begin, part, body))
         if isinstance(outcome.error, RunStoppedError):
             if not (outcome.in_doubt or doubt):  # it was refused, so nothing is in doubt
                 self.journal.withdraw(part.delivery)
@@ -229,7 +236,13 @@ class Publisher:
             self._remember(part, body)
         return await self._settle(part, result, call)
 
+    async def _begin(self, part: Part, body: str) -> None:
+        """Note that a request is about to leave: its turn has come, so that a wait for the rate is no doubt."""
+        self._check_budget()
+        await self.journal.intend(part.delivery, body)
+
     async def _settle(self, part: Part, result: Result, call: Call | None = None) -> Result:
+        blank_error(result, self.client.redactor)
         if self.journal.durable and result.error is not None and (self._alarm.undecided or self._alarm.rang):
             self._held.append((part, result))  # not written down yet: twenty alike are to stay pending
         else:
@@ -267,10 +280,12 @@ class Publisher:
                 result.cause = AcceptError(NOT_ACCEPTED)
                 return
             output = self.publication.shape(part, call, result.response, http=http)
-            dumps(output)  # what a response transformer gave may be no JSON, and would break the sink for all
-            result.output = output
+            # what a response transformer gave may be no JSON, and would break the sink for all
+            text, redactor = dumps(output), self.client.redactor
+            result.output = redactor.value(output) if redactor.seen_in(text) else output
         except (RecordError, JsonTextError) as error:
             failed_shaping(result, error)
+            blank_error(result, self.client.redactor)
 
     async def _listen_for_alarm(self, result: Result) -> None:
         message = result.error.message if result.error else None

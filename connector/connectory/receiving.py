@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-import zlib
 from base64 import b64decode
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from connectory.answers import LARGEST_BODY, Answer, accepted, decoded, interpret, media_type, refusal
-from connectory.errors import OutcomeUnknownError
+from connectory.answers import (
+    LARGEST_BODY,
+    Answer,
+    accepted,
+    blanked,
+    decoded,
+    interpret,
+    is_packed,
+    media_type,
+    refusal,
+    unpacked,
+)
+from connectory.errors import OutcomeUnknownError, TooLargeError
 from connectory.jsontext import JsonTextError, dumps, loads
 from connectory.saving import Saving
 from connectory.sse import EventStreamError, Parser
 from connectory.streaming import Rebuilding, error_of
+from connectory.unpacking import Unpacker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
@@ -21,7 +32,6 @@ if TYPE_CHECKING:
     from connectory.saving import Target
 
 EVENTS = "text/event-stream"
-_PIECE = 256 * 1024
 
 
 class Stream(Protocol):
@@ -43,7 +53,8 @@ async def receive(
 ) -> Answer:
     """Take an answer's body and give what it means. `events` keeps those of a stream beside the value.
 
-    Raises ApiError for a refusal, OutcomeUnknownError for what is cut off or cannot be understood, SaveError.
+    Raises ApiError for a refusal, OutcomeUnknownError for what is cut off or cannot be understood, TooLargeError for
+    what does not fit into memory, SaveError.
     """
     try:
         if accepted(status):
@@ -51,8 +62,9 @@ async def receive(
                 answer = await _events(expected, status, headers, stream, keep=events)
                 return answer if save is None else await _save_value(expected, answer, save)
             if save is not None and expected.kind in {"binary", "text"}:
-                return Answer(status, headers, await _save(expected, headers, stream, save))
-        body = await _whole(expected, stream)
+                saved = await _save(expected, headers, stream, save)
+                return Answer(status, blanked(expected, headers), saved)
+        body = await _whole(expected, headers, stream)
     finally:
         await stream.aclose()
     answer = interpret(expected, status, headers, body)
@@ -63,15 +75,23 @@ async def receive(
         return Answer(status, headers, await saving.commit(media_type(headers)))
 
 
-async def _whole(expected: Expected, stream: Stream) -> bytes:
+async def _whole(expected: Expected, headers: Mapping[str, str], stream: Stream) -> bytes:
+    announced = headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > LARGEST_BODY:  # not one byte of it is taken
+        raise _too_large(expected, "answer")
     parts: list[bytes] = []
     size = 0
     async for chunk in stream:
         size += len(chunk)
         if size > LARGEST_BODY:
-            raise OutcomeUnknownError(f"{expected.what}: the answer is larger than {LARGEST_BODY} bytes")
+            raise _too_large(expected, "answer")
         parts.append(chunk)
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _too_large(expected: Expected, thing: str) -> TooLargeError:
+    advice = "; save_to takes files of any size" if expected.kind in {"binary", "text"} else ""
+    return TooLargeError(f"{expected.what}: the {thing} is larger than {LARGEST_BODY} bytes{advice}")
 
 
 async def _save(
@@ -101,7 +121,7 @@ async def _events(
     async for chunk in _plain(expected, headers, stream):
         size += len(chunk)
         if size > LARGEST_BODY:
-            raise OutcomeUnknownError(f"{expected.what}: the stream is larger than {LARGEST_BODY} bytes")
+            raise _too_large(expected, "stream")
         for event in _parsed(expected, parser, chunk):
             if (error := error_of(event)) is not None:
                 raise refusal(expected, status, headers, error, told="an error within the stream")
@@ -117,13 +137,19 @@ async def _events(
         raise OutcomeUnknownError(
             f"{expected.what}: the stream ended after {rebuilding.count} events, before its last"
         )
-    return Answer(status, headers, rebuilding.value(), kept if keep else None)
+    value = rebuilding.value()
+    if value is None and expected.strict:
+        raise OutcomeUnknownError(f"{expected.what}: the stream ended without an answer in it")
+    whole = expected.redactor.value(value)  # a secret may have come in several events
+    return Answer(status, blanked(expected, headers), whole, kept if keep else None)
 
 
 def _parsed(expected: Expected, parser: Parser, chunk: bytes) -> Iterator[dict[str, Any]]:
     try:
         for event in parser.feed(chunk):
             data = event.data if event.data == "[DONE]" else loads(event.data)
+            if expected.redactor.seen_in(event.data.encode("utf-8", "surrogatepass")):
+                data = expected.redactor.value(data)
             yield {"event": event.name or None, "data": data}
     except EventStreamError as error:
         raise OutcomeUnknownError(f"{expected.what}: {error}") from None
@@ -133,46 +159,13 @@ def _parsed(expected: Expected, parser: Parser, chunk: bytes) -> Iterator[dict[s
 
 async def _plain(expected: Expected, headers: Mapping[str, str], stream: Stream) -> AsyncIterator[bytes]:
     """Give the bytes without their content encoding, in pieces of a bounded size."""
-    encoding = headers.get("content-encoding", "identity").strip().lower()
-    if encoding in {"", "identity"}:
+    if not is_packed(expected, headers):
         async for chunk in stream:
             yield chunk
         return
-    if encoding not in {"gzip", "x-gzip"}:
-        raise OutcomeUnknownError(
-            f"{expected.what}: the answer is encoded as {encoding!r}, which was not asked for"
-        )
-    unzip = _Unzip()
-    try:
-        async for chunk in stream:
-            for piece in unzip.feed(chunk):
-                yield piece
-    except zlib.error as error:
-        raise OutcomeUnknownError(f"{expected.what}: the answer is broken gzip ({error})") from None
-    if unzip.open:
-        raise OutcomeUnknownError(f"{expected.what}: the answer's gzip ends too early")
-
-
-class _Unzip:
-    """Unpacks gzip, which may be several pieces one after the other, a bounded piece at a time."""
-
-    def __init__(self) -> None:
-        self._unzip = zlib.decompressobj(16 + zlib.MAX_WBITS)
-        self.open = False
-
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
-        while chunk:
-            self.open = True
-            piece = self._unzip.decompress(chunk, _PIECE)
-            chunk = self._unzip.unconsumed_tail
-            if piece:
-                yield piece
-            while len(piece) == _PIECE and not self._unzip.eof and not chunk:
-                piece = self._unzip.decompress(b"", _PIECE)  # what zlib itself still holds back
-                chunk = self._unzip.unconsumed_tail
-                if piece:
-                    yield piece
-            if self._unzip.eof:
-                chunk = self._unzip.unused_data
-                self._unzip = zlib.decompressobj(16 + zlib.MAX_WBITS)
-                self.open = False
+    unpacker = Unpacker()
+    async for chunk in stream:
+        for piece in unpacked(expected, unpacker, chunk):
+            yield piece
+    for piece in unpacked(expected, unpacker, b"", last=True):
+        yield piece

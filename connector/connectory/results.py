@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from connectory.errors import (
@@ -21,9 +22,11 @@ from connectory.record import Failure, Record, Result
 if TYPE_CHECKING:
     import httpx
 
-    from connectory.client import Call, Outcome
+    from connectory.attempts import Outcome
+    from connectory.client import Call
     from connectory.jsontext import JsonTextError
     from connectory.publication import Part
+    from connectory.redaction import Redactor
 
 GONE = frozenset({404, 410})
 """What a server answers to the deletion of something that is not there."""
@@ -62,6 +65,14 @@ def failed_shaping(result: Result, error: RecordError | JsonTextError) -> None:
     message = f"the request is done; shaping its result failed: {error}"
     result.status, result.error = "error", Failure("result", message)
     result.cause = error if isinstance(error, RecordError) else TransformerError(message)
+
+
+def blank_error(result: Result, redactor: Redactor) -> None:
+    """Blank secrets out of an error: what a transformer raises may quote the environment."""
+    if result.error is not None:
+        result.error = replace(result.error, message=redactor.text(result.error.message))
+    if result.cause is not None:
+        redactor.error(result.cause)
 
 
 def doubtful(part: Part, message: str) -> Result:

@@ -51,6 +51,7 @@ class Route:
         self._subscriber, self._source = subscriber, source
         for step in steps[:-1]:
             step.publisher.lines = onward
+        self._finished = False
         self._list: Spool | None = None
         self._spools: list[Spool] = []
         self._reading: asyncio.Task[Any] | None = None
@@ -105,6 +106,7 @@ class Route:
         """Note that every run is at its end."""
         for run in self._runs():
             await run.finish()
+        self._finished = True
 
     async def aclose(self, sink: Sink) -> None:
         """Let go of everything, whatever happened."""
@@ -112,6 +114,8 @@ class Route:
         for one in (sink, *(step.dead_letters for step in self.steps), *(spool.sink for spool in spools)):
             with suppress(RunStoppedError):
                 await one.abandon()
+        for spool in spools if self._finished else []:
+            spool.path.unlink(missing_ok=True)  # what passed is in the results logs of the steps
         for run in self._runs():
             await run.aclose()
 

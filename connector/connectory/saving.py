@@ -13,6 +13,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from connectory.errors import RequestError, SaveError
+from connectory.private import make_folder, open_private
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -166,13 +167,13 @@ class Saving:
 
     def _begin(self) -> tuple[BinaryIO, Path]:
         root, path = self.target.root, self.target.path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         if not path.parent.resolve().is_relative_to(root.resolve()):
             raise OSError(None, "a link in it leads out of its folder")
         if path.exists() and not path.is_file():
             raise OSError(None, "there is something that is no ordinary file")
         temporary = path.with_name(f".{path.name[:60]}.{token_hex(6)}.part")
-        return temporary.open("xb"), temporary
+        return os.fdopen(open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb"), temporary
 
     async def _flush(self) -> None:
         waiting, self._waiting, self._room = self._waiting, [], 0

@@ -12,7 +12,7 @@ from connectory.client import Call
 from connectory.errors import ApiError, ConfigError, RecordError, TransformerError
 from connectory.events import Listener, Noticed, PageRead, RunFinished, RunStarted, ignore
 from connectory.jsontext import JsonTextError, dumps
-from connectory.pagination import Walk, largest_page
+from connectory.pagination import Shifted, Walk, largest_page
 from connectory.parameters import checked
 
 if TYPE_CHECKING:
@@ -194,12 +194,14 @@ class Subscriber:
         walk, size = Walk(paging, self.call(parameters).what), largest_page(paging, most)
         following: Record | None = begin.following
         pages, of = begin.pages, _digest(parameters)
+        shifted = Shifted()
         while following is not None and pages != self.subscription.most_pages:
             query = {**size, **parameters["query"], **following}
             call = self.call({"path": parameters["path"], "query": query})
             answer = await self.client.call(self._saving(call, parameters, stream))
             items = self._items(answer.value) if answer.events is None else [*answer.events]
-            records = self._up_to_the_limit(record for item in items for record in self._shape(item))
+            fresh = shifted.without(items)
+            records = self._up_to_the_limit(record for item in fresh for record in self._shape(item))
             pages += 1
             self._count(items, records)
             try:
@@ -208,6 +210,8 @@ class Subscriber:
                 yield Page(stream, len(items), records, None, of, pages)
                 raise
             yield Page(stream, len(items), records, following, of, pages)
+        if shifted.count:
+            self.listen(Noticed(f"incoming {self.subscription.name!r}: {shifted.message}"))
 
     def _saving(self, call: Call, parameters: Record, stream: str) -> Call:
         save, scope = self.subscription.save, {"run": self.subscription.run, "input": parameters}
@@ -241,7 +245,8 @@ class Subscriber:
         try:
             made = list(chain.apply(record, scope))  # all of an item or nothing of it
             if chain.steps:
-                dumps(made)  # a transformer may give what is no JSON, and would break the sink for all
+                text = dumps(made)  # a transformer may give what is no JSON, and would break the sink for all
+                made = self.client.redactor.value(made) if self.client.redactor.seen_in(text) else made
         except RecordError as error:
             self._set_aside(error, final=False)
         except JsonTextError as error:
@@ -251,6 +256,7 @@ class Subscriber:
 
     def _set_aside(self, error: RecordError, *, final: bool) -> None:
         self.counts.errors += 1
+        self.client.redactor.error(error)
         if self._on_error is not None:
             self._on_error(error)
         elif final:

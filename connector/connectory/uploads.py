@@ -7,12 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from connectory.client import Call, Outcome
+from connectory.attempts import Outcome
+from connectory.client import Call
 from connectory.disk import LocalFile
 from connectory.errors import OutcomeUnknownError, RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     import httpx
 
@@ -41,12 +42,21 @@ class PartsOption:
     over: int
     parallel: int
 
-    async def send(self, client: Client, call: Call, request: httpx.Request) -> Outcome:
-        """Send a prepared request: as it is, or in parts where its file is large."""
+    async def send(
+        self,
+        client: Client,
+        call: Call,
+        request: httpx.Request,
+        *,
+        begin: Callable[[], Awaitable[None]] | None = None,
+    ) -> Outcome:
+        """Send a prepared request, in parts where its file is large; `begin` comes before the first byte."""
         form = request.extensions.get("form")
         large = [one for one in form.parts if one[0] == "file" and _size(one[2]) > self.over] if form else []
         if not large:
-            return await client.send(call, request)
+            return await client.send(call, request, begin=begin)
+        if begin is not None:
+            await begin()
         _, filename, file, media = large[0]
         upload = _Upload(self, client, call, request.headers.get("Idempotency-Key"))
         try:

@@ -88,11 +88,12 @@ EXIT_CODES = {
     "0": "done",
     "1": "some records failed; those of an outgoing are in the dead letters",
     "2": "wrong command line, a single request that cannot be made, or a deletion that was not confirmed",
-    "3": "configuration",
+    "3": "configuration, or a server or proxy that it has wrong: certificate, name, credentials of the proxy",
     "4": "credentials or permission",
-    "5": "server unavailable or out of quota; records that were not sent are pending",
+    "5": "server unavailable or out of quota, a full disk, `max_dead` or `budget`; what was not sent is pending",
+    "6": "another process works on the same job; nothing was done",
     "70": "a bug in connectory",
-    "130, 143": "interrupted; what was under way is finished",
+    "130, 143": "interrupted; what was under way is finished, and the same command goes on",
 }
 
 

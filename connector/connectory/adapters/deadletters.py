@@ -14,6 +14,7 @@ from connectory.record import Origin, Result
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from connectory.lines import Line
     from connectory.record import Record
 
 SHAPED = frozenset({"accept", "result"})
@@ -49,8 +50,8 @@ class DeadLetterSource(LineSource):
 
     results = False
 
-    def _item(self, number: int, line: bytes | None) -> Item:
-        letter = read_letter(line or b"", number)
+    def _item(self, line: Line) -> Item:
+        letter = read_letter(line.text, line.number)
         origin = Origin(letter["run"], letter.get("index", 0), letter["part"])
         if self.results:
             origin = Origin(origin.run, origin.index, origin.part, _paid(letter))

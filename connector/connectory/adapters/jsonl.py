@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from connectory.errors import ConfigError, RunStoppedError
-from connectory.lines import LineSplitter, item_of
+from connectory.lines import Line, LineSplitter, item_of
+from connectory.packed import MAGIC
 from connectory.storage import why
 
 if TYPE_CHECKING:
@@ -48,13 +49,14 @@ class LineSource:
         self._file = 0 if path == "-" else _open(Path(path), os.O_RDONLY, "read records from")
         # A pipe blocks until its writer writes, and what was counted in it could not be read again.
         self._pipe = path == "-" or not stat.S_ISREG(os.fstat(self._file).st_mode)
+        self._packed = not self._pipe and os.pread(self._file, len(MAGIC), 0) == MAGIC
 
     def count(self) -> int | None:
         """Count the records of a file; None for a pipe."""
         if self._pipe:
             return None
         with Path(self.path).open("rb") as file:
-            splitter, chunks = LineSplitter(), chain(iter(partial(file.read, CHUNK), b""), [b""])
+            splitter, chunks = self._splitter(), chain(iter(partial(file.read, CHUNK), b""), [b""])
             lines = (1 for chunk in chunks for _ in splitter.numbered(chunk))
             self.total = sum(islice(lines, self.limit))
         return self.total
@@ -79,18 +81,17 @@ class LineSource:
         self._mark, self._given = mark, given
 
     async def __aiter__(self) -> AsyncGenerator[Item, None]:
-        given = self._given
-        splitter = LineSplitter()
-        if self._mark is not None and not self._pipe:
-            splitter = LineSplitter(self._mark["line"], self._mark["offset"])
+        given, splitter, seeking = self._given, self._splitter(), not (self._pipe or self._packed)
+        if self._mark is not None and seeking:
+            splitter = self._splitter(self._mark["line"], self._mark["offset"])
             os.lseek(self._file, self._mark["offset"], os.SEEK_SET)
         chunks = self._chunks()
-        lines = self._lines(chunks, splitter)
+        lines = self._lines(chunks, splitter) if seeking else self._hashed(chunks, splitter)
         try:
-            async for number, line, mark in lines:
+            async for line, mark in lines:
                 if given == self.limit:
                     return
-                yield replace(self._item(number, line), mark=mark)
+                yield replace(self._item(line), mark=mark)
                 given += 1
                 if given == self.limit:
                     return
@@ -99,8 +100,8 @@ class LineSource:
             await chunks.aclose()
             self.close()
 
-    def _item(self, number: int, line: bytes | None) -> Item:
-        return item_of(number, line)
+    def _item(self, line: Line) -> Item:
+        return item_of(line)
 
     def _chunks(self) -> AsyncGenerator[bytes, None]:
         """Give the bytes from where the file stands; an empty chunk ends them."""
@@ -108,29 +109,35 @@ class LineSource:
 
     async def _lines(
         self, chunks: AsyncGenerator[bytes, None], splitter: LineSplitter
-    ) -> AsyncGenerator[tuple[int, bytes | None, Any], None]:
-        """Give each line with its number and its mark."""
-        if not self._pipe:
-            async for chunk in chunks:
-                for number, line in splitter.numbered(chunk):
-                    yield number, line, {"line": number, "offset": splitter.offset}
-            return
+    ) -> AsyncGenerator[tuple[Line, Any], None]:
+        """Give each line with where it ends: a file is read on from there."""
+        async for chunk in chunks:
+            for line in splitter.numbered(chunk):
+                yield line, {"line": line.number, "offset": line.end}
+
+    async def _hashed(
+        self, chunks: AsyncGenerator[bytes, None], splitter: LineSplitter
+    ) -> AsyncGenerator[tuple[Line, Any], None]:
+        """Give each line with a hash of all until there: what is read from its start again is held against it."""
         running, skipping = blake2b(digest_size=16), self._mark
         async for chunk in chunks:
-            for number, line in splitter.numbered(chunk):
-                running.update(b"?" if line is None else line)
-                mark = {"line": number, "hash": running.copy().hexdigest()}
+            for line in splitter.numbered(chunk):
+                running.update(line.text)
+                mark = {"line": line.number, "hash": running.copy().hexdigest()}
                 if skipping is None:
-                    yield number, line, mark
-                elif number >= skipping["line"]:
+                    yield line, mark
+                elif line.number >= skipping["line"]:
                     if mark != skipping:
-                        raise _changed(number)
+                        raise _changed(self.path, line.number)
                     skipping = None
         if skipping is not None:
-            raise _changed(skipping["line"])
+            raise _changed(self.path, skipping["line"])
 
     async def acknowledge(self, item: Item) -> None:
         """Do nothing: a file does not need to hear."""
+
+    def _splitter(self, number: int = 0, offset: int = 0) -> LineSplitter:
+        return LineSplitter(number, offset, name=str(self.path))
 
     def close(self) -> None:
         """Close the file."""
@@ -148,9 +155,10 @@ def _open(path: Path, flags: int, doing: str) -> int:
         raise ConfigError(f"cannot {doing} {str(path)!r}: {why(error)}") from None
 
 
-def _changed(line: int) -> ConfigError:
+def _changed(path: str | Path, line: int) -> ConfigError:
+    name = "stdin" if path == "-" else repr(str(path))
     return ConfigError(
-        f"the records on stdin are not those that the unfinished run began with: the first {line} lines differ; "
+        f"the records on {name} are not those that the unfinished run began with: the first {line} lines differ; "
         "nothing was sent. Give the same records, or start anew with --new"
     )
 
@@ -158,6 +166,9 @@ def _changed(line: int) -> ConfigError:
 async def _from_disk(file: int) -> AsyncGenerator[bytes, None]:
     while chunk := os.read(file, CHUNK):
         yield chunk
+        await asyncio.sleep(
+            0
+        )  # a file without records, such as one of blank lines, must not hold up everything else
     yield b""
 
 

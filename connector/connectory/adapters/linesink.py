@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from connectory.errors import ConfigError, StorageError
 from connectory.interfaces import Sink
 from connectory.jsontext import dumps
+from connectory.private import make_folder, open_private, refuse_link
 from connectory.storage import datasync, lock, why
 
 if TYPE_CHECKING:
@@ -210,7 +211,7 @@ class LineSink(Sink):
     def _copy(self, place: Path, base: int) -> None:
         os.lseek(self._file, 0, os.SEEK_SET)
         with (
-            os.fdopen(os.open(place, _FLAGS, 0o600), "r+b") as end,
+            os.fdopen(open_private(place, _FLAGS), "r+b") as end,
             os.fdopen(os.dup(self._file), "rb") as start,
         ):
             end.truncate(base)
@@ -227,8 +228,9 @@ class LineSink(Sink):
             if Path(self.path).is_dir():
                 raise IsADirectoryError(errno.EISDIR, "it is a directory")
             if parents:
-                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file = os.open(path, _FLAGS if self._target else os.O_WRONLY, 0o600)
+                make_folder(path.parent)
+            refuse_link(Path(self.path))
+            self._file = open_private(path, _FLAGS) if self._target else os.open(path, os.O_WRONLY)
             if self._place is not None and self._target != self._place and self._place.exists():
                 path.chmod(stat.S_IMODE(self._place.stat().st_mode))
         except OSError as error:

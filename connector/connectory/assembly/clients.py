@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from connectory.auth import Credential
 from connectory.client import ClientOptions
 from connectory.errors import ConfigError, UnknownNameError
+from connectory.lanes import Limits
 from connectory.retry import Policy
 from connectory.transport import Transport
 
@@ -35,7 +36,7 @@ class Endpoint:
     Without an origin the clients keep their servers, and only their credentials are not looked at: a preview.
     """
 
-    token: str
+    token: str = field(repr=False)
     origin: str | None = None
 
     @property
@@ -75,9 +76,9 @@ class Clients:
             connect_timeout=settings.timeout.connect,
             idle_timeout=settings.timeout.idle,
             total_timeout=settings.timeout.total,
-            policy=Policy(settings.retry.attempts, settings.retry.max_wait),
-            concurrency=settings.limits.concurrency,
-            requests_per_minute=settings.limits.requests_per_minute,
+            policy=Policy(settings.retry.attempts, settings.retry.max_wait, settings.retry.outage),
+            limits=_limits(settings),
+            redactor=self.config.redactor,
         )
 
     def base_uris(self, name: str) -> tuple[str, ...]:
@@ -93,7 +94,7 @@ class Clients:
         """Open the transport of a client: no connection is made before the first request."""
         settings = self.config.clients[name]
         return Transport(
-            limit=settings.limits.concurrency,
+            limit=most_at_once(settings),
             connect_timeout=settings.timeout.connect,
             idle_timeout=settings.timeout.idle,
             proxy=None if self.elsewhere else settings.proxy,
@@ -182,3 +183,13 @@ class Clients:
 
     def _file(self, name: str | None) -> Path | None:
         return self.config.file(name) if name else None
+
+
+def most_at_once(settings: ClientConfig) -> int:
+    """Give how many requests of a client may be under way at once."""
+    return _limits(settings).most_at_once
+
+
+def _limits(settings: ClientConfig) -> Limits:
+    limits = settings.limits
+    return Limits(limits.requests_per_minute, limits.tokens_per_minute, limits.concurrency)

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from connectory.assembly.clients import Clients, Endpoint
+from connectory.assembly.clients import Clients, Endpoint, most_at_once
 from connectory.assembly.dialects import Speech, resolve_dialect
 from connectory.assembly.files import files_root, fixed_target, save_to, stream, upload
 from connectory.assembly.raw import Server, raw_entity
@@ -113,7 +113,7 @@ class Assembly:
             ],
             validate=settings.validate_mode if settings.request is None else "off",
             ordered=settings.order == "input",
-            concurrency=settings.concurrency or client.limits.concurrency,
+            concurrency=settings.concurrency or most_at_once(client),
             files_root=files_root(self.config, place, settings, actions),
             save=save_to(self.config, place, settings, action),
             stream=stream(self.config, place, settings, actions),

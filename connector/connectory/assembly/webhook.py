@@ -11,8 +11,9 @@ from connectory.auth import Credential
 from connectory.catalogue import Response
 from connectory.client import Call, Client, ClientOptions
 from connectory.errors import ApiError, ConnectoryError, UnavailableError
-from connectory.events import Event, Listener, RequestRetried, ignore
+from connectory.events import Event, Held, Listener, RequestRetried, ignore
 from connectory.interfaces import Sink
+from connectory.redaction import Redactor
 from connectory.transport import Transport
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class WebhookSink(Sink):
         *,
         transport: httpx.AsyncBaseTransport | None = None,
         listen: Listener = ignore,
+        redactor: Redactor | None = None,
     ) -> None:
         parts = urlsplit(settings.webhook)
         self._batch, self._waiting = settings.batch, list[Any]()
@@ -51,6 +53,7 @@ class WebhookSink(Sink):
             credential=Credential("Authorization", "Bearer ", ""),
             headers=settings.headers,
             query=dict(parse_qsl(parts.query, keep_blank_values=True)),
+            redactor=redactor or Redactor(),
         )
         self._call = _call("/" if parts.path.endswith("/") else "")
         self._client = Client(options, transport or Transport(limit=AT_ONCE), listen=self._told(listen))
@@ -96,6 +99,8 @@ class WebhookSink(Sink):
             if isinstance(event, RequestRetried):
                 what, reason = f"webhook at {self._host!r}", self._short(event.reason)
                 event = replace(event, what=what, reason=reason)
+            elif isinstance(event, Held):
+                event = replace(event, reason=f"webhook at {self._host!r}: {self._short(event.reason)}")
             listen(event)
 
         return tell

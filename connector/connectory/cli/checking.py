@@ -12,7 +12,7 @@ import click
 
 from connectory.cli.outcome import Ended, exit_code, say
 from connectory.cli.setup import config_options, connector, run_loop
-from connectory.errors import ConnectoryError
+from connectory.errors import ConfigError, ConnectoryError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,7 @@ async def _check_all(made: AsyncConnector, names: Sequence[str]) -> int:
                 say(f"{name}  {client.options.base_uri}  ({client.options.prototype.name})")
                 await _check(made, client)
             except ConnectoryError as error:
-                say(f"  failed: {error}")
+                say(f"  failed: {error}", lines=isinstance(error, ConfigError))
                 codes.append(exit_code(error))
     failed = len(codes)
     say(f"{len(names) - failed} of {len(names)} clients are ready")
@@ -51,6 +51,10 @@ async def _check_all(made: AsyncConnector, names: Sequence[str]) -> int:
 
 async def _check(made: AsyncConnector, client: Client) -> None:
     parts = urlsplit(client.options.base_uri)
+    proxy = made.config.clients[client.name].proxy
+    if proxy:  # never one of the environment
+        way = urlsplit(proxy)
+        say(f"  proxy    {way.hostname}:{way.port or 80}")
     since = time.perf_counter()
     try:
         found = await asyncio.get_running_loop().getaddrinfo(

@@ -25,7 +25,7 @@ def lint(file: str | None) -> None:
     problems = _problems(path)
     for problem in problems:
         label = "" if problem.severity == "error" else "warning: "
-        say(str(problem).replace(": ", f": {label}", 1) if label else str(problem))
+        say(str(problem).replace(": ", f": {label}", 1) if label else str(problem), lines=True)
     errors = sum(problem.severity == "error" for problem in problems)
     say(f"{path}: {errors} errors, {len(problems) - errors} warnings")
     if errors:

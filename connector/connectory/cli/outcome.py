@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from contextlib import suppress
 
 import click
@@ -15,14 +14,17 @@ from connectory.errors import (
     ConnectoryError,
     CredentialsError,
     GuardError,
+    InputError,
     JobBusyError,
     RequestError,
     RunInterruptedError,
+    SetupError,
     StorageError,
     TransportError,
     UnavailableError,
     UnknownNameError,
 )
+from connectory.redaction import blank, trace, visible
 
 DONE, SOME_FAILED, USAGE, CONFIGURATION, CREDENTIALS, UNAVAILABLE, BUSY = range(7)
 BUG, INTERRUPTED = 70, 130
@@ -36,9 +38,9 @@ class Ended(Exception):  # noqa: N818 - a signal: the command has said everythin
         self.code = code
 
 
-def say(message: str) -> None:
-    """Write a line to stderr."""
-    click.echo(message, err=True)
+def say(message: str, *, lines: bool = False) -> None:
+    """Write a line to stderr, or several: without secrets, and without what would steer a terminal."""
+    click.echo(visible(blank(message), lines=lines), err=True)
 
 
 def report(error: BaseException) -> int:  # noqa: PLR0911 - one line for each way to end
@@ -68,7 +70,7 @@ def report(error: BaseException) -> int:  # noqa: PLR0911 - one line for each wa
 def exit_code(error: ConnectoryError) -> int:  # noqa: PLR0911 - a table
     """Give the exit code that stands for an error's consequence."""
     match error:
-        case ConfigError():
+        case ConfigError() | SetupError():
             return CONFIGURATION
         case RequestError():  # of a single call: what was typed makes no request
             return USAGE
@@ -90,7 +92,10 @@ def exit_code(error: ConnectoryError) -> int:  # noqa: PLR0911 - a table
 
 def _expected(error: ConnectoryError) -> int:
     code = exit_code(error)
-    say(f"error: {error}" if not isinstance(error, ConfigError) else str(error))
+    say(
+        f"error: {error}" if not isinstance(error, ConfigError) else str(error),
+        lines=isinstance(error, ConfigError),
+    )
     say(_next_command(error, code))
     return code
 
@@ -99,16 +104,18 @@ def _next_command(error: ConnectoryError, code: int) -> str:
     """Give what to type next: the last line of a failure."""
     if isinstance(error, UnknownNameError) and error.kind in {"entity", "transformer"}:
         return f"connectory {'entities' if error.kind == 'entity' else 'transformers'} list"
+    if isinstance(error, InputError) and error.command:
+        return error.command
     if isinstance(error, ConfigError):
         file = next((problem.file for problem in error.problems if problem.file), "")
         return f"connectory lint {file}".rstrip()
     if isinstance(error, StorageError | GuardError | JobBusyError):
         return "connectory runs list"
-    return "connectory check" if code in {CREDENTIALS, UNAVAILABLE} else "connectory --help"
+    return "connectory check" if code in {CONFIGURATION, CREDENTIALS, UNAVAILABLE} else "connectory --help"
 
 
 def _bug(error: BaseException) -> int:
-    traceback.print_exception(error)
+    say(trace(error), lines=True)
     say("this is a bug in connectory, not in your data; please report it with the lines above")
     return BUG
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 _SHOWN_HEADERS = frozenset({"accept-encoding", "connection", "host", "user-agent"})
 _SECRET_HEADERS = frozenset({"authorization", "api-key", "proxy-authorization"})
+_STEERING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Characters that JSON lets stand as they are, and that steer a terminal."""
+
 _limit = click.option(
     "-n", "--limit", type=click.IntRange(min=1), default=3, show_default=True, help="How many records."
 )
@@ -79,11 +83,16 @@ async def _incoming(made: AsyncConnector, name: str, options: dict[str, Any]) ->
     async with made:
         for parameters in subscriber.parameter_sets():
             call = subscriber.call(parameters)
-            _show({"request": _described(subscriber.client, subscriber.client.prepare(call), call.payload)})
+            _show(
+                made,
+                {"request": _described(subscriber.client, subscriber.client.prepare(call), call.payload)},
+            )
             items = await subscriber.first_items(parameters)
             for item in islice(items, options["limit"]):
                 scope = {"run": subscriber.subscription.run, "input": item}
-                _show({"record": item, "steps": _steps(subscriber.subscription.chain.trace(item, scope))})
+                _show(
+                    made, {"record": item, "steps": _steps(subscriber.subscription.chain.trace(item, scope))}
+                )
 
 
 async def _outgoing(made: AsyncConnector, name: str, options: dict[str, Any]) -> int:
@@ -96,12 +105,12 @@ async def _outgoing(made: AsyncConnector, name: str, options: dict[str, Any]) ->
     path = place(made.config, options["input"], made.assembly.outgoing(name).input)
     failed = index = 0
     async for item in LineSource(path, limit=options["limit"]):
-        failed += _show_item(publisher, item, index)
+        failed += _show_item(made, publisher, item, index)
         index += 1
     return failed
 
 
-def _show_item(publisher: Publisher, item: Item, index: int) -> int:
+def _show_item(made: AsyncConnector, publisher: Publisher, item: Item, index: int) -> int:
     from connectory.errors import RecordError
 
     publication, failed = publisher.publication, 0
@@ -123,7 +132,7 @@ def _show_item(publisher: Publisher, item: Item, index: int) -> int:
         except RecordError as error:
             shown["error"] = str(error)
             failed += 1
-    _show(shown)
+    _show(made, shown)
     return failed
 
 
@@ -157,7 +166,8 @@ def _steps(traced: Iterable[Traced]) -> list[dict[str, Any]]:
     ]
 
 
-def _show(value: dict[str, Any]) -> None:
-    """Write one JSON object: on one line for programs, indented for people."""
-    indent = 2 if sys.stdout.isatty() else None
-    click.echo(json.dumps(value, ensure_ascii=False, indent=indent, default=cast("Any", str)))
+def _show(made: AsyncConnector, value: dict[str, Any]) -> None:
+    """Write one JSON object without secrets: on one line for programs, indented for people."""
+    indent, shown = 2 if sys.stdout.isatty() else None, made.config.redactor.value(value)
+    text = json.dumps(shown, ensure_ascii=False, indent=indent, default=cast("Any", str))
+    click.echo(_STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text))

@@ -9,7 +9,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Self
 
 from connectory.cli.outcome import say
-from connectory.events import Event, Noticed, RecordFinished, RequestRetried
+from connectory.events import Event, Held, Noticed, RecordFinished, RequestRetried
+from connectory.redaction import blank, visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 REFRESH = 0.1
 """Seconds between two drawings: more often would cost more than it tells."""
+
+HELD_AGAIN = 10.0
+"""Seconds before it is said again that all requests wait."""
 
 
 class Progress:
@@ -32,6 +36,7 @@ class Progress:
         self._bar: Any = None
         self._task: Any = None
         self._drawn = 0.0
+        self._held_at = -HELD_AGAIN
 
     def hear(self, event: Event) -> None:
         """Take in what happened."""
@@ -41,6 +46,8 @@ class Progress:
                 self._draw()
             case RequestRetried():
                 self._retried(event)
+            case Held():
+                self._held(event)
             case Noticed(message):
                 self._line(f"note: {message}")
             case _:
@@ -71,6 +78,8 @@ class Progress:
 
     def _retried(self, event: RequestRetried) -> None:
         self.retries += 1
+        if event.held:  # everybody waits, which is told once for all
+            return
         line = (event.what, event.attempt, event.reason)
         if line not in self._told:  # many requests in flight fail alike: one line for all of them
             self._told.add(line)
@@ -80,9 +89,15 @@ class Progress:
                 f"{what}attempt {event.attempt} failed, the next in {event.wait:.1f} s: {event.reason}"
             )
 
+    def _held(self, event: Held) -> None:
+        now = time.monotonic()
+        if now - self._held_at > HELD_AGAIN:
+            self._held_at = now
+            self._line(f"all requests wait for {event.wait:.1f} s: {event.reason}")
+
     def _line(self, text: str) -> None:
         if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False)
+            self._bar.console.print(visible(blank(text)), markup=False, highlight=False)
         else:
             say(text)
 

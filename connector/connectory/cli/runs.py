@@ -13,6 +13,7 @@ import click
 from connectory.cli.outcome import say
 from connectory.cli.setup import config_path
 from connectory.errors import ConfigError
+from connectory.redaction import blank, visible
 
 if TYPE_CHECKING:
     from connectory.journal import Facts, Runs, Summary
@@ -84,9 +85,9 @@ def show(run: str, config: str | None, *, as_json: bool) -> None:
     }
     for name, value in rows.items():
         if value:
-            click.echo(f"{name:<10}  {value}")
+            _echo(f"{name:<10}  {value}")
     if summary.state == "unfinished" and facts.command:
-        click.echo(f"goes on     {join(facts.command)}")
+        _echo(f"goes on     {join(facts.command)}")
     if summary.dead and summary.state == "finished" and facts.parent is None:
         click.echo(f"dead        connectory replay {facts.run}")
 
@@ -150,8 +151,13 @@ def _counts(facts: Facts, summary: Summary) -> str:
     return f"{total} = {summary.done} done + {summary.dead} dead + {pending} pending"
 
 
+def _echo(line: str) -> None:
+    """Write a line to stdout without secrets that stood on a command line, and without control characters."""
+    click.echo(visible(blank(line)))
+
+
 def _print_json(facts: Facts, summary: Summary) -> None:
     from connectory.jsontext import dumps
 
     line: dict[str, Any] = {**asdict(facts), **asdict(summary)}
-    click.echo(dumps(line))
+    click.echo(blank(dumps(line).decode()))

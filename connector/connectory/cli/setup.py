@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -16,8 +17,9 @@ import click
 
 from connectory.cli.outcome import Ended, say
 from connectory.errors import RunInterruptedError
-from connectory.events import Event, Noticed, RequestRetried
-from connectory.jsontext import JsonTextError, loads
+from connectory.events import Event, Held, Noticed, RequestRetried
+from connectory.jsontext import JsonTextError, loads_unique
+from connectory.redaction import LogFilter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
@@ -134,6 +136,7 @@ def run_loop(
     main: Callable[[], Coroutine[Any, Any, T]], *, stop: Callable[[RunInterruptedError], bool] | None = None
 ) -> T:
     """Run a coroutine to its end. The first signal stops gently where `stop` can, the second at once."""
+    logging.getLogger("asyncio").addFilter(LogFilter())  # it prints what a task died of
     factory: Any = import_module("uvloop").new_event_loop if find_spec("uvloop") else None
     with asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(_interruptible(main, stop))
@@ -176,7 +179,9 @@ def tell(event: Event) -> None:
     match event:
         case Noticed(message):
             say(f"note: {message}")
-        case RequestRetried(what, attempt, wait, reason):
+        case Held(wait, reason):
+            say(f"all requests wait for {wait:.1f} s: {reason}")
+        case RequestRetried(what, attempt, wait, reason, held=False):
             say(f"{what}: attempt {attempt} failed, the next in {wait:.1f} s: {reason}")
         case _:
             pass
@@ -214,8 +219,8 @@ def payload_of(text: str | None) -> Any:
         return None
     try:
         if text == "-":
-            return loads(sys.stdin.buffer.read())
-        return loads(Path(text[1:]).read_bytes() if text.startswith("@") else text)
+            return loads_unique(sys.stdin.buffer.read())
+        return loads_unique(Path(text[1:]).read_bytes() if text.startswith("@") else text)
     except JsonTextError as error:
         raise click.BadParameter(f"not JSON: {error}", param_hint="--payload") from None
     except OSError as error:

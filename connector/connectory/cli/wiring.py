@@ -13,6 +13,7 @@ from connectory.adapters.linesink import LineSink
 from connectory.errors import ConfigError, StorageError
 from connectory.interfaces import Sink
 from connectory.journal import DEAD_LETTERS
+from connectory.private import make_folder, open_private
 from connectory.storage import why
 
 if TYPE_CHECKING:
@@ -126,8 +127,8 @@ class DeadLetters(Sink):
         if self._copy is None or not self._file.exists():
             return
         try:
-            self._copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._copy.touch(mode=0o600)
+            make_folder(self._copy.parent)
+            os.close(open_private(self._copy, os.O_WRONLY | os.O_CREAT))
             shutil.copyfile(self._file, self._copy)
         except OSError as error:
             raise StorageError(

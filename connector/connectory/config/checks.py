@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
+from connectory.config.exposure import exposed
 from connectory.config.problems import subject
 from connectory.config.shapes import is_list, is_map, is_tuple
 from connectory.errors import ConfigError, did_you_mean
@@ -48,6 +49,7 @@ def check(config: Config, *, broken: Broken | None = None) -> list[Problem]:
                     ("clients", name, given[1]), f"client {name!r} has {_all(given)}; give one", key=True
                 )
             )
+        problems += exposed(config, name, client)
     for path, connection in connections(config):
         problems += _check_target(config, path, connection, broken)
         problems += _check_client(config, path, connection, broken)

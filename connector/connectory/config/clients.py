@@ -8,6 +8,8 @@ from typing import Annotated
 from pydantic import Field, SecretStr, Tag
 
 from connectory.config.fields import (
+    Auto,
+    AutoSchema,
     BaseUri,
     ByShape,
     EmptyMap,
@@ -43,17 +45,23 @@ class CertificateConfig(Section):
     key: Text = Field(description="PEM file with its private key (required)")
 
 
-class LimitsConfig(Section):
-    """How much may be under way at once."""
+PerMinute = Annotated[Annotated[int, Field(ge=1, le=1_000_000_000)] | None, Auto, AutoSchema]
 
-    concurrency: int = Field(
-        default=32, ge=1, le=1000, description="Requests under way at once (default: 32)"
-    )
-    requests_per_minute: int | None = Field(
+
+class LimitsConfig(Section):
+    """How fast requests leave, by all connections of the client together; `auto` finds it out."""
+
+    requests_per_minute: PerMinute = Field(
         default=None,
-        ge=1,
-        le=1_000_000,
-        description="Requests sent in a minute, by all connections of the client together (default: no limit)",
+        description="Requests sent in a minute, or auto: what the server's answers say, or no limit (default: auto)",
+    )
+    tokens_per_minute: PerMinute = Field(
+        default=None,
+        description="Tokens used in a minute, or auto: what the server's answers say, or no limit (default: auto)",
+    )
+    concurrency: Annotated[Annotated[int, Field(ge=1, le=1000)] | None, Auto, AutoSchema] = Field(
+        default=None,
+        description="Requests under way at once, or auto: up to 32, as many as make the server faster (default: auto)",
     )
 
 
@@ -69,6 +77,13 @@ class RetryConfig(Section):
         le=3600,
         allow_inf_nan=False,
         description="Longest wait between two attempts, in seconds (default: 60)",
+    )
+    outage: float = Field(
+        default=300,
+        ge=0,
+        le=86400,
+        allow_inf_nan=False,
+        description="Seconds for which a server that is away, or refuses everything, is waited for (default: 300)",
     )
 
 
@@ -95,6 +110,7 @@ class ClientConfig(Section):
     token_file: OptionalText = Field(default=None, description="File that holds the token (default: none)")
     token_command: TextOrList | None = Field(
         default=None,
+        repr=False,
         description="Command that prints the token; needs CONNECTORY_ALLOW_COMMANDS=1 (default: none)",
     )
     admin_token: SecretStr | None = Field(
@@ -121,6 +137,10 @@ class ClientConfig(Section):
         description="How long to wait (default: connect 10, idle 60, total 600 seconds)",
     )
     proxy: OptionalText = Field(default=None, repr=False, description="URI of an HTTP proxy (default: none)")
+    allow_http: bool = Field(
+        default=False,
+        description="Send credentials over http:// to another machine: only in a network you trust (default: false)",
+    )
     ca_file: OptionalText = Field(
         default=None, description="PEM file with the authorities to trust (default: the system's)"
     )
@@ -128,11 +148,11 @@ class ClientConfig(Section):
         default=None, description="PEM file with certificate and key, or {certificate, key} (default: none)"
     )
     limits: LimitsConfig = Field(
-        default_factory=LimitsConfig, description="How much at once (default: concurrency 32)"
+        default_factory=LimitsConfig, description="How fast, and how much at once (default: auto)"
     )
     retry: RetryConfig = Field(
         default_factory=RetryConfig,
-        description="How to try again (default: 4 attempts, 60 seconds at most between)",
+        description="How to try again (default: 4 attempts, 60 seconds at most between, 300 of outage)",
     )
 
     @property

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from connectory.config.shapes import Path
 
-MAX_BYTES = 4 * 1024 * 1024
+MAX_BYTES = 1024 * 1024
 MAX_VALUES = 200_000
 MAX_DEPTH = 100
 _LONGEST_EXCERPT = 160
@@ -29,6 +29,8 @@ _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _STRANGE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SECRET = re.compile(
     r"sk-[\w-]{4,}|(?<=://)[^/\s@]+(?=@)"
+    r"""|(?<=\?)(?=[\w.~-]+=)[^\s"'}]+"""
+    r"|(?<=:-)[^{}]{8,}(?=\})|(?<=\$\{)(?![A-Za-z_]\w*(?:\}|:-))[^{}]+(?=\})"
     r"""|\b(?i:bearer )(?!\$\{)[^\s"',}]+"""
     r"""|(?i:(?:token|secret|password|api[-_]?key|authorization)["']?\s*[:=]\s*["']?(?:bearer )?)"""
     r"""(?!\$\{)(?P<value>[^\s"',}][^"',}]*)"""
@@ -43,10 +45,10 @@ class Node:
     column: int
     end_line: int
     end_column: int
-    value: Any = None
+    value: Any = field(default=None, repr=False)
     quoted: bool = False
-    items: list[Node] | None = None
-    entries: dict[str, tuple[Node, Node]] | None = None
+    items: list[Node] | None = field(default=None, repr=False)
+    entries: dict[str, tuple[Node, Node]] | None = field(default=None, repr=False)
     """The node of the key and the node of the value, by key."""
 
 
@@ -129,7 +131,7 @@ class Document:
         excerpt = ""
         if 0 <= line < len(self.lines) and column + width <= _LONGEST_EXCERPT:
             # a little more than is shown, so that a secret is seen as one
-            excerpt = _SECRET.sub(_stars, self.lines[line][: 4 * _LONGEST_EXCERPT])
+            excerpt = masked(self.lines[line][: 4 * _LONGEST_EXCERPT])
             excerpt = "".join(character if character.isprintable() else " " for character in excerpt)
         if len(excerpt) > _LONGEST_EXCERPT:
             excerpt = excerpt[: _LONGEST_EXCERPT - 1] + "…"
@@ -220,11 +222,15 @@ class _Reader:
 
         try:
             self._read()
+            return
         except MarkedYAMLError as error:
-            raise ConfigError(explain(self._document, error)) from None
+            problems = explain(self._document, error)
         except YAMLError as error:
             problem = Place(self._document.file).problem(f"no YAML: {str(error).splitlines()[0]}")
-            raise ConfigError([*self._document.problems, problem]) from None
+            problems = [*self._document.problems, problem]
+        raise ConfigError(
+            problems
+        )  # out here, where ruamel's error, which quotes the file, is not its context
 
     def _read(self) -> None:
         for event in self._events:
@@ -353,6 +359,11 @@ def _joined(text: str) -> str:
 def _is_far(key: Node, value: Node) -> bool:
     """Say whether a value is better shown by its key: it is empty, a block below it, or at an anchor."""
     return value.line != key.line or (value.value is None and value.end_column == value.column)
+
+
+def masked(text: str) -> str:
+    """Put stars over what looks like a secret: where nothing is known of a text but its characters."""
+    return _SECRET.sub(_stars, text)
 
 
 def _stars(match: re.Match[str]) -> str:

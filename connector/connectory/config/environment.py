@@ -17,36 +17,51 @@ if TYPE_CHECKING:
 _REFERENCE = re.compile(
     r"\$\$\{|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<has_default>:-(?P<default>[^{}]*))?\})?"
 )
+_HALF = re.compile("[\ud800-\udfff]")
 _EXPRESSION = re.compile(r"[&?]\{")
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """The data with the variables' values in it, and what could not be put in."""
+    """The data with the variables' values in it, and what could not be put in.
 
-    data: Any
-    inserted: frozenset[Path] = frozenset()
+    `inserted` has the variables' values by the places they went to; a default stands for none.
+    """
+
+    data: Any = field(repr=False)
+    inserted: Mapping[Path, tuple[str, ...]] = field(
+        default_factory=dict["Path", tuple[str, ...]], repr=False
+    )
     unset: tuple[tuple[Path, str], ...] = ()
     wrong: tuple[tuple[Path, str], ...] = ()
 
 
 @dataclass(slots=True)
 class _Substitution:
-    environ: Mapping[str, str]
-    inserted: set[Path] = field(default_factory=set["Path"])
+    environ: Mapping[str, str] = field(repr=False)
+    inserted: dict[Path, tuple[str, ...]] = field(default_factory=dict["Path", tuple[str, ...]], repr=False)
     # used as ordered sets: what a text repeats is noted once
     unset: dict[tuple[Path, str], None] = field(default_factory=dict[tuple["Path", str], None])
     wrong: dict[tuple[Path, str], None] = field(default_factory=dict[tuple["Path", str], None])
 
     def value(self, value: Any, path: Path) -> Any:
         if is_map(value):
-            return {key: self.value(one, (*path, key)) for key, one in value.items()}
+            whole = {self.whole(key, path): one for key, one in value.items()}
+            return {key: self.value(one, (*path, key)) for key, one in whole.items()}
         if is_list(value) or is_tuple(value):
             return [self.value(one, (*path, index)) for index, one in enumerate(value)]
         if isinstance(value, float) and not math.isfinite(value) and path[:1] != ("clients",):
             self.wrong[path, "is no number that JSON can hold; put it in quotes if it is text"] = None
             return None
+        value = self.whole(value, path)
         return self.text(value, path) if isinstance(value, str) and "${" in value else value
+
+    def whole(self, value: Any, path: Path) -> Any:
+        """Refuse half a character: no file, header or body could hold it."""
+        if not isinstance(value, str) or value.isascii() or not _HALF.search(value):
+            return value
+        self.wrong[path, "has half a character in it (a lone surrogate)"] = None
+        return _HALF.sub("\ufffd", value)
 
     def text(self, text: str, path: Path) -> str:
         """Put the variables' values into one text."""
@@ -57,7 +72,7 @@ class _Substitution:
             end = match.end()
         parts.append((text[end:], False))
         if any(from_outside for _, from_outside in parts):
-            self.inserted.add(path)
+            self.inserted.setdefault(path, ())
         if path[:1] == ("clients",):
             return "".join(piece for piece, _ in parts)
         return self.escaped(parts, path)
@@ -77,6 +92,7 @@ class _Substitution:
         if value is None:
             self.unset[path, name] = None
             return match[0], False
+        self.inserted[path] = (*self.inserted.get(path, ()), value)
         return value, True
 
     def escaped(self, parts: list[tuple[str, bool]], path: Path) -> str:
@@ -103,4 +119,4 @@ def substitute(data: Any, environ: Mapping[str, str]) -> Environment:
     """
     work = _Substitution(environ)
     changed = work.value(data, ())
-    return Environment(changed, frozenset(work.inserted), tuple(work.unset), tuple(work.wrong))
+    return Environment(changed, work.inserted, tuple(work.unset), tuple(work.wrong))

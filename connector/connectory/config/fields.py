@@ -197,6 +197,22 @@ ByShape = Discriminator(shape)
 ByTemplateShape = Discriminator(_template_shape)
 
 
+def _auto(value: Any) -> Any:
+    if value is None:
+        raise wrong("must be a whole number or auto")
+    return None if value == "auto" else value
+
+
+def _auto_schema(schema: dict[str, Any]) -> None:
+    """Tell an editor that the word is `auto` where the model has None."""
+    schema["anyOf"] = [one if one.get("type") != "null" else {"const": "auto"} for one in schema["anyOf"]]
+    schema["default"] = "auto"
+
+
+Auto = BeforeValidator(_auto)
+AutoSchema = Field(json_schema_extra=_auto_schema)
+
+
 def empty_list_too(schema: dict[str, Any]) -> None:
     """Tell an editor that `[]` is accepted for an empty map."""
     outside: dict[str, Any] = {key: schema.pop(key) for key in ("description", "default") if key in schema}

@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from connectory.config import checks
-from connectory.config.clients import ClientConfig
 from connectory.config.document import MAX_BYTES, Document, Place, parse, scalar
 from connectory.config.environment import Environment, substitute
 from connectory.config.problems import (
     KINDS,
     SCALAR_TYPES,
     STEP_KEYS,
-    allowed_keys,
     document_path,
     from_validation,
     kind_of,
     subject,
     value_at,
 )
+from connectory.config.secrets import is_public, secrets_of
 from connectory.config.shapes import is_list, is_map
 from connectory.config.steps import PlacedStep
 from connectory.config.tree import Config, Unset
-from connectory.errors import ConfigError, Problem, did_you_mean
+from connectory.errors import ConfigError, Problem
+from connectory.redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 _BEGIN = "begin with 'version: 1' and a client below 'clients'"
 _REFERENCE = re.compile(r"\$\{[^{}]*\}")
-_SHOWN = frozenset(ClientConfig.model_fields) - {"token", "admin_token", "token_command", "headers", "query"}
 
 
 def load_config(path: FilePath | str, *, environ: Mapping[str, str] | None = None) -> Config:
@@ -115,12 +115,14 @@ def _read(path: FilePath) -> Document:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        before = content[: error.start].decode("utf-8-sig", "replace")
-        line, column = before.count("\n"), len(before) - before.rfind("\n") - 1
-        spot = Document(str(path), before.split("\n")).at(line, column)
-        message = f"the byte 0x{content[error.start]:02x} is not UTF-8; save the file as UTF-8"
-        raise ConfigError(spot.problem(message)) from None
-    return parse(text, file=str(path))
+        start = error.start
+    else:
+        return parse(text, file=str(path))
+    before = content[:start].decode("utf-8-sig", "replace")
+    line, column = before.count("\n"), len(before) - before.rfind("\n") - 1
+    spot = Document(str(path), before.split("\n")).at(line, column)
+    message = f"the byte 0x{content[start]:02x} is not UTF-8; save the file as UTF-8"
+    raise ConfigError(spot.problem(message))
 
 
 def _unreadable(path: FilePath, error: OSError) -> str:
@@ -150,17 +152,29 @@ def _build(
         for path in _secrets(data):
             document.hide(path)
     environment = substitute(data, os.environ if environ is None else environ)
-    return _Builder(document, folder, data, environment).build(problems)
+    redactor = Redactor(secrets_of(environment.data, environment.inserted))
+    config, found = _Builder(document, folder, data, environment, redactor).build(problems)
+    return config, [_blanked(problem, redactor) for problem in found]
+
+
+def _blanked(problem: Problem, redactor: Redactor) -> Problem:
+    excerpt = redactor.text(problem.excerpt, keep_length=True)
+    return replace(problem, message=redactor.text(problem.message), excerpt=excerpt)
 
 
 class _Builder:
     """Validates data; what is wrong is cut out, so that the rest can be checked in the same go."""
 
     def __init__(
-        self, document: Document | None, folder: FilePath, source: Any, environment: Environment
+        self,
+        document: Document | None,
+        folder: FilePath,
+        source: Any,
+        environment: Environment,
+        redactor: Redactor,
     ) -> None:
         self._document, self._folder, self._source = document, folder, source
-        self._environment = environment
+        self._environment, self._redactor = environment, redactor
         self._unset = dict(environment.unset)
 
     def build(self, problems: list[Problem]) -> tuple[Config | None, list[Problem]]:
@@ -193,7 +207,11 @@ class _Builder:
         except ValidationError as error:
             return None, error
         config.attach(
-            folder=self._folder, document=self._document, source=self._source, unset=self._unset_problems()
+            folder=self._folder,
+            document=self._document,
+            source=self._source,
+            unset=self._unset_problems(),
+            redactor=self._redactor,
         )
         return config, None
 
@@ -274,7 +292,7 @@ def _secrets(data: dict[Any, Any]) -> Iterator[Path]:
     clients = data.get("clients")
     for name, client in clients.items() if is_map(clients) else ():
         for key, value in client.items() if is_map(client) else ():
-            if not _is_shown(str(key)):
+            if not is_public(str(key)):
                 yield from _literals(value, ("clients", name, key))
 
 
@@ -285,13 +303,3 @@ def _literals(value: Any, path: Path) -> Iterator[Path]:
             yield from _literals(below, (*path, key))
     elif not (isinstance(value, str) and _REFERENCE.fullmatch(value)):
         yield path
-
-
-def _is_shown(key: str) -> bool:
-    if key not in ClientConfig.model_fields:
-        key = (
-            did_you_mean(key, allowed_keys(("clients", "")))
-            .removeprefix("; did you mean '")
-            .removesuffix("'?")
-        )
-    return key in _SHOWN

@@ -45,6 +45,19 @@ _SYNONYMS = {
     "filter": "transformers",
     "parameters": "request_parameters",
 }
+_UNCHECKED = frozenset(
+    {
+        "insecure",
+        "skip_verify",
+        "ssl_verify",
+        "tls_verify",
+        "verify",
+        "verify_certificates",
+        "verify_ssl",
+        "verify_tls",
+    }
+)
+"""What other programs call the option that checks no certificates, which there is not."""
 _NOWHERE = object()
 _NEEDED = {
     "string_type": "text",
@@ -114,7 +127,7 @@ def document_path(details: ErrorDetails, data: Any) -> tuple[Path, bool]:
             path.append(part)
     if missing:
         return (*path, details["loc"][-1]), True
-    return tuple(path), details["loc"][-1] == "[key]" or details["type"] == "extra_forbidden"
+    return tuple(path), details["loc"][-1:] == ("[key]",) or details["type"] == "extra_forbidden"
 
 
 def value_at(data: Any, path: Path) -> Any:
@@ -202,6 +215,8 @@ def _about_key(details: ErrorDetails, path: Path) -> str:
     where = f"in {subject(parent)}" if parent else "at the top"
     if key == "transformer":
         hint = "; it is another name for 'input_transformers': give one of them"
+    elif parent[:1] == ("clients",) and key.lower().replace("-", "_") in _UNCHECKED:
+        hint = "; certificates are always checked: name the authority to trust with 'ca_file'"
     else:
         hint = did_you_mean(key, known)
     if not hint and _SYNONYMS.get(key.lower()) in known:

@@ -74,6 +74,10 @@ def _accept_environment(described: dict[str, Any]) -> None:
         branch = dict(described)
         described.clear()
         described.update(kept, anyOf=[branch, dict(_FROM_ENVIRONMENT)])
+        return
+    branches = cast("list[dict[str, Any]]", described.get("anyOf", []))
+    if any(branch.get("type") in _NEVER_TEXT for branch in branches):
+        branches.append(dict(_FROM_ENVIRONMENT))
 
 
 def _accept_nothing(described: dict[str, Any]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from connectory.config.document import masked
+
 if TYPE_CHECKING:
     from connectory.config.document import Document
     from connectory.errors import Problem
@@ -44,7 +46,7 @@ def explain(document: Document, error: Any) -> list[Problem]:
     if found:
         column, text = found
         width = len(text)
-        message = f'put quotes around a value with a placeholder in it: "{text}"'
+        message = f'put quotes around a value with a placeholder in it: "{masked(text)}"'
     elif "'\\t'" in str(error.problem):
         column = document.lines[line].find("\t", column)
         message = "a tab cannot indent; use spaces"

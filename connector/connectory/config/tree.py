@@ -11,6 +11,7 @@ from pydantic import PrivateAttr
 from connectory.config.document import Document, Place
 from connectory.config.model import ConfigModel, IncomingConfig, OutgoingConfig
 from connectory.errors import ConfigError, Problem, UnknownNameError
+from connectory.redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -35,12 +36,20 @@ class Config(ConfigModel):
     _document: Document | None = PrivateAttr(default=None)
     _source: Any = PrivateAttr(default=None)
     _unset: tuple[Unset, ...] = PrivateAttr(default=())
+    _redactor: Redactor = PrivateAttr(default_factory=Redactor)
 
     def attach(
-        self, *, folder: FilePath, document: Document | None, source: Any, unset: tuple[Unset, ...]
+        self,
+        *,
+        folder: FilePath,
+        document: Document | None,
+        source: Any,
+        unset: tuple[Unset, ...],
+        redactor: Redactor,
     ) -> None:
         """Say where the configuration came from; the loader does, once."""
         self._folder, self._document, self._source, self._unset = folder, document, source, unset
+        self._redactor = redactor
 
     @property
     def folder(self) -> FilePath:
@@ -56,6 +65,11 @@ class Config(ConfigModel):
     def unset(self) -> tuple[Unset, ...]:
         """Every reference to an environment variable that is not set."""
         return self._unset
+
+    @property
+    def redactor(self) -> Redactor:
+        """What knows the secrets of this configuration; tokens that are read later are added to it."""
+        return self._redactor
 
     @property
     def state_folder(self) -> FilePath:
@@ -84,7 +98,7 @@ class Config(ConfigModel):
     ) -> Problem:
         """Make a problem that points into the file."""
         return self.location(path, key=key, offset=offset, width=width).problem(
-            message, path=path, severity=severity
+            self._redactor.text(message), path=path, severity=severity
         )
 
     def require(self, path: Path, *, ignore: Collection[str] = ()) -> None:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 Node: TypeAlias = dict[str, Any]
 
+DEEPEST = 100
+"""Levels of an expression: a hundred pipes, or a hundred brackets inside each other."""
+
+_TOO_DEEP = f"the expression nests more than {DEEPEST} levels deep; write it as several steps"
 _SIGNS = {"eq", "ne", "lt", "lte", "gt", "gte"}
 _GOES_ON = {"dot", "lbracket", "lparen", "flatten", "filter"}
 _WHOLE_ARGUMENT = {("lparen", "rparen"), ("lparen", "comma"), ("comma", "rparen")}
@@ -31,12 +35,29 @@ def parse(text: str) -> Node:
     _refuse_lookalikes(text, tokens)
     rewritten, shifts = _rewrite_numbers(text, tokens)
     try:
-        return cast("Node", Parser().parse(rewritten).parsed)
+        tree = cast("Node", Parser().parse(rewritten).parsed)
     except ParseError as error:
         at = error.lex_position
         _refuse(text, at - sum(shift for end, shift in shifts if end <= at))
-    except (JMESPathError, ValueError, LookupError, RecursionError) as error:
+    except RecursionError:
+        raise ConfigError(_TOO_DEEP) from None
+    except (JMESPathError, ValueError, LookupError) as error:
         raise ConfigError(f"cannot read the expression {text!r}: {error}") from None
+    if _is_deep(tree):
+        raise ConfigError(_TOO_DEEP)
+    return tree
+
+
+def _is_deep(tree: Node) -> bool:
+    level: list[Any] = [tree]
+    for _ in range(DEEPEST):  # the bounds of a slice are no nodes
+        level = [
+            child
+            for node in level
+            if isinstance(node, dict)
+            for child in cast("Node", node).get("children", ())
+        ]
+    return bool(level)
 
 
 def closing_brace(text: str, start: int) -> int:
@@ -49,7 +70,7 @@ def closing_brace(text: str, start: int) -> int:
                 depth += {"lbrace": 1, "rbrace": -1}.get(token["type"], 0)
                 if depth < 0:
                     return start + cast("int", token["start"])
-        except (JMESPathError, ValueError):
+        except (JMESPathError, ValueError, RecursionError):
             # What follows is no expression; the next brace shows the reader which text is meant.
             return text.find("}", start)
     return -1
@@ -67,6 +88,8 @@ def _tokens(text: str) -> list[Node]:
         _refuse(text, text.index("`"), reason)
     except ParseError as error:
         _refuse(text, error.lex_position)
+    except RecursionError:
+        raise ConfigError(_TOO_DEEP) from None
     except ValueError as error:
         raise ConfigError(f"cannot read the expression {text!r}: {error}") from None
 

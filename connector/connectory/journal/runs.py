@@ -17,6 +17,7 @@ from connectory.journal.log import LOG
 from connectory.journal.names import new_run_id
 from connectory.journal.store import DamagedError
 from connectory.journal.summary import Summary, summarise
+from connectory.private import make_folder
 from connectory.storage import Lock, why
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ class Runs:
         """Make the folders. Raises StorageError."""
         try:
             for name in ("jobs", "runs", "known"):
-                (self.folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_folder(self.folder / name)
             self.folder.chmod(0o700)
             ignore = self.folder / ".gitignore"
             if not ignore.exists():

@@ -12,6 +12,7 @@ from functools import cache, reduce
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from connectory.errors import ConfigError, UnknownNameError, did_you_mean
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 BUILT_IN = "connectory_transformers"
 GROUP = "connectory.transformers"
+_DEFINED = (FunctionType, BuiltinFunctionType, MethodType, type)
+"""What says where it was defined; of any other callable only its class does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +101,39 @@ def _distribution(point: EntryPoint) -> str:
 
 def _fetch(code: str, *, what: str, folder: Path | None) -> Any:
     module_name, _, attribute = code.replace(" ", "").partition(":")
-    if not attribute or not all(part.isidentifier() for part in module_name.split(".")):
+    names = [*module_name.split("."), *attribute.split(".")]
+    if not attribute or any(not one.isidentifier() or one.startswith("__") for one in names):
         raise ConfigError(f"{what} is no 'module:function'")
     module = _import(module_name, what=what, folder=folder)
     try:
-        return reduce(getattr, attribute.split("."), module)
+        function = reduce(getattr, attribute.split("."), module)
     except AttributeError:
         guess = did_you_mean(attribute, dir(module))
         where = f" ({module.__file__})" if module.__file__ else ""
         raise ConfigError(f"{what}: module {module_name!r}{where} has no {attribute!r}{guess}") from None
+    home = getattr(function, "__module__", None) if isinstance(function, _DEFINED) else None
+    if isinstance(home, str) and _is_pythons_own(home):
+        raise ConfigError(f"{what} is a function of Python's own; wrap it in a function that takes a record")
+    return function
+
+
+def _is_pythons_own(module: str) -> bool:
+    return module.partition(".")[0] in sys.stdlib_module_names
+
+
+def _refuse_way_out(name: str, *, what: str, folder: Path) -> None:
+    """Refuse a module of the folder that a link takes from elsewhere, before its code runs."""
+    place = folder
+    for part in name.split("."):
+        place /= part
+        for one in (place, place.with_suffix(".py"), place / "__init__.py"):
+            if one.exists() and not one.resolve().is_relative_to(folder):
+                raise ConfigError(f"{what}: {one} is a link out of the configuration's folder; copy it there")
 
 
 def _import(name: str, *, what: str, folder: Path | None) -> ModuleType:
+    if folder:
+        _refuse_way_out(name, what=what, folder=folder)
     try:
         with _Importing(folder):
             module = importlib.import_module(name)

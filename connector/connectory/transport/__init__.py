@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import httpx
 
 from connectory.errors import ConfigError
-from connectory.transport.dial import Proxy, TunnelError, open_direct, open_via
+from connectory.transport.dial import WANTS_CREDENTIALS, Proxy, TunnelError, open_direct, open_via
 from connectory.transport.exchange import Body, Exchange, Whole
-from connectory.transport.failures import failure, reason_of
+from connectory.transport.failures import (
+    ProxyRefusedError,
+    UnknownServerError,
+    UntrustedError,
+    failure,
+    kind_of,
+    reason_of,
+)
 from connectory.transport.head import Head, compose
 from connectory.transport.pool import Place, Pool
 from connectory.transport.upload import PIECE, upload
@@ -20,7 +27,7 @@ from connectory.transport.upload import PIECE, upload
 if TYPE_CHECKING:
     from connectory.transport.connection import Connection
 
-__all__ = ["Body", "Transport", "Whole"]
+__all__ = ["Body", "ProxyRefusedError", "Transport", "UnknownServerError", "UntrustedError", "Whole"]
 
 _PROXY_REFUSES = 407
 _PORTS = {"http": 80, "https": 443}
@@ -90,9 +97,7 @@ class Transport(httpx.AsyncBaseTransport):
         response = await exchange.answered()
         if self._proxy is not None and response.status_code == _PROXY_REFUSES:
             exchange.abandon()
-            raise failure(
-                httpx.ProxyError, request, "not sent: the proxy wants other credentials (status 407)"
-            )
+            raise failure(ProxyRefusedError, request, f"not sent: no way{self._via}: {WANTS_CREDENTIALS}")
         return response
 
     async def aclose(self) -> None:
@@ -129,7 +134,7 @@ class Transport(httpx.AsyncBaseTransport):
         place: Place,
         connection: Connection,
     ) -> None:
-        via = "" if self._proxy is None else f" through proxy {f'{self._proxy.host}:{self._proxy.port}'!r}"
+        via = self._via
         context = self._context() if place.scheme == "https" else None
         try:
             async with asyncio.timeout(timeout):
@@ -138,12 +143,17 @@ class Transport(httpx.AsyncBaseTransport):
                 else:
                     await open_via(self._proxy, place, connection, context=context)
         except TunnelError as error:
-            raise failure(httpx.ProxyError, request, f"not sent: no way{via}: {error}") from None
+            kind = ProxyRefusedError if str(error) == WANTS_CREDENTIALS else httpx.ProxyError
+            raise failure(kind, request, f"not sent: no way{via}: {error}") from None
         except TimeoutError:
             raise failure(httpx.ConnectTimeout, request, f"not sent: no connection{via} in time") from None
         except (OSError, ValueError, OverflowError) as error:
             reason = f"not sent: no connection{via}: {reason_of(error)}"
-            raise failure(httpx.ConnectError, request, reason) from error
+            raise failure(kind_of(error), request, reason) from error
+
+    @property
+    def _via(self) -> str:
+        return "" if self._proxy is None else f" through proxy {f'{self._proxy.host}:{self._proxy.port}'!r}"
 
     def _context(self) -> ssl.SSLContext:
         context = self._ssl_context

@@ -307,7 +307,7 @@ class Connection(asyncio.Protocol):
             raise _BadAnswerError(f"status {status} was not asked for")
         if (
             self._overhead + self._received > _SMALL
-            and sum(len(n) + len(v) for n, v in exchange.headers) > OVERHEAD_MOST
+            and sum(len(n) + len(v) + 4 for n, v in exchange.headers) > OVERHEAD_MOST
         ):
             raise _BadAnswerError("its head is larger than 64 KiB")
         self._interim = status < _FINAL_FIRST

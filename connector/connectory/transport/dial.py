@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 import httpx
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])(?: [^\r\n]*)?\r\n")
 _TUNNEL_HEAD_MOST = 64 * 1024
 _HTTP_PORT = 80
+WANTS_CREDENTIALS = "it wants other credentials (status 407): check proxy"
+"""What is wrong when a proxy answers with 407."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Proxy:
 
     host: str
     port: int
-    authorization: bytes | None = None
+    authorization: bytes | None = field(default=None, repr=False)
 
     @classmethod
     def parse(cls, text: str) -> Proxy:
@@ -111,7 +113,7 @@ class _Tunnel(asyncio.Protocol):
             self._data = b""
             self.data_received(rest)
         elif not status[1].startswith(b"2"):
-            self._end(f"status {status[1].decode()}")
+            self._end(WANTS_CREDENTIALS if status[1] == b"407" else f"status {status[1].decode()}")
         elif rest:
             self._end("bytes came before the tunnel was used")
         else:

@@ -36,12 +36,19 @@ class Validator:
         decided = self._decided(value)
         if decided:
             return []
-        from connectory.validation.explaining import Explainer  # noqa: PLC0415 - most values are valid
+        from referencing.exceptions import Unresolvable  # noqa: PLC0415 - most values are valid
+
+        from connectory.validation.explaining import Explainer  # noqa: PLC0415 - the same
 
         try:
             errors = list(self._slow.iter_errors(value))  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - its stubs
         except RecursionError:
             return [f"{name}: nested too deeply"]
+        except Unresolvable as error:
+            raise ConfigError(
+                f"the schema of {name} has the reference {error.ref!r}, which leads elsewhere, and nothing is fetched; "
+                "put what it names into the catalogue, or set validate: off"
+            ) from None
         except re.error as error:
             raise ConfigError(
                 f"the schema of {name} has an unusable pattern: {error}; set validate: off"

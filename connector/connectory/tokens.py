@@ -1,0 +1,104 @@
+"""How many tokens a request will cost, guessed without a tokenizer and put right by what the answers say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+BYTES_PER_TOKEN = 3
+NEW = 0.1
+"""How much one answer moves an average."""
+
+FADE, LARGEST = 0.998, 100.0
+"""How the factor fades with each answer, and its bound."""
+
+_OUTPUT = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+_LONGEST_TEXT = 4_000_000
+"""Characters of one text beyond which nothing is counted any more: it is no prompt."""
+
+
+class Size:
+    """What of a payload costs tokens: the bytes of its texts, and the most that may be answered; 0 is not said."""
+
+    __slots__ = ("answer", "text")
+
+    def __init__(self, payload: Any) -> None:
+        self.text = text_size(payload)
+        self.answer = 0
+        if isinstance(payload, dict):
+            fields = cast("dict[str, Any]", payload)
+            asked = next((value for name in _OUTPUT if isinstance(value := fields.get(name), int)), 0)
+            times = fields.get("n")
+            self.answer = max(0, asked) * (times if isinstance(times, int) and times > 0 else 1)
+
+
+class Estimate:
+    """Guesses the cost of a request from those before it.
+
+    `factor` is how much more the server takes than it says afterwards: some count what might have been answered.
+    """
+
+    __slots__ = ("answer", "factor", "per_byte", "share")
+
+    def __init__(self) -> None:
+        self.per_byte = 1 / BYTES_PER_TOKEN
+        self.share = self.factor = 1.0
+        self.answer = 0.0
+
+    def cost(self, size: Size) -> float:
+        """Give the tokens that a request will probably cost."""
+        answer = size.answer * self.share if size.answer else self.answer
+        return (size.text * self.per_byte + answer) * self.factor
+
+    def learn(self, size: Size, usage: tuple[float, float], *, wanted: float = 0.0) -> None:
+        """Take in what a request has cost: tokens read and answered, and what a refusal said that it wanted."""
+        read, answered = usage
+        self.factor = max(1.0, self.factor * FADE)
+        ratio = min(LARGEST, wanted / max(1.0, read + answered))
+        if ratio > self.factor:
+            self.factor += (ratio - self.factor) / 2
+        if size.text:
+            self.per_byte += NEW * (read / size.text - self.per_byte)
+        if size.answer:
+            self.share += NEW * (min(1.0, answered / size.answer) - self.share)
+        else:
+            self.answer += NEW * (answered - self.answer)
+
+
+def text_size(value: Any) -> int:
+    """Count the bytes of all texts in a JSON value, but not those of pictures and sounds inside them."""
+    if isinstance(value, str):
+        if value.startswith("data:") or len(value) > _LONGEST_TEXT:
+            return 0
+        return len(value) if value.isascii() else len(value.encode("utf-8", "replace"))
+    if isinstance(value, dict):
+        fields = cast("dict[str, Any]", value)
+        if "format" in fields and isinstance(fields.get("data"), str):  # a sound
+            return 0
+        return sum(text_size(one) for one in fields.values())
+    if isinstance(value, list):
+        return sum(map(text_size, cast("list[object]", value)))
+    return 0
+
+
+def usage_of(value: Any) -> tuple[float, float] | None:
+    """Give the tokens that an answer says were read and answered, or None."""
+    usage = cast("dict[str, Any]", value).get("usage") if isinstance(value, dict) else None
+    if not isinstance(usage, dict):
+        return None
+    counts = cast("Mapping[str, Any]", usage)
+    read = _count(counts, "prompt_tokens", "input_tokens")
+    answered = _count(counts, "completion_tokens", "output_tokens")
+    if read is None and (total := _count(counts, "total_tokens")) is not None:
+        read = total - (answered or 0.0)
+    return None if read is None else (max(0.0, read), answered or 0.0)
+
+
+def _count(counts: Mapping[str, Any], *names: str) -> float | None:
+    for name in names:
+        value = counts.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e12:  # noqa: PLR2004 - absurd
+            return float(value)
+    return None
