@@ -9,7 +9,7 @@ import pytest
 from journaled import ECHO, Project, Wall, numbered, refusing
 
 from connectory import publisher as publisher_module
-from connectory.errors import CredentialsError, RunStoppedError, UnavailableError
+from connectory.errors import CredentialsError, GuardError, RunStoppedError, UnavailableError
 from connectory.journal.log import LOG
 from connectory.retry import ALIKE
 
@@ -100,19 +100,30 @@ def test_fewer_than_twenty_that_all_fail_are_dead_letters(project):
     assert len(project.dead) == len(project.lines) == 5
 
 
-def test_failures_that_were_held_back_are_not_lost_when_something_else_stops_the_run(project):
-    class Then(Wall):
-        async def answer(self, request: httpx.Request) -> httpx.Response:
-            if len(self.requests) <= 3:
-                return refusing(0, 1, 2)(request)
-            return httpx.Response(401, json={"error": {"message": "no"}})
+class ThenRefused(Wall):
+    """Refuses three records for their own sake, and then everybody."""
 
+    async def answer(self, request: httpx.Request) -> httpx.Response:
+        if len(self.requests) <= 3:
+            return refusing(0, 1, 2)(request)
+        return httpx.Response(401, json={"error": {"message": "no"}})
+
+
+def test_failures_before_a_cause_that_concerns_every_record_stay_pending_with_the_rest(project):
     project.connections["outgoing"]["out"] = {**ECHO, "concurrency": 1}
-    life = project.send(Then())
+    life = project.send(ThenRefused())
 
     assert isinstance(life.error, CredentialsError)
+    untouched(project)
+
+
+def test_failures_that_were_held_back_are_not_lost_when_something_else_ends_the_run(project):
+    project.connections["outgoing"]["out"] = {**ECHO, "concurrency": 1, "budget": {"requests": 3}}
+    life = project.send(ThenRefused())
+
+    assert isinstance(life.error, GuardError)
     assert [letter["record"]["id"] for letter in project.dead] == [0, 1, 2]
-    assert project.summary.in_doubt == 0
+    assert (project.summary.dead, project.summary.in_doubt) == (3, 0)
 
 
 @pytest.mark.parametrize("order", ["input", "completion"])
