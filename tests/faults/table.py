@@ -113,7 +113,7 @@ WITHOUT: dict[str, str] = {}
 PENDING = frozenset(
     [
         *("N1", "N2", "N14", "P5", "P6", "P7", "P8"),
-        *FAULTS["Process"],
+        *(FAULTS["Process"].keys() - {"X1", "X2", "X6", "X10"}),
         *FAULTS["Bad input"],
         *FAULTS["Security"],
     ]
