@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from connectory.errors import (
     AcceptError,
     ConnectoryError,
+    CredentialsError,
     GuardError,
     RecordError,
     RunStoppedError,
     StorageError,
+    UnavailableError,
 )
 from connectory.events import Listener, Noticed, RecordFinished, RunFinished, RunStarted, ignore
 from connectory.journal import digest
@@ -149,7 +151,10 @@ class Publisher:
                         await self._stop_waiting()
                     yield waiting
                     waiting = []
-        except Exception:  # whatever stopped it: what is done is given first
+        except Exception as reason:  # whatever stopped it: what is done is given first
+            if self._held and isinstance(reason, UnavailableError | CredentialsError):
+                self._alarm.ring()  # what failed until here failed for the same cause
+                self._let_pend()
             async for left in self._last(waiting):
                 yield left
             raise

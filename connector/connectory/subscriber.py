@@ -126,14 +126,15 @@ class Subscriber:
         for name, count in self.journal.counts.items():
             if name in Read.__slots__:
                 setattr(self.counts, name, count)
-        for number, parameters in enumerate(self._sets()):
+        for number, made in enumerate(self._sets()):
             stream = f"{self.subscription.name}/{number}"
-            begin = self._begin(stream, parameters)
-            if begin is None:
-                continue
             if self.counts.records == self.subscription.most_records:
                 return
             try:
+                parameters = checked(made)
+                begin = self._begin(stream, parameters)
+                if begin is None:
+                    continue
                 async for page in self._walk(stream, parameters, begin):
                     yield page
                     if self.counts.records == self.subscription.most_records:
@@ -189,7 +190,6 @@ class Subscriber:
         return None if cursor["following"] is None else _Begin(cursor["following"], cursor["pages"])
 
     async def _walk(self, stream: str, parameters: Record, begin: _Begin) -> AsyncGenerator[Page, None]:
-        parameters = checked(parameters)
         paging, most = self.subscription.action.response.pagination, self.subscription.most_records
         walk, size = Walk(paging, self.call(parameters).what), largest_page(paging, most)
         following: Record | None = begin.following
