@@ -16,6 +16,7 @@ from connectory.errors import (
     TransformerError,
     TransportError,
     UnavailableError,
+    WorkError,
 )
 from connectory.record import Failure, Record, Result
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from connectory.client import Call
     from connectory.jsontext import JsonTextError
     from connectory.publication import Part
+    from connectory.record import Intent
     from connectory.redaction import Redactor
 
 GONE = frozenset({404, 410})
@@ -33,6 +35,9 @@ GONE = frozenset({404, 410})
 
 UNKNOWN_PATH = "unknown_url"
 """The API's code for a path it does not have: a wrong base URI deletes nothing, and must not look as if it had."""
+
+POISON = 5
+"""Lives of a run that may end while one delivery is under way, before that delivery is suspected of ending them."""
 
 
 def unsent(part: Part, error: RecordError | None) -> Result:
@@ -47,7 +52,7 @@ def result_of(part: Part, call: Call, outcome: Outcome) -> Result:
     result.status, result.attempts, result.in_doubt = "ok", outcome.attempts, outcome.in_doubt
     if outcome.answer is not None:
         result.http_status, result.request_id = outcome.answer.status, outcome.answer.request_id
-        result.response, result.usage = outcome.answer.value, _usage(outcome.answer.value)
+        result.response, result.usage = outcome.answer.value, usage_of(outcome.answer.value)
         result.events = outcome.answer.events if call.stream == "events" else None
         result.headers = outcome.answer.headers
         return result
@@ -67,6 +72,11 @@ def failed_shaping(result: Result, error: RecordError | JsonTextError) -> None:
     result.cause = error if isinstance(error, RecordError) else TransformerError(message)
 
 
+def failed_work(result: Result, error: WorkError, *, retryable: bool = False) -> None:
+    """Turn the result of a creation into a failure of what was created: the response, its last state, stays."""
+    _failed(result, error, retryable=retryable)
+
+
 def blank_error(result: Result, redactor: Redactor) -> None:
     """Blank secrets out of an error: what a transformer raises may quote the environment."""
     if result.error is not None:
@@ -80,6 +90,18 @@ def doubtful(part: Part, message: str) -> Result:
     result = _failed(unsent(part, None), OutcomeUnknownError(message), retryable=True)
     result.in_doubt = True
     return result
+
+
+def held_back(call: Call, doubt: Intent) -> str | None:
+    """Say why a delivery that an earlier life left under way is not sent again, if it is not."""
+    if doubt.lives >= POISON:
+        return f"{doubt.lives} lives of the run ended while this record was under way; it was not sent again"
+    if not call.repeatable:
+        return (
+            "the run broke off while this record was under way, so the server may have done it; "
+            "it was not sent again (on_uncertain: hold)"
+        )
+    return None
 
 
 def dead_letter(connection: str, part: Part, result: Result) -> Record:
@@ -132,7 +154,8 @@ def signature(result: Result) -> tuple[Any, ...]:
     return (result.error and result.error.kind, result.http_status, result.error and result.error.code)
 
 
-def _usage(value: Any) -> Record | None:
+def usage_of(value: Any) -> Record | None:
+    """Give what an answer says it used."""
     usage = cast("Record", value).get("usage") if isinstance(value, dict) else None
     return cast("Record", usage) if isinstance(usage, dict) else None
 
