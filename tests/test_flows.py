@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from command import ROOTS, connectory
+from killing import ended_at
 
 from connectory import Connector
 from connectory.sandbox import EmbeddedSandbox
@@ -35,7 +36,11 @@ def write(folder: Path, server: Any, every: float = SLOW, **connections: Any) ->
     for outgoing in connections["outgoing"].values():
         if "until" in outgoing:
             outgoing["until"] = {"every": every}
-    client = {"base_uri": server.base_uri, "token": server.token, "limits": {"requests_per_minute": 1_000_000}}
+    client = {
+        "base_uri": server.base_uri,
+        "token": server.token,
+        "limits": {"requests_per_minute": 1_000_000},
+    }
     config = {"version": 1, "clients": {"openai": client}, **connections}
     (folder / "connectory.yaml").write_text(json.dumps(config))
 
@@ -46,31 +51,6 @@ def write_lines(path: Path, lines: list[Any]) -> None:
 
 def lines_of(path: Path) -> list[Any]:
     return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def ended_at(folder: Path, words: tuple[str, ...], sign: str, number: int, *, times: int = 1) -> tuple[int, str]:
-    """Run a command, send it a signal once stderr has said something so often, and give its end and its words."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "CONNECTORY_"))}
-    said: list[str] = []
-    with subprocess.Popen(
-        [sys.executable, "-m", "connectory", *words],
-        cwd=folder,
-        env={**environ, "PYTHONPATH": os.pathsep.join(ROOTS)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            said.append(line)
-            if sign in line:
-                times -= 1
-                if not times:
-                    process.send_signal(number)
-        process.wait(60)
-    assert times <= 0, f"never said {sign!r}: {''.join(said)}"
-    return process.returncode, "".join(said)
 
 
 # -- one job: a training file, its fine-tuning job, and the wait for its end

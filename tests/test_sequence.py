@@ -27,7 +27,7 @@ class Threads(Server):
         self.order: dict[Any, list[Any]] = defaultdict(list)
         self.now: dict[Any, int] = defaultdict(int)
         self.together = self.most = 0
-        self._luck = random.Random(seed)
+        self._luck = random.Random(seed)  # noqa: S311 - the same luck each time, no secret
 
     async def answer(self, request: httpx.Request) -> httpx.Response:
         body = body_of(request)
@@ -126,7 +126,8 @@ def test_a_failure_holds_back_nothing():
 def test_what_the_transformers_make_of_one_record_goes_in_order_too():
     server = Threads()
     records = [
-        {"id": name, "thread": name, "messages": [{"n": number} for number in range(5)]} for name in ("a", "b")
+        {"id": name, "thread": name, "messages": [{"n": number} for number in range(5)]}
+        for name in ("a", "b")
     ]
     payload = {"thread": "&{input.thread}", "id": "&{n}"}
     _, dead, _ = send(server, records, transformers=[{"split": "messages"}], payload=payload)
@@ -183,7 +184,9 @@ def test_detached_nothing_is_created_behind_what_is_not_at_its_end():
     class Runs(Server):
         async def answer(self, request: httpx.Request) -> httpx.Response:
             thread = request.url.path.split("/")[3]
-            return httpx.Response(200, json={"id": f"run-{len(self.requests)}", "thread_id": thread, "status": "queued"})
+            return httpx.Response(
+                200, json={"id": f"run-{len(self.requests)}", "thread_id": thread, "status": "queued"}
+            )
 
     async def main():
         server = Runs()

@@ -572,5 +572,3 @@ def test_a_failure_of_work_is_raised_as_such():
             assert (raised.value.kind, raised.value.code) == ("work", "expired")
 
     run(main)
-
-
