@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
 import shutil
+import signal
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from command import connectory
+from killing import ended_at
 
+from connectory import Connector
 from connectory.config import load_config
+from connectory.sandbox import EmbeddedSandbox
 
 EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
+COMMAND = re.compile(r"^#   connectory (.+)$", re.MULTILINE)
+COMMANDS = {
+    path.parent.name: [tuple(shlex.split(words)) for words in COMMAND.findall(path.read_text())]
+    for path in sorted(EXAMPLES.glob("*/connectory.yaml"))
+}
+"""What the head of an example says how to run it."""
 
 
 def connections():
     for path in sorted(EXAMPLES.glob("*/connectory.yaml")):
+        if COMMANDS[path.parent.name]:
+            continue  # run as its head says
         config = load_config(path, environ={})
         for kind, names in (
             ("incoming", config.incoming),
@@ -45,3 +61,78 @@ def test_every_connection_of_the_example_runs(example, kind, name, tmp_path):
 
     assert done.code == 0, done.said
     assert "0 failed" in done.said
+
+
+def copied(example, tmp_path, server=None):
+    """Copy an example; its client speaks to a sandbox where one is given."""
+    folder = tmp_path / example
+    shutil.copytree(EXAMPLES / example, folder, ignore=shutil.ignore_patterns(".connectory"))
+    if server is not None:
+        file = folder / "connectory.yaml"
+        token = 'token: "${OPENAI_API_KEY}"'
+        assert token in file.read_text()
+        file.write_text(
+            file.read_text().replace(token, f"token: {server.token}\n    base_uri: {server.base_uri}")
+        )
+    return folder
+
+
+@contextmanager
+def sandbox():
+    with (
+        EmbeddedSandbox() as server,
+        Connector.openai(token=server.token, base_uri=server.base_uri) as connector,
+    ):
+        yield server, connector
+
+
+def lines_of(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("example", [name for name, commands in COMMANDS.items() if commands])
+def test_the_commands_in_the_head_of_an_example_run_one_after_the_other(example, tmp_path):
+    own = "base_uri" in (EXAMPLES / example / "connectory.yaml").read_text()
+    with sandbox() as (server, _):
+        folder = copied(example, tmp_path, None if own else server)
+        for words in COMMANDS[example]:
+            done = connectory(*words, *(["--sandbox"] if own else []), folder=folder)
+            assert done.code == 0, done.said
+            assert re.search(r"[1-9]\d* ok, 0 failed", done.said), done.said
+
+
+def test_the_training_example_begins_each_job_once_also_when_it_is_killed(tmp_path):
+    with sandbox() as (server, connector):
+        folder = copied("fine-tune-and-wait", tmp_path, server)
+        upload, train = COMMANDS["fine-tune-and-wait"]
+        assert connectory(*upload, folder=folder).code == 0
+        code, said = ended_at(folder, train, "is validating_files", signal.SIGKILL, times=2)
+        assert code == -signal.SIGKILL, said
+        done = connectory(*train, folder=folder)
+        assert done.code == 0, done.said
+        assert [job["status"] for job in connector.read("fine_tuning.jobs")] == ["succeeded"] * 2
+        models = lines_of(folder / "models.jsonl")
+        assert [line["id"] for line in models] == ["greetings", "colours"]
+        again = connectory(*upload, folder=folder)  # a run that was finished begins anew
+        assert (again.code, len(list(connector.read("files", query={"purpose": "fine-tune"})))) == (0, 4)
+
+
+def test_the_example_of_conversations_keeps_their_order(tmp_path):
+    with sandbox() as (server, connector):
+        folder = copied("conversations", tmp_path, server)
+        for words in COMMANDS["conversations"]:
+            assert connectory(*words, folder=folder).code == 0
+        for line in lines_of(folder / "threads.jsonl"):
+            path = {"thread_id": line["thread"]}
+            read = connector.read("thread.messages", path=path, query={"order": "asc"})
+            said = [(one["role"], one["content"][0]["text"]["value"]) for one in read]
+            assert said == [(one["role"], one["text"]) for one in line["messages"]]
+
+
+def test_the_example_of_translations_keeps_id_and_text_alone(tmp_path):
+    with sandbox() as (server, _):
+        folder = copied("translate-descriptions", tmp_path, server)
+        done = connectory(*COMMANDS["translate-descriptions"][0], folder=folder)
+        assert "2 ok, 0 failed, 1 skipped" in done.said
+        answers = [line for line in lines_of(folder / "translated.jsonl") if "status" not in line]
+        assert [sorted(line) for line in answers] == [["id", "text"]] * 2

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from connectory.cli.progress import Progress
+from connectory.cli.progress import STATES_SHOWN, Progress
 from connectory.cli.setup import tell
-from connectory.events import Held, RecordFinished, RequestRetried
+from connectory.events import Held, RecordFinished, RequestRetried, StateChanged
 
 
 def test_a_pause_of_everybody_is_told_once_and_not_for_each_request(capsys):
@@ -35,3 +35,12 @@ def test_commands_without_progress_tell_the_same(capsys):
         "all requests wait for 2.0 s: slower",
         "POST /x: attempt 1 failed, the next in 0.5 s: no answer",
     ]
+
+
+def test_changes_of_states_are_told_up_to_a_bound(capsys):
+    progress = Progress("outgoing train")
+    for number in range(STATES_SHOWN + 50):
+        progress.hear(StateChanged("train", number, f"r{number}", f"job-{number}", "queued"))
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "train: job-0 of record 'r0' is queued"
+    assert told[STATES_SHOWN:] == ["more changes of state are not shown"]

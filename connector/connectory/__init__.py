@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         TransportError,
         UnavailableError,
         UnknownNameError,
+        WorkError,
     )
     from connectory.expressions import Expression
     from connectory.interfaces import Context, Journal, Sink, Source
@@ -70,6 +71,7 @@ _HOMES = {
     "TransportError": "errors",
     "UnavailableError": "errors",
     "UnknownNameError": "errors",
+    "WorkError": "errors",
     "transformer": "plugins",
 }
 
@@ -104,6 +106,7 @@ __all__ = [
     "TransportError",
     "UnavailableError",
     "UnknownNameError",
+    "WorkError",
     "transformer",
 ]
 

@@ -13,7 +13,7 @@ from connectory.catalogue import Catalogue, end_of
 from connectory.client import Call, Client
 from connectory.config import config_from_dict, load_config
 from connectory.errors import ConfigError
-from connectory.events import Event, Held, Listener, Noticed, RequestRetried
+from connectory.events import Event, Held, Listener, Noticed, RequestRetried, StateChanged
 from connectory.journal import Job, Known, MemoryJournal, Runs, new_facts
 from connectory.parameters import Given
 from connectory.picklists import MODEL, model_options, schema_options
@@ -391,6 +391,8 @@ def log_event(event: Event) -> None:
             logger.warning(message)
         case Held(wait, reason):
             logger.info("all requests wait for %.1f s: %s", wait, reason)
+        case StateChanged(connection, _, name, item, state):
+            logger.info("%s: %s of record %r is %s", connection, item, name, state)
         case RequestRetried(what, attempt, wait, reason, held=False):
             logger.info("%s: attempt %d failed, next in %.1f s: %s", what, attempt, wait, reason)
         case _:

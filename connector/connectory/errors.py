@@ -11,6 +11,7 @@ ConnectoryError
 │   ├── SaveError              the answer came and could not be written to disk
 │   ├── AcceptError            the answer came and does not meet `accept`
 │   ├── TooLargeError          the answer came and is larger than is taken
+│   ├── WorkError              what was created ended badly, or not in time
 │   └── ApiError               the server refused the request, or its answer cannot be used
 ├── JobBusyError               another process works on the same job; nothing was done
 ├── TransportError             no usable answer came; whether to send again is decided by `retry`
@@ -22,6 +23,7 @@ ConnectoryError
     ├── UnavailableError       the server is away, or money or quota is used up
     ├── StorageError           a file takes no more: the disk is full, or gone
     ├── GuardError             `max_dead` or `budget` is reached
+    ├── RunDetachedError       everything is created, and not all of it is at its end
     └── RunInterruptedError    a signal asked the run to end
 """
 
@@ -144,6 +146,16 @@ class TooLargeError(RecordError):
     kind = "too_large"
 
 
+class WorkError(RecordError):
+    """What was asked for was created, and it failed, stands still or did not come to its end in time (`until`)."""
+
+    kind = "work"
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class ApiError(RecordError):
     """The server answered and did not do what was asked.
 
@@ -223,6 +235,10 @@ class StorageError(RunStoppedError):
 
 class GuardError(RunStoppedError):
     """The run has reached what `max_dead` or `budget` allows."""
+
+
+class RunDetachedError(RunStoppedError):
+    """Everything is created and not all of it is at its end; nobody was to wait for it."""
 
 
 class RunInterruptedError(RunStoppedError):

@@ -54,6 +54,17 @@ class RecordFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class StateChanged:
+    """Created work that a run waits for has another state; `item` is its id at the server, `id` names the record."""
+
+    connection: str
+    index: int
+    id: str
+    item: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class Noticed:
     """Something that deserves a line on stderr and stops nothing."""
 
@@ -69,7 +80,9 @@ class RunFinished:
     counts: dict[str, Any]
 
 
-Event: TypeAlias = RunStarted | PageRead | RequestRetried | Held | RecordFinished | Noticed | RunFinished
+Event: TypeAlias = (
+    RunStarted | PageRead | RequestRetried | Held | RecordFinished | StateChanged | Noticed | RunFinished
+)
 Listener: TypeAlias = Callable[[Event], None]
 
 

@@ -134,7 +134,7 @@ class Journal(Protocol):
         ...
 
     def recall(self, delivery: Delivery) -> Result | None:
-        """Give the result that an earlier life got and did not show, without its record."""
+        """Give the result that an earlier life got and did not show, without its record; `begun` is no end yet."""
         ...
 
     def doubt(self, delivery: Delivery) -> Intent | None:
@@ -145,12 +145,20 @@ class Journal(Protocol):
         """Note, before the first byte leaves, that the delivery is about to be sent."""
         ...
 
+    async def begin(self, delivery: Delivery, result: Result) -> None:
+        """Note what a delivery has created, before anybody waits for its end: it is never created again."""
+        ...
+
     async def record(self, delivery: Delivery, result: Result) -> None:
         """Note what became of a delivery: from here on it is never bought again."""
         ...
 
     def withdraw(self, delivery: Delivery) -> None:
         """Forget an intent whose answer was a refusal that is not to count: the delivery stays pending."""
+        ...
+
+    def leave(self, delivery: Delivery) -> None:
+        """Hear that a delivery stays pending until the run is taken up again."""
         ...
 
     def read(self, seq: int, mark: Any) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from connectory.parameters import RequestParameters
     from connectory.placeholders import Template
     from connectory.saving import FixedTarget, SaveTo
+    from connectory.states import Until
     from connectory.uploads import PartsOption
 
 
@@ -36,7 +37,7 @@ class Part:
 
     `record` is what the chain left; without one there is nothing to send, because of `error` or because the chain
     dropped the record. `whole` says that the part stands for the item as such, and not for one of the records that the
-    chain made of it.
+    chain made of it. Parts with the same `key` go one at a time, in their order.
     """
 
     item: Item
@@ -46,6 +47,7 @@ class Part:
     record: Record | None = None
     error: RecordError | None = None
     whole: bool = True
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,8 @@ class Publication:
     `address` puts the URL and headers that a record brings into a raw request that has no path of its own.
     `files_root` and `upload` are for files that are sent, `save` and `stream` for answers. `accept` is the condition
     that an answer has to meet; `only` skips records that earlier runs had answered; `on_uncertain` says what becomes of
-    a delivery of which nobody knows whether it was done, None by the kind of action.
+    a delivery of which nobody knows whether it was done, None by the kind of action. `until` says when what is created
+    is at its end, if that is waited for; `sequence` gives what deliveries have in common that go one after the other.
     """
 
     name: str
@@ -86,6 +89,8 @@ class Publication:
     save: SaveTo | FixedTarget | None = None
     stream: Literal["aggregate", "events"] | None = None
     upload: PartsOption | None = None
+    until: Until | None = None
+    sequence: Expression | None = None
     run: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
@@ -129,7 +134,7 @@ class Publication:
             return
         name = item.position
         try:
-            name = self._identify(item)
+            name, key = self._identify(item), self._key(item)
             records = list(self.chain.apply(item.record, {"run": self.run, "input": item.record}))
         except RecordError as error:
             yield Part(item, index, first, name, error=error)
@@ -138,11 +143,11 @@ class Publication:
             yield Part(item, index, first, name, error=RecordError(_TOO_DEEP))
             return
         if not records:
-            yield Part(item, index, first, name)
+            yield Part(item, index, first, name, key=key)
         for number, record in enumerate(records):
             part_id = f"{name}#{number}" if len(records) > 1 else name
             delivery = Delivery(run, item.position, number, seq)
-            yield Part(item, index, delivery, part_id, record, whole=False)
+            yield Part(item, index, delivery, part_id, record, whole=False, key=key)
 
     def call(self, part: Part) -> Call:
         """Make the request of a part in the catalogue's words. Raises RecordError."""
@@ -243,6 +248,12 @@ class Publication:
             except ExpressionError:  # a derived output that this answer does not have is absent
                 continue
         return {"input": part.item.record, "request": request, "response": response, "derived": derived}
+
+    def _key(self, item: Item) -> str | None:
+        if self.sequence is None:
+            return None
+        value = self.sequence(item.record, {"run": self.run, "input": item.record})
+        return None if value is None else dumps(value).decode()
 
     def _identify(self, item: Item) -> str:
         if not self.identifier:

@@ -2,61 +2,39 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import aclosing, nullcontext
-from dataclasses import dataclass, replace
-from functools import partial
+from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from connectory.delivering import Delivering
 from connectory.errors import (
-    AcceptError,
     ConnectoryError,
     CredentialsError,
     GuardError,
-    RecordError,
     RunStoppedError,
     StorageError,
     UnavailableError,
 )
 from connectory.events import Listener, Noticed, RecordFinished, RunFinished, RunStarted, ignore
-from connectory.journal import digest
-from connectory.jsontext import JsonTextError, dumps
-from connectory.record import Failure, Result
+from connectory.record import Result
 from connectory.repeats import Repeats
-from connectory.results import (
-    blank_error,
-    cause_of,
-    dead_letter,
-    failed_shaping,
-    fingerprint,
-    held_back,
-    result_of,
-    seen_http,
-    signature,
-    unsent,
-)
-from connectory.retry import Alarm
-from connectory.workers import Workers, close
+from connectory.results import dead_letter
+from connectory.sequence import Sequence
+from connectory.waiting import AT_ONCE
+from connectory.workers import WINDOW, Workers, close
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    import httpx
-
-    from connectory.client import Call, Client
+    from connectory.client import Client
     from connectory.interfaces import Item, Journal, Sink, Source
     from connectory.journal import Known
     from connectory.publication import Part, Publication
-    from connectory.record import Intent
 
     Settled: TypeAlias = list[tuple[Part, Result]]
 
-NOT_ACCEPTED = "the request is done; its answer does not meet `accept`"
 MOST_WAITING = 1000
 """Results that wait behind failures which may have to stay pending: more would only use memory."""
-
-SUSPECT = 3
-"""Lives of a run that may end while one delivery is under way, before it is only sent again beside no other suspect."""
 
 
 class Publisher:
@@ -64,7 +42,8 @@ class Publisher:
 
     `counts` counts deliveries by what became of them, `finished` the records of which every delivery is settled.
     `known` is what earlier runs of the connection had answered, for `only`. `lines` makes of a result what goes to the
-    sink.
+    sink. `left` counts the deliveries that stay pending although the run went to its end: those that a `detached` one
+    did not wait for, and those behind them.
     """
 
     def __init__(
@@ -80,12 +59,23 @@ class Publisher:
         self.counts = {"ok": 0, "error": 0, "skipped": 0}
         self.finished = 0
         self.lines: Callable[[Result], list[Any]] = Result.lines
-        self._known = known
-        self._alarm, self._repeats = Alarm(), Repeats()
-        self._suspects = asyncio.Lock()
-        self._held: list[tuple[Part, Result]] = []
+        self.left = 0
+        self._delivering = Delivering(
+            publication, client, journal, listen=listen, known=known, stop=self.stop
+        )
+        self._repeats = Repeats()
         self._open: dict[int, _Open] = {}
-        self._workers: Workers[Part, tuple[Part, Result]] | None = None
+        self._workers: Workers[Part, tuple[Part, Result | None]] | None = None
+        self._sequence = None if publication.sequence is None else Sequence()
+
+    @property
+    def detached(self) -> bool:
+        """Say whether what is created is left to itself."""
+        return self._delivering.capacity.detached
+
+    @detached.setter
+    def detached(self, detached: bool) -> None:
+        self._delivering.capacity.detached = detached
 
     async def run(self, source: Source, sink: Sink, dead_letters: Sink) -> dict[str, int]:
         """Send every record of the source; results go to the sink, failed ones to the dead letters as well.
@@ -137,24 +127,32 @@ class Publisher:
     async def _settled(self, source: Source) -> AsyncGenerator[list[tuple[Part, Result]], None]:
         """Give settled deliveries in groups; a failure waits as long as all fail alike: it may have to stay pending."""
         limit, ordered = self.publication.concurrency, self.publication.ordered
-        self._workers = Workers(self._parts(source), self._deliver, limit=limit, ordered=ordered)
-        waiting: list[tuple[Part, Result]] = []
+        more = AT_ONCE if self.publication.until or self._sequence else 0
+        self._workers = Workers(
+            self._parts(source),
+            self._deliver,
+            limit=limit + more,
+            ordered=ordered,
+            window=limit * WINDOW + more,
+            stopped=self._delivering.capacity.stop,
+        )
+        waiting: Settled = []
         try:
             async with aclosing(aiter(self._workers)) as groups:
                 async for settled in groups:
-                    waiting += settled
-                    if self._alarm.rang and self.journal.durable:
+                    waiting += self._without_left(settled)
+                    if self._delivering.holding.rang:
                         continue
-                    if self._held:
+                    if self._delivering.holding.holds:
                         if len(waiting) < MOST_WAITING:
                             continue
-                        await self._stop_waiting()
-                    yield waiting
-                    waiting = []
+                        await self._delivering.holding.dismiss()
+                    if waiting:
+                        yield waiting
+                        waiting = []
         except Exception as reason:  # whatever stopped it: what is done is given first
-            if self._held and isinstance(reason, UnavailableError | CredentialsError):
-                self._alarm.ring()  # what failed until here failed for the same cause
-                self._let_pend()
+            if isinstance(reason, UnavailableError | CredentialsError):
+                self._delivering.holding.let_pend()  # what failed until here failed for the same cause
             async for left in self._last(waiting):
                 yield left
             raise
@@ -163,11 +161,26 @@ class Publisher:
 
     async def _last(self, waiting: Settled) -> AsyncGenerator[Settled, None]:
         """Give what was held back and need not be any more."""
-        if self._alarm.rang and self.journal.durable:
+        if self._delivering.holding.rang:
             waiting = [pair for pair in waiting if pair[1].error is None]
-        await self._release()
+        await self._delivering.holding.release()
         if waiting:
             yield waiting
+
+    def _without_left(self, settled: list[tuple[Part, Result | None]]) -> Settled:
+        """Give the deliveries that have a result; the others stay pending for the next life of the run."""
+        given: Settled = []
+        for part, result in settled:
+            if result is not None:
+                given.append((part, result))
+                continue
+            self.left += 1
+            self.journal.leave(part.delivery)
+            opened = self._open[part.delivery.seq]
+            opened.left += 1
+            if opened.left == opened.parts:
+                del self._open[part.delivery.seq]
+        return given
 
     async def _parts(self, source: Source) -> AsyncGenerator[Part, None]:
         seq, items = self.journal.start - 1, aiter(source)
@@ -186,164 +199,27 @@ class Publisher:
                     self.journal.close_item(seq, dead=False)
                     await self._close(source, item, seq)
                 for part in pending:
+                    if self._sequence is not None and part.key is not None:
+                        self._sequence.join((seq, part.delivery.part), part.key)
                     yield part
             self.journal.set_total(seq + 1)
         finally:
             await close(items)
 
-    async def _deliver(self, part: Part) -> tuple[Part, Result]:
-        earlier = self.journal.recall(part.delivery)
-        return part, (await self._new(part) if earlier is None else self._recalled(part, earlier))
+    async def _deliver(self, part: Part) -> tuple[Part, Result | None]:
+        """Settle a delivery when it is its turn; without a result it stays pending."""
+        if self._sequence is None:
+            return part, self._heard(await self._delivering.settle(part))
+        async with self._sequence.turn((part.delivery.seq, part.delivery.part)) as ticket:
+            result = None if ticket.left else await self._delivering.settle(part)
+            ticket.left = result is None
+        return part, self._heard(result)
 
-    async def _new(self, part: Part) -> Result:
-        """Settle a delivery that has no result yet."""
-        if part.record is None:
-            return await self._settle(part, unsent(part, part.error))
-        try:
-            call = self.publication.call(part)
-            if part.item.origin is not None and part.item.origin.paid is not None:
-                return await self._settle(part, replace(part.item.origin.paid, record=part.item.record), call)
-            request = self.client.prepare(call, key=part.delivery.key, life=self.journal.life)
-        except RecordError as error:
-            return await self._settle(part, unsent(part, error))
-        if self._known is None:
-            return await self._send(part, call, request)
-        async with self._known.alone(part.id):
-            if self._is_known(part, request):
-                return await self._settle(part, unsent(part, None))
-            return await self._send(part, call, request)
-
-    async def _send(self, part: Part, call: Call, request: httpx.Request) -> Result:
-        doubt = self.journal.doubt(part.delivery)
-        if doubt is not None and (held := held_back(part, call, doubt)) is not None:
-            await self.journal.record(
-                part.delivery, held
-            )  # it says nothing about the server: no alarm hears it
-            self._finished(held)
-            return held
-        suspected = doubt is not None and doubt.lives >= SUSPECT
-        async with self._suspects if suspected else nullcontext():
-            return await self._send_now(part, call, request, doubt)
-
-    async def _send_now(self, part: Part, call: Call, request: httpx.Request, doubt: Intent | None) -> Result:
-        body = fingerprint(request)
-        if doubt is not None and doubt.body not in {"", body}:
-            self.listen(
-                Noticed(f"record {part.id!r} was under way when the run broke off, and is sent changed")
-            )
-        parts = self.publication.upload
-        send = self.client.send if parts is None else partial(parts.send, self.client)
-        outcome = await send(call, request, begin=partial(self._begin, part, body))
-        if isinstance(outcome.error, RunStoppedError):
-            if not (outcome.in_doubt or doubt):  # it was refused, so nothing is in doubt
-                self.journal.withdraw(part.delivery)
-            raise outcome.error
-        result = result_of(part, call, outcome)
-        result.in_doubt = result.in_doubt or doubt is not None
-        if self.publication.budget is not None:
-            self.journal.count("requests", max(0, result.attempts - 1))
-            self.journal.count("tokens", result.tokens)
-        if result.ok:
-            self._remember(part, body)
-        return await self._settle(part, result, call)
-
-    async def _begin(self, part: Part, body: str) -> None:
-        """Note that a request is about to leave: its turn has come, so that a wait for the rate is no doubt."""
-        self._check_budget()
-        await self.journal.intend(part.delivery, body)
-
-    async def _settle(self, part: Part, result: Result, call: Call | None = None) -> Result:
-        blank_error(result, self.client.redactor)
-        if self.journal.durable and result.error is not None and (self._alarm.undecided or self._alarm.rang):
-            self._held.append((part, result))  # not written down yet: twenty alike are to stay pending
-        else:
-            await self.journal.record(part.delivery, result)
-        if call is not None and result.ok:
-            self._shape(part, call, result)
-        self._finished(result)
-        if result.status != "skipped":
-            await self._listen_for_alarm(result)
+    def _heard(self, result: Result | None) -> Result | None:
+        if result is not None:
+            self.counts[result.status] += 1
+            self.listen(RecordFinished(self.publication.name, result.index, result.status))
         return result
-
-    def _recalled(self, part: Part, result: Result) -> Result:
-        """Take over what an earlier life of the run bought: it is shaped, and never sent."""
-        result.record = part.item.record
-        if result.ok and part.record is not None:
-            try:
-                call = self.publication.call(part)
-                self._remember(part, fingerprint(self.client.prepare(call)))
-                self._shape(part, call, result)
-            except RecordError as error:  # the configuration was changed since
-                failed_shaping(result, error)
-        self._finished(result)
-        return result
-
-    def _finished(self, result: Result) -> None:
-        self.counts[result.status] += 1
-        self.listen(RecordFinished(self.publication.name, result.index, result.status))
-
-    def _shape(self, part: Part, call: Call, result: Result) -> None:
-        """Shape an ok result. It was bought and is in the journal: a failure here keeps it and sends nothing again."""
-        http = seen_http(result)
-        try:
-            if not self.publication.accepts(part, call, result.response, http=http):
-                result.status, result.error = "error", Failure("accept", NOT_ACCEPTED)
-                result.cause = AcceptError(NOT_ACCEPTED)
-                return
-            output = self.publication.shape(part, call, result.response, http=http)
-            # what a response transformer gave may be no JSON, and would break the sink for all
-            text, redactor = dumps(output), self.client.redactor
-            result.output = redactor.value(output) if redactor.seen_in(text) else output
-        except (RecordError, JsonTextError) as error:
-            failed_shaping(result, error)
-            blank_error(result, self.client.redactor)
-
-    async def _listen_for_alarm(self, result: Result) -> None:
-        message = result.error.message if result.error else None
-        reason = self._alarm.hear(result.ok, signature(result), message)
-        if reason is not None:
-            self.stop(cause_of(result)(reason))
-        if self._alarm.rang and self.journal.durable:
-            self._let_pend()
-        elif not self._alarm.undecided:
-            await self._release()
-
-    async def _stop_waiting(self) -> None:
-        """Let the failures count after so much else passed by: what does not fail is not sent, or was done before."""
-        self._alarm.dismiss()
-        await self._release()
-
-    def _let_pend(self) -> None:
-        """Forget the failures that were held back: their records stay pending, what may have been done in doubt."""
-        held, self._held = self._held, []
-        for part, result in held:
-            if not result.in_doubt:
-                self.journal.withdraw(part.delivery)
-
-    async def _release(self) -> None:
-        """Write down the failures that were held back."""
-        held, self._held = self._held, []
-        for part, result in held:
-            await self.journal.record(part.delivery, result)
-
-    def _remember(self, part: Part, body: str) -> None:
-        if self._known is not None:
-            self._known.add(part.id, digest(body))
-
-    def _is_known(self, part: Part, request: httpx.Request) -> bool:
-        earlier = self._known.body(part.id) if self._known is not None else None
-        return earlier is not None and (
-            self.publication.only == "new" or earlier == digest(fingerprint(request))
-        )
-
-    def _check_budget(self) -> None:
-        budget = self.publication.budget
-        if budget is None:
-            return
-        counts = self.journal.counts
-        if (reason := budget.spent(counts.get("requests", 0), counts.get("tokens", 0))) is not None:
-            raise GuardError(f"outgoing {self.publication.name!r}: {reason}; the records left stay pending")
-        self.journal.count("requests")
 
     async def _write(self, settled: Settled, sink: Sink, dead_letters: Sink) -> None:
         name = self.publication.name
@@ -363,6 +239,8 @@ class Publisher:
             opened.dead = opened.dead or result.error is not None
             if not opened.parts:
                 self.journal.close_item(part.delivery.seq, dead=opened.dead)
+            elif opened.parts == opened.left:
+                del self._open[part.delivery.seq]
 
     async def _acknowledge(self, source: Source, settled: Settled) -> None:
         for part, _ in settled:
@@ -389,7 +267,8 @@ class Publisher:
 
 @dataclass(slots=True)
 class _Open:
-    """An item some of whose lines are not in the output yet."""
+    """An item some of whose lines are not in the output yet; the parts that are `left` have none in this life."""
 
     parts: int
+    left: int = 0
     dead: bool = False

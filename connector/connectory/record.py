@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 Record: TypeAlias = dict[str, Any]
 """One JSON object."""
 
-Status: TypeAlias = Literal["ok", "error", "skipped"]
+Status: TypeAlias = Literal["ok", "error", "skipped", "begun"]
+"""What became of a delivery. `begun` is the journal's word alone: something is created, and not at its end."""
 
 
 @dataclass(frozen=True, slots=True)

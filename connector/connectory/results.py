@@ -16,6 +16,7 @@ from connectory.errors import (
     TransformerError,
     TransportError,
     UnavailableError,
+    WorkError,
 )
 from connectory.record import Failure, Record, Result
 
@@ -51,7 +52,7 @@ def result_of(part: Part, call: Call, outcome: Outcome) -> Result:
     result.status, result.attempts, result.in_doubt = "ok", outcome.attempts, outcome.in_doubt
     if outcome.answer is not None:
         result.http_status, result.request_id = outcome.answer.status, outcome.answer.request_id
-        result.response, result.usage = outcome.answer.value, _usage(outcome.answer.value)
+        result.response, result.usage = outcome.answer.value, usage_of(outcome.answer.value)
         result.events = outcome.answer.events if call.stream == "events" else None
         result.headers = outcome.answer.headers
         return result
@@ -69,6 +70,11 @@ def failed_shaping(result: Result, error: RecordError | JsonTextError) -> None:
     message = f"the request is done; shaping its result failed: {error}"
     result.status, result.error = "error", Failure("result", message)
     result.cause = error if isinstance(error, RecordError) else TransformerError(message)
+
+
+def failed_work(result: Result, error: WorkError, *, retryable: bool = False) -> None:
+    """Turn the result of a creation into a failure of what was created: the response, its last state, stays."""
+    _failed(result, error, retryable=retryable)
 
 
 def blank_error(result: Result, redactor: Redactor) -> None:
@@ -147,7 +153,8 @@ def signature(result: Result) -> tuple[Any, ...]:
     return (result.error and result.error.kind, result.http_status, result.error and result.error.code)
 
 
-def _usage(value: Any) -> Record | None:
+def usage_of(value: Any) -> Record | None:
+    """Give what an answer says it used."""
     usage = cast("Record", value).get("usage") if isinstance(value, dict) else None
     return cast("Record", usage) if isinstance(usage, dict) else None
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from connectory.adapters.spool import Spool
 from connectory.errors import ConfigError, RunStoppedError
-from connectory.running import go_on, put_in_place, take_up
+from connectory.running import go_on, put_in_place, refuse_left, take_up
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,9 +86,10 @@ class Route:
         return spool.source().count()
 
     async def send(self, sink: Sink) -> None:
-        """Send what the source or the list holds, and will hold, through every step."""
+        """Send what the source or the list holds, and will hold, through every step. Raises RunDetachedError."""
         sinks = [*(spool.sink for spool in self._spools), sink]
         await self._together([self._pass(number, sinks[number]) for number in range(len(self.steps))])
+        refuse_left(sum(step.publisher.left for step in self.steps))
 
     async def all(self, sink: Sink) -> None:
         """Read and send at the same time."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from connectory.errors import RunDetachedError
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
@@ -17,12 +19,22 @@ if TYPE_CHECKING:
 async def run_outgoing(
     run: Run, publisher: Publisher, source: Source, sink: Sink, dead_letters: Sink
 ) -> None:
-    """Send what is not done yet; results and dead letters go on where the last life of the run ended."""
+    """Send what is not done yet; results and dead letters go on where the last life of the run ended.
+
+    Raises RunDetachedError when everything was sent and something of it was not waited for.
+    """
     async with ending(run, sink, dead_letters):
         take_up(run, sink, dead_letters)
         if run.journal.state.mark is not None:
             source.resume(run.journal.state.mark, run.journal.start)
         await publisher.run(source, sink, dead_letters)
+        refuse_left(publisher.left)
+
+
+def refuse_left(left: int) -> None:
+    """Raise RunDetachedError where something was created and not waited for: the run is not at its end."""
+    if left:
+        raise RunDetachedError(f"{left} records wait for what they created to come to its end")
 
 
 async def run_incoming(run: Run, subscriber: Subscriber, sink: Sink) -> None:

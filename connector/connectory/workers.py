@@ -37,11 +37,22 @@ class Workers(Generic[T, R]):
     come. When the source or `work` raises, no more is taken from the source, what is under way is finished and given,
     and then the error is raised. Leaving the iteration early cancels what is under way. The source is closed in any
     case.
+
+    `window` bounds the results that are not given yet, those under way included. `stopped` is called when no more is
+    taken because of an error, in case what is under way waits for something.
     """
 
     def __init__(
-        self, source: AsyncIterator[T], work: Callable[[T], Awaitable[R]], *, limit: int, ordered: bool = True
+        self,
+        source: AsyncIterator[T],
+        work: Callable[[T], Awaitable[R]],
+        *,
+        limit: int,
+        ordered: bool = True,
+        window: int | None = None,
+        stopped: Callable[[], None] | None = None,
     ) -> None:
+        self._window, self._stopped = window or limit * WINDOW, stopped
         self._source, self._work, self._limit, self._ordered = source, work, limit, ordered
         self._slots: deque[_Slot[R]] = deque()
         self._turn = asyncio.Lock()
@@ -57,6 +68,8 @@ class Workers(Generic[T, R]):
         self._failure = self._failure or reason
         self._ended = True
         self._room.set()
+        if self._stopped is not None:
+            self._stopped()
         if self._taking is not None:  # the source may not have a next item for hours
             self._taking.cancel()
 
@@ -98,7 +111,7 @@ class Workers(Generic[T, R]):
             self._changed.set()
 
     async def _claim(self) -> tuple[_Slot[R], T]:
-        while len(self._slots) >= self._limit * WINDOW and not self._ended:
+        while len(self._slots) >= self._window and not self._ended:
             self._room.clear()
             await self._room.wait()
         item = await self._next()

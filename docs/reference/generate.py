@@ -36,6 +36,7 @@ SECTIONS = {
     "OutgoingRequest": "Outgoing: request",
     "UploadConfig": "Outgoing: upload",
     "BudgetConfig": "Outgoing: budget",
+    "UntilConfig": "Outgoing: until",
     "RequestParameters": "Request parameters",
     "WebhookConfig": "Output: webhook",
 }

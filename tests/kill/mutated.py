@@ -18,6 +18,7 @@ from typing import Any
 from connectory.adapters.linesink import LineSink
 from connectory.cli import main as program
 from connectory.client import Client
+from connectory.delivering import Delivering
 from connectory.journal import DiskJournal
 from connectory.journal import log as results_log
 from connectory.journal.log import ResultsLog
@@ -59,14 +60,14 @@ def none() -> None:
 
 @mutant("the result is written before the request is sent", 1, 2, 10)
 def early() -> None:
-    send = Publisher._send
+    send = Delivering._send
 
     async def too_early(self: Any, part: Any, *given: Any) -> Any:
         result = replace(unsent(part, None), status="ok", attempts=1)
-        await self.journal.record(part.delivery, result)
+        await self._journal.record(part.delivery, result)
         return await send(self, part, *given)
 
-    Publisher._send = too_early  # type: ignore[method-assign]
+    Delivering._send = too_early  # type: ignore[method-assign]
 
 
 @mutant("results go through a buffer of the program", 4, 10)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from connectory.lines import Line
     from connectory.record import Record
 
-SHAPED = frozenset({"accept", "result"})
-"""Classes of failure of which the request was done: only its answer was not as it should be."""
+SHAPED = frozenset({"accept", "result", "work"})
+"""Classes of failure of which the request was done: only its answer, or what it created, was not as it should be."""
 
 NEEDED = ("run", "connection", "position", "part", "record", "error")
 

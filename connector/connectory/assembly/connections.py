@@ -10,6 +10,7 @@ from connectory.assembly.clients import Clients, Endpoint, most_at_once
 from connectory.assembly.dialects import Speech, resolve_dialect
 from connectory.assembly.files import files_root, fixed_target, save_to, stream, upload
 from connectory.assembly.raw import Server, raw_entity
+from connectory.assembly.states import until
 from connectory.chain import Chain, build_chain
 from connectory.errors import ConfigError, RequestError, UnknownNameError
 from connectory.expressions import compile_expression
@@ -118,6 +119,8 @@ class Assembly:
             save=save_to(self.config, place, settings, action),
             stream=stream(self.config, place, settings, actions),
             upload=upload(self.config, place, settings, entity, self.catalogue),
+            until=until(self.config, place, settings, action, self.catalogue),
+            sequence=self._condition((*place, "sequence"), settings.sequence),
             run=run,
         )
 

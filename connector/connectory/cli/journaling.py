@@ -6,12 +6,15 @@ import os
 from shlex import join
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from connectory.cli.outcome import say
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from connectory.journal import DiskJournal, Facts, Run
+    from connectory.publication import Publication
 
 _FLAGS = ("config", "client", "input", "output", "limit")
 
@@ -55,6 +58,13 @@ def say_resumed(run: Run) -> None:
     say(f"resuming run {run.facts.run}: {_told(counts)}; --new would start a new one")
     if run.journal.doubtful:
         say(f"  {run.journal.doubtful} requests were under way when it broke off: they are marked in_doubt")
+
+
+def refuse_detaching(publications: Sequence[Publication], options: Mapping[str, Any]) -> None:
+    """Refuse `--detach` where nothing is waited for."""
+    if options["detach"] and not any(one.until for one in publications):
+        names = ", ".join(repr(one.name) for one in publications)
+        raise click.UsageError(f"--detach goes with `until`, and {names} waits for nothing")
 
 
 def say_replay(run: str, options: Mapping[str, Any]) -> None:

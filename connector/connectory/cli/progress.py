@@ -9,7 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Self
 
 from connectory.cli.outcome import say
-from connectory.events import Event, Held, Noticed, RecordFinished, RequestRetried
+from connectory.events import Event, Held, Noticed, RecordFinished, RequestRetried, StateChanged
 from connectory.redaction import blank, visible
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ REFRESH = 0.1
 
 HELD_AGAIN = 10.0
 """Seconds before it is said again that all requests wait."""
+
+STATES_SHOWN = 200
+"""Changes of state that are told, one line each: a run may wait for many thousand items."""
 
 
 class Progress:
@@ -36,6 +39,7 @@ class Progress:
         self._bar: Any = None
         self._task: Any = None
         self._drawn = 0.0
+        self._states = 0
         self._held_at = -HELD_AGAIN
 
     def hear(self, event: Event) -> None:
@@ -48,6 +52,8 @@ class Progress:
                 self._retried(event)
             case Held():
                 self._held(event)
+            case StateChanged():
+                self._state(event)
             case Noticed(message):
                 self._line(f"note: {message}")
             case _:
@@ -88,6 +94,13 @@ class Progress:
             self._line(
                 f"{what}attempt {event.attempt} failed, the next in {event.wait:.1f} s: {event.reason}"
             )
+
+    def _state(self, event: StateChanged) -> None:
+        self._states += 1
+        if self._states <= STATES_SHOWN:
+            self._line(f"{event.connection}: {event.item} of record {event.id!r} is {event.state}")
+        elif self._states == STATES_SHOWN + 1:
+            self._line("more changes of state are not shown")
 
     def _held(self, event: Held) -> None:
         now = time.monotonic()

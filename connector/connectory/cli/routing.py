@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from shlex import join
 from typing import TYPE_CHECKING, Any
 
-from connectory.cli.journaling import absolute, command, given, say_replay, say_resumed
-from connectory.cli.outcome import SOME_FAILED, Ended, say
+from connectory.cli.journaling import absolute, command, given, refuse_detaching, say_replay, say_resumed
+from connectory.cli.outcome import DONE, SOME_FAILED, Ended, say
 from connectory.cli.setup import run_loop
 from connectory.cli.wiring import DeadLetters, dead_letters, destination, place
-from connectory.errors import ConnectoryError
+from connectory.errors import ConnectoryError, RunDetachedError
 from connectory.journal import Job, new_facts
 from connectory.route import Route, Step
 
@@ -34,8 +35,10 @@ def run_route(
     first, *others = made.assembly.route(name)
     settings = made.assembly.outgoing(others[-1])
     power = any(made.assembly.outgoing(one).durability == "power" for one in others)
+    publications = [made.assembly.publication(one, run={}) for one in others]
+    refuse_detaching(publications, options)
     targets = [made.assembly.subscription(first, run={}).target]
-    targets += [made.assembly.publication(one, run={}).target for one in others]
+    targets += [one.target for one in publications]
     job = Job("route", name, given(options))
     made.runs.refuse_busy(job)
     sink = destination(made, options["output"], settings.output, mode=settings.output_mode)
@@ -55,6 +58,7 @@ def run_route(
     route = Route(run, steps, subscriber=subscriber)
     for step in steps:
         progress.start_at(step.run.journal.counts)
+        step.publisher.detached = options["detach"]
 
     async def main() -> None:
         async with made:
@@ -66,6 +70,12 @@ def run_route(
     try:
         with progress:
             run_loop(main, stop=route.stop)
+    except RunDetachedError as error:
+        summarise(progress, steps, failures)
+        say(f"detached: {error}")
+        say(f"the same command goes on: {join(run.facts.command)}")
+        failed = failures or any(step.run.journal.counts.get("dead") for step in steps)
+        raise Ended(SOME_FAILED if failed else DONE) from None
     except ConnectoryError:
         summarise(progress, steps, failures)
         raise

@@ -9,7 +9,7 @@ import click
 from connectory.cli.outcome import SOME_FAILED, Ended, exit_code, say
 from connectory.cli.progress import Progress
 from connectory.cli.setup import config_options, confirm, connector, parameter_options, run_loop
-from connectory.errors import ConnectoryError
+from connectory.errors import ConnectoryError, RunDetachedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from connectory.cli.wiring import DeadLetters
     from connectory.connector import AsyncConnector
     from connectory.errors import RecordError
+    from connectory.journal import Run
 
 _OUTPUT = "Where the lines go, - for stdout (default: the connection's output, else stdout)."
 _limit = click.option("--limit", type=click.IntRange(min=1), help="Stop after this many records.")
@@ -24,6 +25,11 @@ _output = click.option("--output", metavar="FILE", help=_OUTPUT)
 _yes = click.option("--yes", is_flag=True, help="Delete without asking.")
 _new = click.option(
     "--new", is_flag=True, help="Begin a new run, also where an unfinished one could be resumed."
+)
+_detach = click.option(
+    "--detach",
+    is_flag=True,
+    help="Create everything and end; the same command looks later what is at its end (with `until`).",
 )
 _dry_run = click.option(
     "--dry-run", is_flag=True, help="Create and delete nothing; show what would happen: `preview`."
@@ -68,6 +74,7 @@ def incoming(context: click.Context, /, name: str, **options: Any) -> None:
 @_limit
 @_dry_run
 @_new
+@_detach
 @_yes
 @parameter_options
 @config_options
@@ -91,6 +98,7 @@ def outgoing(context: click.Context, /, name: str, **options: Any) -> None:
 @_output
 @_limit
 @_new
+@_detach
 @_yes
 @config_options
 def route(name: str, **options: Any) -> None:
@@ -158,7 +166,14 @@ def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> N
 
 def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], progress: Progress) -> None:
     from connectory.adapters.jsonl import LineSource
-    from connectory.cli.journaling import absolute, command, given, say_end, say_replay, say_resumed
+    from connectory.cli.journaling import (
+        absolute,
+        command,
+        given,
+        refuse_detaching,
+        say_end,
+        say_resumed,
+    )
     from connectory.cli.wiring import dead_letters, destination, place, refuse_same
     from connectory.journal import Job, new_facts
     from connectory.parameters import Given
@@ -168,6 +183,7 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
     _refuse_disabled(f"outgoing {name!r}", disabled=settings.disabled)
     parameters = Given(options["path"], options["query"])
     publication = made.assembly.publication(name, run={}, given=parameters)
+    refuse_detaching([publication], options)
     path = place(made.config, options["input"], settings.input)
     output = place(made.config, options["output"], settings.output)
     refuse_same(path, output)
@@ -194,6 +210,7 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
     publisher = made.publisher(
         name, given=parameters, client=options["client"], journal=run.journal, known=known
     )
+    publisher.detached = options["detach"]
     dead = dead_letters(made, run.facts)
 
     async def main() -> None:
@@ -205,13 +222,26 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
             run_loop(main, stop=publisher.stop)
     except BrokenPipeError:
         raise
+    except RunDetachedError as error:
+        _summarise(progress, dead)
+        say(f"detached: {error}")
+        say_end(run.journal, run.facts, source.count())
     except ConnectoryError:
         _summarise(progress, dead)
         say_end(run.journal, run.facts, source.count())
         raise
-    _summarise(progress, dead)
+    else:
+        _summarise(progress, dead)
+    _end(run, options)
+
+
+def _end(run: Run, options: dict[str, Any]) -> None:
+    """Tell how to send the dead letters again, where there are any."""
+    from connectory.cli.journaling import say_replay
+
     if run.journal.counts.get("dead"):
-        say_replay(run.facts.run, options)
+        if run.journal.state.finished:
+            say_replay(run.facts.run, options)
         raise Ended(SOME_FAILED)
 
 

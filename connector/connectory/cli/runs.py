@@ -77,6 +77,9 @@ def show(run: str, config: str | None, *, as_json: bool) -> None:
         "answered": f"{summary.answered} of the pending ones have their answer already"
         if summary.answered
         else "",
+        "begun": f"{summary.begun} of the pending ones are created and not at their end"
+        if summary.begun
+        else "",
         "in doubt": f"{summary.in_doubt} requests were under way" if summary.in_doubt else "",
         "deliveries": ", ".join(f"{count} {status}" for status, count in summary.deliveries.items() if count),
         "folder": str(found.path(facts.run)),

@@ -189,6 +189,7 @@ WebhookUrl = Annotated[str, AfterValidator(_webhook)]
 EmptyText = BeforeValidator(_empty_text)
 RequestPath = Annotated[str, AfterValidator(_request_path)]
 Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False), BeforeValidator(_seconds)]
+Wait = Annotated[float, Field(gt=0, le=30 * 86_400, allow_inf_nan=False), BeforeValidator(_seconds)]
 Present = BeforeValidator(_present)
 EmptyMap = BeforeValidator(_empty_map)
 EmptyList = BeforeValidator(_empty_list)
@@ -203,6 +204,17 @@ def _auto(value: Any) -> Any:
     return None if value == "auto" else value
 
 
+def _on_or_map(value: Any) -> Any:
+    if value is True or value == []:
+        return {}
+    return None if value is False else value
+
+
+def _on_schema(schema: dict[str, Any]) -> None:
+    """Tell an editor that true and false are accepted."""
+    schema["anyOf"] = [*schema["anyOf"], {"type": "boolean"}]
+
+
 def _auto_schema(schema: dict[str, Any]) -> None:
     """Tell an editor that the word is `auto` where the model has None."""
     schema["anyOf"] = [one if one.get("type") != "null" else {"const": "auto"} for one in schema["anyOf"]]
@@ -211,6 +223,8 @@ def _auto_schema(schema: dict[str, Any]) -> None:
 
 Auto = BeforeValidator(_auto)
 AutoSchema = Field(json_schema_extra=_auto_schema)
+OnOrMap = BeforeValidator(_on_or_map)
+OnSchema = Field(json_schema_extra=_on_schema)
 
 
 def empty_list_too(schema: dict[str, Any]) -> None:

@@ -22,6 +22,8 @@ from connectory.config.fields import (
     Method,
     Methods,
     Name,
+    OnOrMap,
+    OnSchema,
     OptionalText,
     RequestPath,
     Route,
@@ -30,6 +32,7 @@ from connectory.config.fields import (
     TextOrList,
     TextOrMap,
     Texts,
+    Wait,
     WebhookUrl,
     nothing,
 )
@@ -165,6 +168,19 @@ class UploadConfig(Section):
     parallel: int = Field(default=4, ge=1, le=32, description="Parts under way at once (default: 4)")
 
 
+class UntilConfig(Section):
+    """Waiting for what was created to come to its end."""
+
+    every: Wait | None = Field(
+        default=None,
+        description="Seconds between two readings of a state (default: a tenth of the time waited, from 1 to 60)",
+    )
+    timeout: Wait = Field(
+        default=86_400,
+        description="Seconds after which an item is given up, counted anew in a run that goes on (default: 86400)",
+    )
+
+
 class BudgetConfig(Section):
     """How much one run may use, in all."""
 
@@ -254,6 +270,16 @@ class OutgoingConfig(Section):
     stream: Literal["aggregate", "events"] | None = Field(
         default=None,
         description="Ask for a stream: aggregate (put together again) or events (a line each) (default: none)",
+    )
+    until: Annotated[UntilConfig | None, OnOrMap, OnSchema] = Field(
+        default=None,
+        description="Wait until what is created is at its end: true, or {every, timeout} in seconds "
+        "(default: the answer of the creation is the end)",
+    )
+    sequence: Text | None = Field(
+        default=None,
+        description="JMESPath on the record as read; records with the same value go one at a time, in their order, "
+        "null for any order (default: any order)",
     )
     files_root: OptionalText = Field(
         default=None,

@@ -12,6 +12,7 @@ from connectory.journal.intervals import Intervals
 from connectory.journal.log import LOG, ResultsLog
 from connectory.journal.recalled import Recalled
 from connectory.journal.store import DATABASE, Change, State, Store
+from connectory.journal.using import Use
 from connectory.record import Intent
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from connectory.interfaces import Position
     from connectory.journal.known import Known
-    from connectory.journal.log import Entry
     from connectory.record import Delivery, Result
 
 MOST_UNDER_WAY = 1000 * 17
@@ -59,6 +59,7 @@ class DiskJournal:
         self._parts: dict[int, dict[int, bool]] = {}
         self._marks: deque[tuple[int, Any]] = deque()
         self._unshown: dict[tuple[int, int], int] = {}
+        self._left: int | None = None
         self._recalled = Recalled()
         self._doubts: dict[str, Intent] = {}
         self._new: list[Intent] = []
@@ -132,6 +133,10 @@ class DiskJournal:
         self._new.append(Intent(delivery.key, delivery.seq, delivery.part, body_hash, lives))
         await self._committer.commit()
 
+    async def begin(self, delivery: Delivery, result: Result) -> None:
+        """Write to the results log what a delivery has created: later lives wait for it, and never create it again."""
+        await self.record(delivery, replace(result, status="begun"))
+
     async def record(self, delivery: Delivery, result: Result) -> None:
         """Write what became of a delivery to the results log: from here on it is never bought again."""
         try:
@@ -147,6 +152,12 @@ class DiskJournal:
     def withdraw(self, delivery: Delivery) -> None:
         """Forget an intent whose answer was a refusal that is not to count: the delivery stays pending."""
         self._forget(delivery)
+
+    def leave(self, delivery: Delivery) -> None:
+        """Keep the log from where it tells of a delivery that stays pending: the next life reads it there."""
+        start = self._unshown.pop((delivery.seq, delivery.part), None)
+        if start is not None:  # one number for all of them, however many there are
+            self._left = start if self._left is None else min(self._left, start)
 
     def read(self, seq: int, mark: Any) -> None:
         """Note where the source goes on after an item."""
@@ -264,9 +275,10 @@ class DiskJournal:
         self._store.open(make=True)
         self._log.open()
         end = life = 0
+        use = Use(self.count)
         for entry in self._log.scan(0):
             end, life = max(end, entry.seq + 1), max(life, entry.life)
-            self._count_use(entry)
+            use.add(entry)
         counts, doubt_below = self.counts, end + MOST_UNDER_WAY
         state = {"life": life + UNKNOWN_LIVES, "doubt_below": doubt_below}
         self._store.commit(Change({**state, "counts": counts, "log_end": self._log.length}))
@@ -292,11 +304,11 @@ class DiskJournal:
 
     def _index(self, start: int, *, counted: int | None = None) -> int:
         """Find the results that are not shown, and what the counts do not know; give where the items end."""
-        self._recalled, end = Recalled(self.state.seq), 0
+        self._recalled, end, use = Recalled(self.state.seq), 0, Use(self.count, intended=1)
         for entry in self._log.scan(start):
             end = max(end, entry.seq + 1)
             if counted is not None and entry.start >= counted and "requests" in self.counts:
-                self._count_use(entry, begun=1)
+                use.add(entry)
             if self.is_shown(entry.seq, entry.part):
                 continue
             self._recalled.put(entry.seq, entry.part, entry.start)
@@ -307,12 +319,6 @@ class DiskJournal:
                 self._settled.append(entry.key)
         return end
 
-    def _count_use(self, entry: Entry, *, begun: int = 0) -> None:
-        """Count what an outcome has used; `begun` attempts are counted with its intent."""
-        result = entry.result()
-        self.count("requests", max(0, result.attempts - begun))
-        self.count("tokens", result.tokens)
-
     def _forget(self, delivery: Delivery) -> None:
         self._settled.append(delivery.key)
         self._doubts.pop(delivery.key, None)
@@ -322,6 +328,7 @@ class DiskJournal:
         state = self.state
         # In the order of the log, unless a delivery was logged twice; then the earlier one is what counts.
         log_from = next(iter(self._unshown.values()), self._log.length)
+        log_from = log_from if self._left is None else min(log_from, self._left)
         change = Change(
             {
                 "shown": self._shown.pack(),

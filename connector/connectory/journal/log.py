@@ -1,5 +1,7 @@
 """The results log: one line for each delivery that has an outcome, in the order in which the outcomes came.
 
+A delivery that is waited for (`until`) has a line before that one, of the status `begun`: what it has created.
+
 The log is the truth about what was paid for. A line is one write to the operating system, and it ends with a checksum
 of itself: what a dying machine left half written is told from what is whole.
 """
@@ -40,7 +42,7 @@ class Entry:
 
     @property
     def status(self) -> str:
-        """What became of it: `ok`, `error` or `skipped`."""
+        """What became of it: `ok`, `error` or `skipped`; `begun` where a later line tells it, or none does yet."""
         return cast("str", self.line["status"])
 
     def result(self) -> Result:

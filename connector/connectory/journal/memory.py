@@ -45,6 +45,10 @@ class MemoryJournal:
         """Note the delivery and the hash of what is about to be sent."""
         self.intents[delivery.key] = body_hash
 
+    async def begin(self, delivery: Delivery, result: Result) -> None:  # noqa: ARG002 - the protocol's parameters
+        """Forget the intent: the request has its answer."""
+        self.intents.pop(delivery.key, None)
+
     async def record(self, delivery: Delivery, result: Result) -> None:
         """Count the outcome and forget the intent."""
         self.intents.pop(delivery.key, None)
@@ -53,6 +57,9 @@ class MemoryJournal:
     def withdraw(self, delivery: Delivery) -> None:
         """Forget an intent whose answer was a refusal that is not to count."""
         self.intents.pop(delivery.key, None)
+
+    def leave(self, delivery: Delivery) -> None:
+        """Need nothing: no other process takes it up."""
 
     def read(self, seq: int, mark: Any) -> None:
         """Need nothing: no source is read again."""

@@ -18,8 +18,9 @@ class Summary:
     """Counts of a run: at every moment `total = done + dead + pending`.
 
     A record is done or dead when its lines are in the output; `answered` are those of the pending ones that have an
-    outcome in the results log already, `in_doubt` the requests that were under way. `total` and `pending` are None
-    until the end of the input has been read. `deliveries` counts by status, `usage` what was used.
+    outcome in the results log already, `begun` those whose work is created and was not at its end, `in_doubt` the
+    requests that were under way. `total` and `pending` are None until the end of the input has been read.
+    `deliveries` counts by status, `usage` what was used.
     """
 
     state: Literal["running", "finished", "unfinished"]
@@ -28,6 +29,7 @@ class Summary:
     pending: int | None
     total: int | None
     answered: int
+    begun: int
     in_doubt: int
     lives: int
     deliveries: dict[str, int]
@@ -49,10 +51,11 @@ def summarise(folder: Path, *, pid: int | None) -> Summary:
         {int(seq): set(map(int, found)) for seq, found in state.parts.items()},
     )
     answered: set[int] = set()
+    begun: set[int] = set()
     log = ResultsLog(folder / LOG)
     for entry in log.peek(state.log_from):
         if entry.seq not in shown and entry.part not in parts.get(entry.seq, ()):
-            answered.add(entry.seq)
+            (begun if entry.status == "begun" else answered).add(entry.seq)
             intents.pop(entry.key, None)
     counts = state.counts
     done, dead = counts.get("done", 0), counts.get("dead", 0)
@@ -63,6 +66,7 @@ def summarise(folder: Path, *, pid: int | None) -> Summary:
         pending=None if state.total is None else state.total - done - dead,
         total=state.total,
         answered=len(answered),
+        begun=len(begun - answered),
         in_doubt=len(intents),
         lives=state.life,
         deliveries={name: counts.get(name, 0) for name in ("ok", "error", "skipped")},

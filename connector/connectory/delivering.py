@@ -1,0 +1,236 @@
+"""One delivery: taken over from an earlier life of the run, or sent, waited for, written down and shaped."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from connectory.errors import AcceptError, GuardError, RecordError, RunStoppedError, TransformerError
+from connectory.events import Listener, Noticed
+from connectory.holding import Holding
+from connectory.journal import digest
+from connectory.jsontext import JsonTextError, dumps
+from connectory.record import Failure
+from connectory.results import (
+    blank_error,
+    cause_of,
+    failed_shaping,
+    fingerprint,
+    held_back,
+    result_of,
+    seen_http,
+    unsent,
+)
+from connectory.waiting import Capacity, Waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import httpx
+
+    from connectory.client import Call, Client
+    from connectory.interfaces import Journal
+    from connectory.journal import Known
+    from connectory.publication import Part, Publication
+    from connectory.record import Intent, Result
+
+NOT_ACCEPTED = "the request is done; its answer does not meet `accept`"
+
+SUSPECT = 3
+"""Lives of a run that may end while one delivery is under way, before it is only sent again beside no other suspect."""
+
+
+class Delivering:
+    """Settles the deliveries of one run, many at a time.
+
+    `capacity` bounds the requests under way; `holding` keeps the failures that may not have to count. `stop` is called
+    with what is to end the run.
+    """
+
+    def __init__(
+        self,
+        publication: Publication,
+        client: Client,
+        journal: Journal,
+        *,
+        listen: Listener,
+        known: Known | None,
+        stop: Callable[[RunStoppedError], object],
+    ) -> None:
+        self._publication, self._client, self._journal = publication, client, journal
+        self._listen, self._known, self._stop = listen, known, stop
+        self.capacity, self.holding = Capacity(publication.concurrency), Holding(journal)
+        self._suspects = asyncio.Lock()
+        until = publication.until
+        self._waiting = (
+            None if until is None else Waiting(publication, until, client, self.capacity, listen=listen)
+        )
+
+    async def settle(self, part: Part) -> Result | None:
+        """Give what became of a delivery, in this life of the run or an earlier one; None where it stays pending.
+
+        Raises RunStoppedError.
+        """
+        earlier = self._journal.recall(part.delivery)
+        if earlier is None:
+            return await self._new(part)
+        return (
+            await self._taken_up(part, earlier)
+            if earlier.status == "begun"
+            else self._recalled(part, earlier)
+        )
+
+    async def _new(self, part: Part) -> Result | None:
+        """Settle a delivery that has no result yet."""
+        if part.record is None:
+            return await self._record(part, unsent(part, part.error))
+        try:
+            call = self._publication.call(part)
+            if part.item.origin is not None and part.item.origin.paid is not None:
+                paid = replace(part.item.origin.paid, record=part.item.record)
+                return await self._wait(part, call, paid, fresh=False)
+            request = self._client.prepare(call, key=part.delivery.key, life=self._journal.life)
+        except RecordError as error:
+            return await self._record(part, unsent(part, error))
+        if self._known is None:
+            return await self._send(part, call, request)
+        async with self._known.alone(part.id):
+            if self._is_known(part, request):
+                return await self._record(part, unsent(part, None))
+            return await self._send(part, call, request)
+
+    async def _send(self, part: Part, call: Call, request: httpx.Request) -> Result | None:
+        doubt = self._journal.doubt(part.delivery)
+        if doubt is not None and (held := held_back(part, call, doubt)) is not None:
+            # it says nothing about the server: no alarm hears it
+            await self._journal.record(part.delivery, held)
+            return held
+        suspected = doubt is not None and doubt.lives >= SUSPECT
+        async with self._suspects if suspected else nullcontext():
+            async with self.capacity:
+                if self.capacity.stopped:
+                    return None
+                result = await self._sent(part, call, request, doubt)
+            if self._waiting is None or not result.ok:
+                return await self._record(part, result, call)
+            if not self._waiting.is_over(result):
+                await self._journal.begin(part.delivery, result)
+        await self._listen_for_alarm(result)
+        return await self._wait(part, call, result, fresh=True)
+
+    async def _sent(self, part: Part, call: Call, request: httpx.Request, doubt: Intent | None) -> Result:
+        body = fingerprint(request)
+        if doubt is not None and doubt.body not in {"", body}:
+            self._listen(
+                Noticed(f"record {part.id!r} was under way when the run broke off, and is sent changed")
+            )
+        parts = self._publication.upload
+        send = self._client.send if parts is None else partial(parts.send, self._client)
+        outcome = await send(call, request, begin=partial(self._begin, part, body))
+        if isinstance(outcome.error, RunStoppedError):
+            if not (outcome.in_doubt or doubt):  # it was refused, so nothing is in doubt
+                self._journal.withdraw(part.delivery)
+            raise outcome.error
+        result = result_of(part, call, outcome)
+        result.in_doubt = result.in_doubt or doubt is not None
+        if self._publication.budget is not None:
+            self._journal.count("requests", max(0, result.attempts - 1))
+            if self._waiting is None:
+                self._journal.count("tokens", result.tokens)
+        if result.ok:
+            self._remember(part, body)
+        return result
+
+    async def _begin(self, part: Part, body: str) -> None:
+        """Note that a request is about to leave: its turn has come, so that a wait for the rate is no doubt."""
+        self._check_budget()
+        await self._journal.intend(part.delivery, body)
+
+    async def _record(self, part: Part, result: Result, call: Call | None = None) -> Result:
+        blank_error(result, self._client.redactor)
+        await self.holding.settle(part, result)
+        if call is not None and result.ok:
+            self._shape(part, call, result)
+        if result.status != "skipped":
+            await self._listen_for_alarm(result)
+        return result
+
+    async def _wait(self, part: Part, call: Call, result: Result, *, fresh: bool) -> Result | None:
+        """Wait for the end of what was created; what became of it is nothing that all records could share."""
+        if self._waiting is not None:
+            if not await self._waiting.to_end(call, result, fresh=fresh):
+                return None
+            if self._publication.budget is not None:
+                self._journal.count("tokens", result.tokens)
+        blank_error(result, self._client.redactor)
+        await self._journal.record(part.delivery, result)
+        if result.ok:
+            self._shape(part, call, result)
+        return result
+
+    async def _taken_up(self, part: Part, result: Result) -> Result | None:
+        """Go on waiting for what an earlier life of the run has created."""
+        result.record, result.status = part.item.record, "ok"
+        try:
+            if part.record is None:
+                raise part.error or TransformerError("the transformers drop this record now")
+            call = self._publication.call(part)
+            self._remember(part, fingerprint(self._client.prepare(call)))
+        except RecordError as error:  # the configuration was changed since
+            failed_shaping(result, error)
+            return await self._record(part, result)
+        return await self._wait(part, call, result, fresh=False)
+
+    def _recalled(self, part: Part, result: Result) -> Result:
+        """Take over what an earlier life of the run bought: it is shaped, and never sent."""
+        result.record = part.item.record
+        if result.ok and part.record is not None:
+            try:
+                call = self._publication.call(part)
+                self._remember(part, fingerprint(self._client.prepare(call)))
+                self._shape(part, call, result)
+            except RecordError as error:  # the configuration was changed since
+                failed_shaping(result, error)
+        return result
+
+    def _shape(self, part: Part, call: Call, result: Result) -> None:
+        """Shape an ok result. It was bought and is in the journal: a failure here keeps it and sends nothing again."""
+        http = seen_http(result)
+        try:
+            if not self._publication.accepts(part, call, result.response, http=http):
+                result.status, result.error = "error", Failure("accept", NOT_ACCEPTED)
+                result.cause = AcceptError(NOT_ACCEPTED)
+                return
+            output = self._publication.shape(part, call, result.response, http=http)
+            # what a response transformer gave may be no JSON, and would break the sink for all
+            text, redactor = dumps(output), self._client.redactor
+            result.output = redactor.value(output) if redactor.seen_in(text) else output
+        except (RecordError, JsonTextError) as error:
+            failed_shaping(result, error)
+            blank_error(result, self._client.redactor)
+
+    async def _listen_for_alarm(self, result: Result) -> None:
+        if (reason := await self.holding.hear(result)) is not None:
+            self._stop(cause_of(result)(reason))
+
+    def _remember(self, part: Part, body: str) -> None:
+        if self._known is not None:
+            self._known.add(part.id, digest(body))
+
+    def _is_known(self, part: Part, request: httpx.Request) -> bool:
+        earlier = self._known.body(part.id) if self._known is not None else None
+        return earlier is not None and (
+            self._publication.only == "new" or earlier == digest(fingerprint(request))
+        )
+
+    def _check_budget(self) -> None:
+        budget = self._publication.budget
+        if budget is None:
+            return
+        counts = self._journal.counts
+        if (reason := budget.spent(counts.get("requests", 0), counts.get("tokens", 0))) is not None:
+            raise GuardError(f"outgoing {self._publication.name!r}: {reason}; the records left stay pending")
+        self._journal.count("requests")

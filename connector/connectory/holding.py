@@ -1,0 +1,72 @@
+"""Failures that are not written down yet: as long as all fail alike, their records may have to stay pending."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from connectory.results import signature
+from connectory.retry import Alarm
+
+if TYPE_CHECKING:
+    from connectory.interfaces import Journal
+    from connectory.publication import Part
+    from connectory.record import Result
+
+
+class Holding:
+    """Holds back the failures at the beginning of a run; a journal that ends with its process needs none of it."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal, self._alarm = journal, Alarm()
+        self._held: list[tuple[Part, Result]] = []
+
+    @property
+    def rang(self) -> bool:
+        """Say that all failed alike: what is held back stays pending."""
+        return self._alarm.rang and self._journal.durable
+
+    @property
+    def holds(self) -> bool:
+        """Say whether any failure is held back."""
+        return bool(self._held)
+
+    async def settle(self, part: Part, result: Result) -> None:
+        """Write down what became of a delivery, unless it is a failure that may not have to count."""
+        if self._journal.durable and result.error is not None and (self._alarm.undecided or self._alarm.rang):
+            self._held.append((part, result))
+        else:
+            await self._journal.record(part.delivery, result)
+
+    async def hear(self, result: Result) -> str | None:
+        """Hear what became of a delivery; give the reason to stop once the first ones have all failed alike."""
+        message = result.error.message if result.error else None
+        reason = self._alarm.hear(result.ok, signature(result), message)
+        if self.rang:
+            self._forget()
+        elif not self._alarm.undecided:
+            await self.release()
+        return reason
+
+    async def dismiss(self) -> None:
+        """Let the failures count after so much else passed by: what does not fail is not sent, or was done before."""
+        self._alarm.dismiss()
+        await self.release()
+
+    async def release(self) -> None:
+        """Write down the failures that were held back."""
+        held, self._held = self._held, []
+        for part, result in held:
+            await self._journal.record(part.delivery, result)
+
+    def let_pend(self) -> None:
+        """Take the failures that are held back for the fault of what stops the run: their records stay pending."""
+        if self._held:
+            self._alarm.ring()
+            self._forget()
+
+    def _forget(self) -> None:
+        """Forget the failures that were held back; what may have been done stays in doubt."""
+        held, self._held = self._held, []
+        for part, result in held:
+            if not result.in_doubt:
+                self._journal.withdraw(part.delivery)

@@ -1,0 +1,30 @@
+"""What the outcomes in a results log have used: requests and tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from connectory.journal.log import Entry
+
+
+class Use:
+    """Counts outcome after outcome; `intended` attempts of each are counted with its intent already."""
+
+    def __init__(self, count: Callable[[str, int], None], *, intended: int = 0) -> None:
+        self._count, self._intended = count, intended
+        self._begun: set[tuple[int, int]] = set()
+
+    def add(self, entry: Entry) -> None:
+        """Count an outcome. Of what was begun the requests are in that line, and the tokens in the last one."""
+        result, place = entry.result(), (entry.seq, entry.part)
+        if place in self._begun:
+            self._begun.remove(place)
+        else:
+            self._count("requests", max(0, result.attempts - self._intended))
+        if entry.status == "begun":
+            self._begun.add(place)
+        else:
+            self._count("tokens", result.tokens)
