@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from connectory.catalogue import Catalogue, Entity
-    from connectory.config.model import IncomingConfig, OutgoingConfig
+    from connectory.config.incoming import IncomingConfig
+    from connectory.config.model import OutgoingConfig
     from connectory.config.shapes import Path
     from connectory.config.tree import Config
     from connectory.errors import Problem
