@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from connectory.cli.journaling import absolute, command, given, say_replay, say_resumed
+from connectory.cli.journaling import absolute, command, given, reading_of, say_replay, say_resumed
 from connectory.cli.outcome import SOME_FAILED, Ended, say
 from connectory.cli.setup import run_loop
 from connectory.cli.wiring import DeadLetters, dead_letters, destination, place
@@ -49,7 +49,12 @@ def run_route(
     say_resumed(run)
     failures: list[RecordError] = []
     subscriber = made.subscriber(
-        first, client=options["client"], limit=options["limit"], journal=run.journal, on_error=failures.append
+        first,
+        client=options["client"],
+        limit=options["limit"],
+        journal=run.journal,
+        on_error=failures.append,
+        seen=made.seen(run, reading_of(options), name=first),
     )
     steps = following(made, run, others, options, power=power)
     route = Route(run, steps, subscriber=subscriber)

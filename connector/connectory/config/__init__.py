@@ -12,7 +12,7 @@ from connectory.config.clients import (
 )
 from connectory.config.connections import RequestParameters, WebhookConfig
 from connectory.config.document import Place
-from connectory.config.incoming import IncomingConfig, IncomingRequest, PagesConfig
+from connectory.config.incoming import IncomingConfig, IncomingRequest, IncrementalConfig, PagesConfig
 from connectory.config.loader import config_from_dict, lint, lint_warnings, load_config
 from connectory.config.model import OutgoingConfig, OutgoingRequest
 from connectory.config.schema import config_schema
@@ -25,6 +25,7 @@ __all__ = [
     "Config",
     "IncomingConfig",
     "IncomingRequest",
+    "IncrementalConfig",
     "LimitsConfig",
     "OutgoingConfig",
     "OutgoingRequest",
