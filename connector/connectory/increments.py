@@ -32,13 +32,12 @@ class Incremental:
 
     def since(self, mark: Any) -> Newer:
         """Begin a walk; `mark` is that of the last one that was complete, None before there was any."""
-        mark = self.start if mark is None else mark
+        mark, lookback = (self.start, 0) if mark is None else (mark, self.lookback)
         if mark is None or self.is_cursor:
             return Newer(self, {} if mark is None else {str(self.query): mark}, -math.inf)
-        oldest = moment(mark) - self.lookback
         if self.query is not None:
-            return Newer(self, {self.query: _earlier(mark, self.lookback)}, -math.inf)
-        return Newer(self, {}, oldest)
+            return Newer(self, {self.query: _earlier(mark, lookback)}, -math.inf)
+        return Newer(self, {}, moment(mark) - lookback)
 
 
 @dataclass(slots=True)

@@ -97,10 +97,11 @@ async def _incoming(made: AsyncConnector, name: str, options: dict[str, Any]) ->
             parents = [Parent(one.record, (), given=True) for one in items if one.error is None]
         for level in subscriber.levels[:-1]:
             parents = [one for parent in parents[:1] for one in await _parents(made, level, parent)]
-        # every record of the input, and every set of parameters; but of parents the first stands for all
-        for parent in (
-            parents[: options["limit"]] if source is not None and len(subscriber.levels) == 1 else parents[:1]
-        ):
+        if not parents:
+            _show_example(made, subscriber.levels[-1])
+        # every record of the input is shown; of parents the first stands for all
+        all_of_them = source is not None and len(subscriber.levels) == 1
+        for parent in parents[: options["limit"] if all_of_them else 1]:
             await _show_reading(made, subscriber.levels[-1], parent, options["limit"])
 
 
@@ -113,6 +114,20 @@ async def _parents(made: AsyncConnector, level: Reading, parent: Parent | None) 
             _show(made, {"parent": found[0].record})
             return found
     return []
+
+
+def _show_example(made: AsyncConnector, level: Reading) -> None:
+    """Show what would be asked for a parent, where there is none."""
+    from connectory.errors import RecordError
+    from connectory.subscription import Parent
+
+    wanted = level.subscription
+    path = dict.fromkeys({*wanted.entity.path_parameters} - {wanted.fills}, "EXAMPLE")
+    try:
+        for parameters in level.sets(Parent({wanted.parent_field: "EXAMPLE"}, (), path)):
+            _show(made, {"example": True, "request": _request(level, parameters)})
+    except RecordError as error:
+        _show(made, {"example": True, "error": str(error)})
 
 
 async def _show_reading(made: AsyncConnector, level: Reading, parent: Parent | None, limit: int) -> None:
