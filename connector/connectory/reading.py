@@ -113,7 +113,7 @@ class Reading:
         """Fetch the first page of a set of request parameters, and give its records as parents."""
         made, parameters = list[Parent](), checked(parameters)
         for item in await self.first_items(self.first_query(parameters)):
-            kept = self.subscription.kept(item if isinstance(item, dict) else {"value": item}, parent)
+            kept = self.subscription.kept(as_record(item), parent)
             path = {**(parent.path if parent else {}), **parameters["path"]}
             made += [Parent(record, (), path) for record in self._shape(kept, parent)]
         return made
@@ -208,9 +208,8 @@ class Reading:
             if room is not None and room <= 0:
                 page.cut = True
                 break
-            record: Record = cast("Record", item) if isinstance(item, dict) else {"value": item}
             try:
-                taken = self._take(record, newer, parent)
+                taken = self._take(as_record(item), newer, parent)
             except RecordError as error:
                 page.errors += 1
                 self.fail(error)
@@ -274,6 +273,11 @@ class Reading:
             what = f"{self.subscription.action.method} {self.subscription.entity.path}"
             raise ApiError(f"{what}: the answer has no list {name!r}", status=200, body=value)
         return items  # pyright: ignore[reportUnknownVariableType] - JSON holds anything
+
+
+def as_record(item: Any) -> Record:
+    """Give an item as a record; one that is no object becomes its `value`."""
+    return cast("Record", item) if isinstance(item, dict) else {"value": item}
 
 
 def _digest(value: Any) -> str:

@@ -194,7 +194,8 @@ class Subscriber:
                         family.failed = family.failed or bool(page.cursor.get("failed"))
             except RecordError as error:
                 self._lost(error, level, family, parent)
-            family.failed = family.failed or bool((self.journal.cursor(stream) or {}).get("failed"))
+            known: Record = self.journal.cursor(stream) or {}
+            family.failed = family.failed or bool(known.get("failed"))
         if parent is not None and not parent.given:
             self._gone.asked += 1
 
@@ -203,12 +204,12 @@ class Subscriber:
     ) -> AsyncGenerator[Page, None]:
         """Read for every record of a page of parents; after that the page moves the cursor of its own stream."""
         families, names = list[list[_Family]](), set[str]()
-        above = ((), {}) if parent is None else (parent.keys, parent.path)
+        above: Parent = parent or Parent({}, ())
         for taken in page.taken:
             made = list[_Family]()
             for record in taken.records:
                 name = _unused(taken.key, names)
-                one = Parent(record, (*above[0], name), {**above[1], **page.path})
+                one = Parent(record, (*above.keys, name), {**above.path, **page.path})
                 made.append(_Family(one, f"{page.stream}/{hashed(name).hex()}"))
             families.append(made)
         async with aclosing(self._together(levels, [one for made in families for one in made])) as pages:

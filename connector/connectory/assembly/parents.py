@@ -136,13 +136,12 @@ def resolve_above(
 ) -> list[Level]:
     """Resolve the parents of an incoming, outermost first. Raises ConfigError."""
     levels = list[Level]()
-    settings: IncomingConfig | None = config.incoming[name]
+    settings = config.incoming[name]
     seen = {name}
-    while settings is not None:
+    while True:
         place = ("incoming", name, "each")
         try:
             one = above(config, catalogue, settings)
-            settings = None
             while one is not None and one.incoming is None:
                 upper = over(catalogue, one)
                 levels.append(Level(_of_entity(one, upper, run), None, None))
@@ -150,13 +149,12 @@ def resolve_above(
         except ConfigError as error:
             raise ConfigError(config.problem(place, problem.message) for problem in error.problems) from None
         if one is None or one.incoming is None:
-            break
+            return levels[::-1]
         if one.incoming in seen:
             raise ConfigError(config.problem(place, f"incoming {one.incoming!r} is its own parent"))
         name, settings = one.incoming, config.incoming[one.incoming]
         seen.add(name)
         levels.append(Level(subscribe(name), settings.client, name))
-    return levels[::-1]
 
 
 def _of_entity(one: Above, upper: Above | None, run: Mapping[str, Any]) -> Subscription:

@@ -131,11 +131,13 @@ def _show_example(made: AsyncConnector, level: Reading) -> None:
 
 
 async def _show_reading(made: AsyncConnector, level: Reading, parent: Parent | None, limit: int) -> None:
+    from connectory.reading import as_record
+
     for parameters in level.sets(parent):
         _show(made, {"request": _request(level, parameters)})
         for item in islice(await level.first_items(level.first_query(parameters)), limit):
             wanted = level.subscription
-            record = wanted.kept(item if isinstance(item, dict) else {"value": item}, parent)
+            record = wanted.kept(as_record(item), parent)
             scope = {**wanted.scope(parent), "input": record}
             _show(made, {"record": record, "steps": _steps(wanted.chain.trace(record, scope))})
 
