@@ -66,7 +66,6 @@ class DiskJournal:
         self._cursors: dict[str, Any] = {}
         self._moved: dict[str, Any] = {}
         self._seen: list[Row] = []
-        self._unsee = False
         self._full: StorageError | None = None
         self.on_commit: Callable[[Position], None] = _ignore
         self.make_room: Callable[[], None] = _nothing
@@ -201,7 +200,7 @@ class DiskJournal:
         """Forget how far the streams have come: everything is read again."""
         self._moved = dict.fromkeys(self._cursors)
         self._cursors.clear()
-        self._seen, self._unsee = [], True
+        self._store.commit(Change({}, unsee=True))  # at once: it would count as given
         self.counts.clear()
         self.state.output = None
 
@@ -356,10 +355,8 @@ class DiskJournal:
             list(self._moved.items()),
             self._known.take() if self._known else (),
             self._seen,
-            self._unsee,
         )
-        self._new, self._settled, self._moved = [], [], {}
-        self._seen, self._unsee = [], False
+        self._new, self._settled, self._moved, self._seen = [], [], {}, []
         return change
 
     def _write(self, change: Change) -> None:
@@ -381,8 +378,7 @@ class DiskJournal:
         """Note again what could not be written, but for the intents: who waits for those is told, and sends nothing."""
         self._settled = [*change.settled, *self._settled]
         self._moved = {**dict(change.cursors), **self._moved}
-        self._seen[:0] = () if self._unsee else change.seen
-        self._unsee = self._unsee or change.unsee
+        self._seen[:0] = change.seen
         if self._known is not None:
             self._known.give_back(change.known)
 

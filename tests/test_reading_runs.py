@@ -1,0 +1,229 @@
+"""Fan-out and incremental reading from the command line: killed, resumed, and run again."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from archive import Archive, serving
+from command import ROOTS, connectory
+
+from connectory import Connector
+from connectory.sandbox import EmbeddedSandbox
+
+CONFIG = """
+version: 1
+clients:
+  api: {{base_uri: "{base}", token: made-up-token, limits: {{concurrency: 32}}}}
+incoming:
+  jobs:
+    entity: fine_tuning.jobs
+    incremental: {{field: created_at}}
+  events:
+    entity: fine_tuning.job.events
+    each: fine_tuning.jobs
+    incremental: {{field: created_at}}
+    keep_parent: {{job: id}}
+    output: events.jsonl
+    output_mode: append
+  files:
+    entity: vector_store.files
+    each: vector_stores
+    keep_parent: [id]
+    only: new
+  messages:
+    entity: chat.completion.messages
+    each: chat.completions
+    keep_parent: {{completion: id}}
+  models:
+    entity: model
+    input: names.jsonl
+    request_parameters: {{path: {{model: "&{{name}}"}}}}
+    keep_parent: {{asked: name}}
+"""
+
+
+def project(folder: Path, base: str) -> Path:
+    (folder / "connectory.yaml").write_text(CONFIG.format(base=base))
+    return folder
+
+
+def jobs(*sizes: int) -> dict[str, list[Any]]:
+    """Jobs with so many events each."""
+    ids = [f"ftjob-{n}" for n in range(len(sizes))]
+    lists: dict[str, list[Any]] = {"/fine_tuning/jobs": [{"id": one, "created_at": 5} for one in ids]}
+    for one, size in zip(ids, sizes, strict=True):
+        lists[f"/fine_tuning/jobs/{one}/events"] = [
+            {"id": f"{one}-{n}", "created_at": 1000 - n} for n in range(size)
+        ]
+    return lists
+
+
+def events(folder: Path) -> list[str]:
+    return [json.loads(line)["id"] for line in (folder / "events.jsonl").read_text().splitlines()]
+
+
+def all_of(archive: Archive) -> list[str]:
+    lists = archive.lists.items()
+    return sorted(one["id"] for path, items in lists if path.endswith("/events") for one in items)
+
+
+def run_until_killed(folder: Path, archive: Archive, at: int) -> int:
+    """Run the events, and kill -9 the process at its so many-th request; give its exit code."""
+    begun, environ = len(archive.asked), {**os.environ, "PYTHONPATH": os.pathsep.join(ROOTS)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "connectory", "run", "incoming", "events"],
+        cwd=folder,
+        env=environ,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+
+    def kill(number: int) -> None:
+        if number - begun == at:
+            process.send_signal(signal.SIGKILL)
+
+    archive.on_request = kill
+    _, said = process.communicate(timeout=60)
+    archive.on_request = lambda _number: None
+    assert b"Traceback" not in said, said
+    return process.returncode
+
+
+@pytest.mark.parametrize("at", [1, 2, 4, 6, 8, 10, 12])
+def test_a_run_that_was_killed_reads_at_most_one_page_of_a_child_again(at: int, tmp_path: Path):
+    archive = Archive(jobs(5, 0, 3, 1, 4))
+    with serving(archive) as base:
+        project(tmp_path, base)
+        assert run_until_killed(tmp_path, archive, at) == -signal.SIGKILL
+        assert not (tmp_path / "events.jsonl").exists()
+        done = connectory("run", "incoming", "events", folder=tmp_path)
+    assert done.code == 0, done.said
+    assert sorted(events(tmp_path)) == all_of(archive)
+    assert max(archive.repeated.values(), default=0) <= 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_run_that_is_killed_again_and_again_loses_nothing_and_gives_nothing_twice(
+    seed: int, tmp_path: Path
+):
+    luck = random.Random(seed)  # noqa: S311 - luck that can be had again
+    archive = Archive(jobs(*(luck.randint(0, 7) for _ in range(luck.randint(1, 9)))), luck.randint(1, 3))
+    kills = 0
+    with serving(archive) as base:
+        project(tmp_path, base)
+        while run_until_killed(tmp_path, archive, luck.randint(4, 20)) != 0:
+            kills += 1
+            assert kills < 40
+    assert sorted(events(tmp_path)) == all_of(archive)
+    assert max(archive.repeated.values(), default=0) <= kills
+
+
+def test_the_second_run_reads_what_is_new_and_nothing_else(tmp_path: Path):
+    archive = Archive(jobs(6, 6), size=3)
+    with serving(archive) as base:
+        project(tmp_path, base)
+        assert connectory("run", "incoming", "events", folder=tmp_path).code == 0
+        archive.asked.clear()
+        archive.lists["/fine_tuning/jobs/ftjob-1/events"].insert(0, {"id": "new", "created_at": 1001})
+        done = connectory("run", "incoming", "events", folder=tmp_path)
+    assert "1 records of" in done.said
+    assert len(events(tmp_path)) == 13
+    assert len(archive.asked) == 3  # the jobs, and the newest page of each
+
+
+def test_what_an_unfinished_run_has_read_counts_for_itself_alone(tmp_path: Path):
+    archive = Archive(jobs(3, 3))
+    with serving(archive) as base:
+        project(tmp_path, base)
+        assert run_until_killed(tmp_path, archive, 4) == -signal.SIGKILL
+        done = connectory("run", "incoming", "events", "--new", folder=tmp_path)
+    assert done.code == 0, done.said
+    assert sorted(events(tmp_path)) == all_of(archive)
+
+
+def test_another_query_or_client_has_a_memory_of_its_own(tmp_path: Path):
+    archive = Archive(jobs(1))
+    with serving(archive) as base:
+        project(tmp_path, base)
+        for words in ((), ("--query", "limit=5"), ("--client", "api")):
+            assert len(connectory("run", "incoming", "jobs", *words, folder=tmp_path).lines) == 1
+        assert connectory("run", "incoming", "jobs", folder=tmp_path).lines == []
+
+
+def test_the_output_that_was_lost_is_made_again_without_what_was_seen(tmp_path: Path):
+    archive = Archive(jobs(5, 2))
+    with serving(archive) as base:
+        project(tmp_path, base)
+        assert run_until_killed(tmp_path, archive, 5) == -signal.SIGKILL
+        (tmp_path / "events.jsonl.part").unlink()
+        done = connectory("run", "incoming", "events", folder=tmp_path)
+    assert done.code == 0, done.said
+    assert sorted(events(tmp_path)) == all_of(archive)
+
+
+def test_records_on_stdin_are_sets_of_request_parameters(tmp_path: Path):
+    archive = Archive({"/models/a": [{"id": "a"}], "/models/b": [{"id": "b"}]})
+    with serving(archive) as base:
+        project(tmp_path, base)
+        words = ("run", "incoming", "models", "--input", "-")
+        done = connectory(*words, folder=tmp_path, stdin='{"name": "a"}\n{"name": "b"}\n{"name": "c"}\n')
+    assert sorted(one["asked"] for one in done.lines) == ["a", "b"]
+    assert done.code == 1
+    assert "404" in done.said
+
+
+# -- against the sandbox
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path):
+    with EmbeddedSandbox() as running:
+        text = CONFIG.format(base=running.base_uri).replace("made-up-token", running.token)
+        (tmp_path / "connectory.yaml").write_text(text)
+        with Connector.from_file(tmp_path / "connectory.yaml") as made:
+            yield made
+
+
+def test_the_events_of_every_fine_tuning_job(sandbox: Connector, tmp_path: Path):
+    file = tmp_path / "examples.jsonl"
+    line = {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]}
+    file.write_text(f"{json.dumps(line)}\n" * 10)
+    training = sandbox.create("files", payload={"purpose": "fine-tune", "file": file}).response["id"]
+    payload = {"model": "gpt-4o-mini", "training_file": training}
+    made = [sandbox.create("fine_tuning.jobs", payload=payload).response["id"] for _ in range(3)]
+    assert connectory("run", "incoming", "events", folder=tmp_path).code == 0
+    lines = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert {line["job"] for line in lines} == set(made)
+    assert len({line["id"] for line in lines}) == len(lines)
+
+
+def test_the_files_of_every_vector_store_once(sandbox: Connector, tmp_path: Path):
+    stores = [sandbox.create("vector_stores", payload={"name": f"s{n}"}).response["id"] for n in range(2)]
+    file = sandbox.create("files", payload={"purpose": "assistants", "file": upload(tmp_path)}).response["id"]
+    for store in stores:
+        sandbox.create("vector_store.files", path={"vector_store_id": store}, payload={"file_id": file})
+    first = connectory("run", "incoming", "files", folder=tmp_path)
+    # the same file is in both: its id is the same, and it is known by its parent too
+    assert sorted(one["parent"]["id"] for one in first.lines) == sorted(stores)
+    assert connectory("run", "incoming", "files", folder=tmp_path).lines == []
+
+
+def upload(folder: Path) -> Path:
+    file = folder / "a.txt"
+    file.write_text("a text")
+    return file
+
+
+def test_the_messages_of_every_stored_completion(sandbox: Connector, tmp_path: Path):
+    payload = {"model": "gpt-5-mini", "store": True, "messages": [{"role": "user", "content": "hi"}]}
+    made = [sandbox.create("chat.completions", payload=payload).response["id"] for _ in range(2)]
+    done = connectory("run", "incoming", "messages", folder=tmp_path)
+    assert {one["completion"] for one in done.lines} == set(made)
