@@ -13,12 +13,16 @@ from urllib.parse import parse_qs, urlsplit
 
 
 class Archive:
-    """Answers `GET /v1/PATH?after=ID` from `lists`; `on_request` hears the number of each request before its answer."""
+    """Answers `GET /v1/PATH?after=ID` from `lists`; `on_request` hears the number of each request before its answer.
+
+    With `single` a path is the one thing in its list.
+    """
 
     def __init__(self, lists: dict[str, list[Any]], size: int = 2) -> None:
         self.lists, self.size = lists, size
         self.asked: list[str] = []
         self.on_request: Callable[[int], None] = lambda _number: None
+        self.single = False
         self._lock = threading.Lock()
 
     def page(self, target: str) -> tuple[int, Any]:
@@ -31,6 +35,8 @@ class Archive:
         path = parts.path.removeprefix("/v1")
         if path not in self.lists:
             return 404, {"error": {"message": "not here", "type": "invalid_request_error", "code": None}}
+        if self.single:
+            return 200, self.lists[path][0]
         items, after = self.lists[path], parse_qs(parts.query).get("after", [None])[0]
         start = next((n + 1 for n, one in enumerate(items) if one["id"] == after), 0)
         data = items[start : start + self.size]

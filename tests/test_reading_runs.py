@@ -75,9 +75,16 @@ def all_of(archive: Archive) -> list[str]:
     return sorted(one["id"] for path, items in lists if path.endswith("/events") for one in items)
 
 
-def run_until_killed(folder: Path, archive: Archive, at: int) -> int:
+def run_until_killed(folder: Path, archive: Archive, at: int, **variables: str) -> int:
     """Run the events, and kill -9 the process at its so many-th request; give its exit code."""
-    begun, environ = len(archive.asked), {**os.environ, "PYTHONPATH": os.pathsep.join(ROOTS)}
+    begun, environ = (
+        len(archive.asked),
+        {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(ROOTS),
+            **variables,
+        },
+    )
     process = subprocess.Popen(
         [sys.executable, "-m", "connectory", "run", "incoming", "events"],
         cwd=folder,
@@ -180,6 +187,64 @@ def test_records_on_stdin_are_sets_of_request_parameters(tmp_path: Path):
     assert "404" in done.said
 
 
+# -- the examples
+
+EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
+
+
+def example(name: str, folder: Path) -> Path:
+    """Copy an example's configuration."""
+    (folder / "connectory.yaml").write_bytes((EXAMPLES / name / "connectory.yaml").read_bytes())
+    return folder
+
+
+def test_the_example_of_fine_tuning_holds_what_it_says_of_a_kill_and_a_second_run(tmp_path: Path):
+    archive = Archive(jobs(5, 3, 4))
+    for job in archive.lists["/fine_tuning/jobs"]:
+        job["model"] = "gpt-4o-mini"
+    example("fine-tuning-events", tmp_path)
+    with serving(archive) as base:
+        environ = {"OPENAI_BASE_URL": base, "OPENAI_API_KEY": "sk-made-up-1234"}
+        assert run_until_killed(tmp_path, archive, 6, **environ) == -signal.SIGKILL
+        done = connectory("run", "incoming", "events", folder=tmp_path, **environ)
+        assert done.code == 0, done.said
+        assert sorted(events(tmp_path)) == all_of(archive)
+        assert max(archive.repeated.values(), default=0) <= 1
+        archive.asked.clear()
+        archive.lists["/fine_tuning/jobs"].insert(0, {"id": "ftjob-new", "created_at": 9, "model": "m"})
+        archive.lists["/fine_tuning/jobs/ftjob-new/events"] = [{"id": "e-new", "created_at": 2000}]
+        assert connectory("run", "incoming", "events", folder=tmp_path, **environ).code == 0
+        assert events(tmp_path)[-1] == "e-new"
+        assert sorted(events(tmp_path)) == all_of(archive)
+        assert max(archive.repeated.values(), default=0) == 0
+        assert [one for one in archive.asked if "after=" in one and "events" in one] == []
+
+
+def test_the_example_of_the_engine_reads_it_from_a_compatible_server(tmp_path: Path):
+    archive = Archive({"/engines/babbage": [{"id": "babbage", "object": "engine", "ready": True}]})
+    archive.single = True
+    example("retrieve-engine", tmp_path)
+    with serving(archive) as base:
+        done = connectory("run", "incoming", "engine", folder=tmp_path, COMPATIBLE_BASE_URI=base)
+    assert done.lines == [{"id": "babbage", "object": "engine", "ready": True}]
+    assert archive.asked == ["/v1/engines/babbage"]
+
+
+def test_the_example_of_the_nightly_export_saves_each_file_once(sandbox: Connector, tmp_path: Path):
+    text = (EXAMPLES / "nightly-files" / "connectory.yaml").read_text()
+    base, token = (line.split(": ", 1)[1] for line in (tmp_path / "server").read_text().splitlines())
+    text = text.replace('"${OPENAI_API_KEY}"', f'"{token}"\n    base_uri: "{base}"')
+    (tmp_path / "connectory.yaml").write_text(text.replace("batch_output", "user_data"))
+    made = sandbox.create("files", payload={"purpose": "user_data", "file": upload(tmp_path)}).response["id"]
+    for _night in range(2):
+        assert connectory("run", "incoming", "files", folder=tmp_path).code == 0
+        assert connectory("run", "incoming", "contents", folder=tmp_path).code == 0
+    assert (tmp_path / "contents" / made).read_text() == "a text"
+    (line,) = (tmp_path / "contents.jsonl").read_text().splitlines()
+    assert json.loads(line)["file"] == made
+    assert len((tmp_path / "files.jsonl").read_text().splitlines()) == 1
+
+
 # -- against the sandbox
 
 
@@ -188,6 +253,7 @@ def sandbox(tmp_path: Path):
     with EmbeddedSandbox() as running:
         text = CONFIG.format(base=running.base_uri).replace("made-up-token", running.token)
         (tmp_path / "connectory.yaml").write_text(text)
+        (tmp_path / "server").write_text(f"base: {running.base_uri}\ntoken: {running.token}\n")
         with Connector.from_file(tmp_path / "connectory.yaml") as made:
             yield made
 
