@@ -293,3 +293,54 @@ def test_the_messages_of_every_stored_completion(sandbox: Connector, tmp_path: P
     made = [sandbox.create("chat.completions", payload=payload).response["id"] for _ in range(2)]
     done = connectory("run", "incoming", "messages", folder=tmp_path)
     assert {one["completion"] for one in done.lines} == set(made)
+
+
+# -- lint and preview
+
+
+@pytest.mark.parametrize(
+    ("incremental", "message"),
+    [
+        (
+            "{field: start_time, query: start_tim}",
+            "no query parameter 'start_tim'; did you mean 'start_time'?",
+        ),
+        ("{field: start_time, start: agoo('7d')}", "no function 'agoo'"),
+        ("{field: 'start_time ==='}", "cannot read the expression"),
+        ("{field: start_time, start: nothing}", "something like ago('7d')"),
+    ],
+)
+def test_lint_holds_incremental_against_the_entity(incremental: str, message: str, tmp_path: Path):
+    text = "clients:\n  api: {token: made-up-token}\nincoming:\n  costs:\n    entity: organization.costs\n"
+    (tmp_path / "connectory.yaml").write_text(f"{text}    incremental: {incremental}\n")
+    done = connectory("lint", folder=tmp_path)
+    assert done.code == 3
+    assert "connectory.yaml:6:" in done.said
+    assert message in done.said
+
+
+def test_lint_refuses_a_lookback_where_the_server_goes_on_behind_an_item(tmp_path: Path):
+    text = "clients:\n  api: {token: made-up-token}\nincoming:\n  files:\n    entity: files\n"
+    (tmp_path / "connectory.yaml").write_text(
+        f"{text}    incremental: {{field: id, query: after, lookback: 1d}}\n"
+    )
+    done = connectory("lint", folder=tmp_path)
+    assert "'after' goes on behind an item" in done.said
+
+
+def test_preview_shows_the_parents_request_and_that_of_a_child(tmp_path: Path):
+    archive = Archive(jobs(3, 3))
+    with serving(archive) as base:
+        done = connectory("preview", "incoming", "events", folder=project(tmp_path, base))
+    first, parent, child, *items = done.lines
+    assert first["request"]["url"].endswith("/v1/fine_tuning/jobs")
+    assert parent == {"parent": {"id": "ftjob-0", "created_at": 5}}
+    assert child["request"]["url"].endswith("/v1/fine_tuning/jobs/ftjob-0/events")
+    assert [one["record"]["job"] for one in items] == ["ftjob-0"] * 2
+
+
+def test_preview_shows_an_example_where_there_is_no_parent(tmp_path: Path):
+    with serving(Archive(jobs())) as base:
+        done = connectory("preview", "incoming", "events", folder=project(tmp_path, base))
+    assert done.lines[1]["example"] is True
+    assert done.lines[1]["request"]["url"].endswith("/v1/fine_tuning/jobs/EXAMPLE/events")

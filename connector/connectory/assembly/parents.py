@@ -106,7 +106,7 @@ class Memory:
             try:
                 return expression({}, {})
             except ExpressionError as error:
-                return self._refuse("start", str(error))
+                return self._refuse("start", f"{error}; write a number, a date, or something like ago('7d')")
         if any(kind in json.dumps(schema) for kind in _NUMBERS):
             return int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp())
         return start

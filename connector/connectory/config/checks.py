@@ -268,7 +268,8 @@ def _check_parameters(
         and path[0] == "incoming"
         and not cast("IncomingConfig", connection).input_transformers
     ):
-        example = ", ".join(f"{name}: ..." for name in missing)
+        value = '"&{parent...}"' if cast("IncomingConfig", connection).each else "..."
+        example = ", ".join(f"{name}: {value}" for name in missing)
         message = f"{title} needs the path parameter {_all(missing)}"
         message += f"; write request_parameters: {{path: {{{example}}}}}"
         yield config.problem(path, message, key=True)
