@@ -147,13 +147,6 @@ OUTCOMES = {
     "portal": (portal, 1),
     "stream": (stream, 0),
 }
-S1 = pytest.mark.fault(
-    "S1",
-    "Secrets in every field of the configuration, and a server that says them back in every form: results, dead "
-    "letters, messages, logs and exceptions show stars.",
-)
-
-
 COMMANDS = {
     "run outgoing": ("run", "outgoing", "post", "--input", "posts.jsonl"),
     "run outgoing, shaped": (
@@ -178,7 +171,11 @@ MATRIX = [("run outgoing", outcome) for outcome in OUTCOMES] + [
 ]
 
 
-@S1
+@pytest.mark.fault(
+    "S1",
+    "Secrets in every field of the configuration, and a server that says them back in every form: results, dead "
+    "letters, messages, logs and exceptions show stars.",
+)
 @pytest.mark.parametrize(("command", "outcome"), MATRIX)
 def test_what_a_server_says_back_is_blanked(tmp_path, command, outcome):
     respond, code = OUTCOMES[outcome]
@@ -192,7 +189,6 @@ def test_what_a_server_says_back_is_blanked(tmp_path, command, outcome):
     clean(done.out, done.said)
 
 
-@S1
 @pytest.mark.parametrize("client", ["proxied", "tls", "away"])
 def test_a_server_that_is_not_reached_is_told_without_secrets(tmp_path, client):
     with EchoServer(page) as server:
@@ -203,7 +199,6 @@ def test_a_server_that_is_not_reached_is_told_without_secrets(tmp_path, client):
     clean(done.out, done.said)
 
 
-@S1
 @pytest.mark.parametrize("name", ["shown", "failing"])
 def test_what_a_transformer_shows_is_blanked(tmp_path, name):
     with EchoServer(ok) as server:
@@ -215,7 +210,6 @@ def test_what_a_transformer_shows_is_blanked(tmp_path, name):
     clean(done.out, done.said, items.out, items.said)
 
 
-@S1
 def test_a_bug_is_told_with_a_traceback_that_shows_no_secret(tmp_path):
     with EchoServer(ok) as server:
         words = ("run", "outgoing", "dying", "--input", "posts.jsonl")
@@ -225,7 +219,6 @@ def test_a_bug_is_told_with_a_traceback_that_shows_no_secret(tmp_path):
     clean(done.out, done.said)
 
 
-@S1
 @pytest.mark.parametrize("kind", ["outgoing post --input posts.jsonl", "outgoing failing", "incoming things"])
 def test_a_preview_shows_no_secret(tmp_path, kind):
     with EchoServer(ok) as server:
@@ -236,7 +229,6 @@ def test_a_preview_shows_no_secret(tmp_path, kind):
     clean(done.out, done.said)
 
 
-@S1
 @pytest.mark.parametrize("answers", [refused, page])
 def test_a_webhook_that_refuses_is_told_by_its_host_alone(tmp_path, answers):
     with EchoServer(ok) as server, EchoServer(answers) as hook:
@@ -248,7 +240,6 @@ def test_a_webhook_that_refuses_is_told_by_its_host_alone(tmp_path, answers):
     clean(done.out, done.said, json.dumps([one["body"] for one in hook.asked]))
 
 
-@S1
 def test_a_webhook_that_is_away_is_told_by_its_host_alone(tmp_path):
     with EchoServer(ok) as server:
         words = ("run", "outgoing", "hooked", "--input", "posts.jsonl")
@@ -289,7 +280,6 @@ MISTAKES = {
 }
 
 
-@S1
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_beside_a_secret_is_told_without_it(tmp_path, name):
     text = MISTAKES[name].replace("SECRET", SECRET).replace("SK", SK)
@@ -299,7 +289,6 @@ def test_a_mistake_beside_a_secret_is_told_without_it(tmp_path, name):
     assert leaks(done.out + done.said, [SECRET, NUMBER]) == []
 
 
-@S1
 def test_a_token_with_a_line_break_in_the_environment_is_refused_and_not_shown(tmp_path):
     plant(tmp_path / "connectory.yaml", 'version: 1\nclients: {a: {token: "${CANARY}"}}\n')
     done = connectory("check", folder=tmp_path, CANARY=f"{SECRET}\nX-Injected: {SECRET}")
@@ -342,7 +331,6 @@ def config_of(server, **settings):
     }
 
 
-@S1
 @pytest.mark.parametrize("outcome", OUTCOMES)
 def test_exceptions_results_events_and_logs_show_no_secret(outcome, caplog):
     heard = []
@@ -381,7 +369,6 @@ def test_exceptions_results_events_and_logs_show_no_secret(outcome, caplog):
     clean(*texts, repr(heard), caplog.text, repr([record.__dict__ for record in caplog.records]))
 
 
-@S1
 def test_a_token_that_is_read_again_is_blanked_too(tmp_path):
     old, new = canary("before"), canary("after")
     file = plant(tmp_path / "token", old)
@@ -404,7 +391,6 @@ def test_a_token_that_is_read_again_is_blanked_too(tmp_path):
     assert leaks(text, [old, new]) == []
 
 
-@S1
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_configuration_that_is_wrong_raises_without_the_secret(tmp_path, name):
     path = plant(tmp_path / "connectory.yaml", MISTAKES[name].replace("SECRET", SECRET).replace("SK", SK))
@@ -417,7 +403,6 @@ def test_a_configuration_that_is_wrong_raises_without_the_secret(tmp_path, name)
     assert leaks("\n".join(texts), [SECRET, NUMBER]) == []
 
 
-@S1
 def test_secrets_of_one_client_are_blanked_in_the_answers_of_another():
     async def main(server):
         config = config_of(server)
@@ -431,7 +416,6 @@ def test_secrets_of_one_client_are_blanked_in_the_answers_of_another():
     assert leaks(repr(answer.value), [FIELDS["token"], "another-token"]) == []
 
 
-@S1
 def test_a_task_that_dies_unheard_is_logged_without_secrets(caplog):
     config = config_from_dict({"clients": {"a": {"token": FIELDS["token"]}}})
 

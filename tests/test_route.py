@@ -1,119 +1,119 @@
-"""Routes: an incoming and the outgoings that follow it."""
+"""Routes: an incoming and the outgoings that follow it, each with a journal."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack
 from typing import Any
 
 import httpx
 import pytest
-from connected import OWN_TASKS, POSTS, Kept, Server, body_of, connected, refusal, run
+from connected import OWN_TASKS, body_of, connected, refusal, run
+from journaled import refusing
+from routed import ECHO, PURGE, READS, Routed, Things
 
-from connectory.errors import CredentialsError, RunInterruptedError, RunStoppedError, UnknownNameError
+from connectory.errors import CredentialsError, RunInterruptedError, UnknownNameError
 
-READS = {"request": {"path": "/things"}}
-ECHO = {**POSTS, "payload": "&{@}"}
-PURGE = {"request": {"method": "DELETE", "path": "/things/{thing}"}, "path": {"thing": "&{id}"}}
+NAMES = [f"t{number}" for number in range(6)]
 
 
-class Things(Server):
-    """Three pages of two things, which can be deleted; other requests are echoed."""
+@pytest.fixture
+def way(tmp_path):
+    """Make a route of these steps."""
+    return lambda **outgoing: Routed(tmp_path, **outgoing)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.things = [f"t{number}" for number in range(6)]
 
-    async def answer(self, request: httpx.Request) -> httpx.Response:
-        if request.method == "DELETE":
-            self.things.remove(request.url.path.rpartition("/")[2])
-            return httpx.Response(200, json={"deleted": True})
-        if request.method == "POST":
+def step(name: str, **more: Any) -> dict[str, Any]:
+    """A step that posts what it gets to a path of its own, one at a time."""
+    return {**ECHO, "request": {"method": "POST", "path": f"/{name}"}, "concurrency": 1, **more}
+
+
+def test_what_the_incoming_reads_is_sent_by_the_outgoing(way):
+    route = way(send={**ECHO, "result": "&{response.got.id}"})
+    life = route.travel(Things())
+
+    assert (life.error, route.lines, route.letters(1)) == (None, NAMES, [])
+    assert (life.counts["ok"], life.counts["done"]) == (6, 6)
+
+
+def test_reading_and_sending_overlap_where_nothing_is_deleted(way):
+    class Patient(Things):
+        """Gives the second page when the first one's things have begun to come back."""
+
+        async def answer(self, request: httpx.Request) -> httpx.Response:
+            if request.method == "GET" and "after" in request.url.params:
+                await came.wait()
+            if request.method == "POST":
+                came.set()
             return await super().answer(request)
-        after = request.url.params.get("after", "")
-        left = [thing for thing in self.things if thing > after]
-        page = {"data": [{"id": one} for one in left[:2]], "has_more": len(left) > 2}
-        return httpx.Response(200, json=page)
+
+    came = asyncio.Event()
+    life = way(send=ECHO).travel(Patient())
+
+    assert (life.error, life.counts["ok"]) == (None, 6)
 
 
-def travel(network: Any, route: list[str], *, limit: int | None = None, **outgoing: Any):
-    """Run a route; give the lines, the dead letters, the counts and the error."""
-
-    async def main():
-        connections = {"incoming": {"read": READS}, "outgoing": outgoing, "routes": {"way": route}}
-        async with connected(network, **connections) as made:
-            parts, sink, dead = made.route("way", limit=limit), Kept(), Kept()
-            try:
-                return sink.lines, dead.lines, await parts.run(sink, dead), None
-            except RunStoppedError as error:
-                return sink.lines, dead.lines, None, error
-
-    return run(main)
-
-
-def test_what_the_incoming_reads_is_sent_by_the_outgoing():
-    lines, dead, counts, _ = travel(Things(), ["read", "send"], send={**ECHO, "result": "&{response.got.id}"})
-    assert lines == [f"t{number}" for number in range(6)]
-    assert dead == []
-    assert counts == {"ok": 6, "error": 0, "skipped": 0}
-
-
-def test_reading_and_sending_overlap_where_nothing_is_deleted():
+def test_a_deleting_route_reads_its_whole_list_before_the_first_deletion(way):
     server = Things()
-    travel(server, ["read", "send"], send={**ECHO, "concurrency": 1})
-    methods = [request.method for request in server.requests]
-    assert methods.index("POST") < len(methods) - 1 - methods[::-1].index("GET")
+    life = way(purge=PURGE).travel(server)
+
+    assert server.methods == ["GET"] * 3 + ["DELETE"] * 6
+    assert (server.things, life.counts["ok"]) == ([], 6)
 
 
-def test_a_deleting_route_reads_its_whole_list_before_the_first_deletion():
+def test_a_route_that_deletes_in_a_later_step_reads_its_whole_list_first_too(way):
     server = Things()
-    _, _, counts, _ = travel(server, ["read", "purge"], purge=PURGE)
-    assert [request.method for request in server.requests] == ["GET"] * 3 + ["DELETE"] * 6
-    assert (server.things, counts["ok"]) == ([], 6)
+    way(send=ECHO, purge={**PURGE, "path": {"thing": "&{response.got.id}"}}).travel(server)
 
-
-def test_a_route_that_deletes_in_a_later_step_reads_its_whole_list_first_too():
-    server = Things()
-    purge = {**PURGE, "path": {"thing": "&{response.got.id}"}}
-    travel(server, ["read", "send", "purge"], send=ECHO, purge=purge)
-    assert [request.method for request in server.requests][:3] == ["GET"] * 3
+    assert server.methods[:3] == ["GET"] * 3
     assert server.things == []
 
 
-def test_a_list_that_cannot_be_read_to_its_end_deletes_nothing():
+def test_the_list_of_a_deleting_route_is_counted_before_anything_is_deleted(tmp_path):
+    route, server = Routed(tmp_path, purge=PURGE), Things()
+
+    async def main():
+        async with route.made(server) as made, route.built(made) as (built, _sink):
+            assert built.deletes
+            assert await built.read() == 6
+
+    run(main)
+    assert server.methods == ["GET"] * 3
+
+
+def test_a_list_that_cannot_be_read_to_its_end_deletes_nothing(way):
     class Broken(Things):
         async def answer(self, request: httpx.Request) -> httpx.Response:
             return refusal(401) if "after" in request.url.params else await super().answer(request)
 
-    server = Broken()
-    lines, _, _, error = travel(server, ["read", "purge"], purge=PURGE)
-    assert isinstance(error, CredentialsError)
-    assert (lines, [request.method for request in server.requests]) == ([], ["GET", "GET"])
+    route, server = way(purge=PURGE), Broken()
+    life = route.travel(server)
+
+    assert isinstance(life.error, CredentialsError)
+    assert (route.lines, server.methods) == ([], ["GET", "GET"])
 
 
-def test_the_next_step_gets_input_and_response():
+def test_the_next_step_gets_input_and_response(way):
     class One(Things):
         def __init__(self) -> None:
             super().__init__()
             self.things = ["t0"]
 
     server = One()
-    travel(server, ["read", "first", "second"], first={**POSTS, "payload": {"a": "&{id}"}}, second=ECHO)
+    way(first={**ECHO, "payload": {"a": "&{id}"}}, second=ECHO).travel(server)
+
     posts = [body_of(request) for request in server.requests if request.method == "POST"]
     assert posts == [{"a": "t0"}, {"input": {"id": "t0"}, "response": {"got": {"a": "t0"}}}]
 
 
-def test_the_next_step_gets_the_shaped_result_where_there_is_one():
-    server = Things()
-    first = {**ECHO, "result": {"was": "&{input.id}"}}
-    lines, _, counts, _ = travel(
-        server, ["read", "first", "second"], first=first, second={**ECHO, "result": "&{response}"}
-    )
-    assert lines == [{"got": {"was": f"t{number}"}} for number in range(6)]
-    assert counts == {"ok": 6, "error": 0, "skipped": 0}
+def test_the_next_step_gets_the_shaped_result_where_there_is_one(way):
+    route = way(first={**ECHO, "result": {"was": "&{input.id}"}}, second={**ECHO, "result": "&{response}"})
+    life = route.travel(Things())
+
+    assert route.lines == [{"got": {"was": name}} for name in NAMES]
+    assert life.counts["ok"] == 6
 
 
-def test_response_transformers_may_hand_on_none_or_many():
+def test_response_transformers_may_hand_on_none_or_many(way):
     first = {
         **ECHO,
         "response_transformers": [
@@ -122,98 +122,128 @@ def test_response_transformers_may_hand_on_none_or_many():
             {"split": {"field": "twice"}},
         ],
     }
-    lines, _, _, _ = travel(
-        Things(), ["read", "first", "second"], first=first, second={**ECHO, "result": "&{response.got.n}"}
-    )
-    assert sorted(lines) == sorted([f"t{number}" for number in range(1, 6)] * 2)
+    route = way(first=first, second={**ECHO, "result": "&{response.got.n}"})
+    route.travel(Things())
+
+    assert sorted(route.lines) == sorted(NAMES[1:] * 2)
 
 
-def test_a_failure_in_a_step_leaves_the_route_there_and_is_counted():
+def test_a_failure_in_a_step_leaves_the_route_there_and_goes_to_that_step_s_dead_letters(way):
     class Picky(Things):
         async def answer(self, request: httpx.Request) -> httpx.Response:
             if request.method == "POST" and body_of(request) == {"id": "t1"}:
                 return refusal(400)
             return await super().answer(request)
 
-    first = {**ECHO, "result": {"n": "&{input.id}"}}
-    lines, dead, counts, _ = travel(
-        Picky(), ["read", "first", "second"], first=first, second={**ECHO, "result": "&{input.n}"}
-    )
-    (failed,) = [line for line in lines if isinstance(line, dict)]
-    assert (failed["id"], failed["status"]) == ("t1", "error")
-    assert sorted(line for line in lines if isinstance(line, str)) == ["t0", "t2", "t3", "t4", "t5"]
-    assert [letter["record"] for letter in dead] == [{"id": "t1"}]
-    assert counts == {"ok": 5, "error": 1, "skipped": 0}
+    route = way(first={**ECHO, "result": {"n": "&{input.id}"}}, second={**ECHO, "result": "&{input.n}"})
+    life = route.travel(Picky())
+    summaries = [route.runs.summary(f"{life.run}.{number}") for number in (1, 2)]
+
+    assert route.lines == ["t0", "t2", "t3", "t4", "t5"]
+    assert [letter["record"] for letter in route.letters(1)] == [{"id": "t1"}]
+    assert [letter["connection"] for letter in route.letters(1)] == ["first"]
+    assert route.letters(2) == []
+    assert [(one.state, one.done, one.dead, one.pending) for one in summaries] == [
+        ("finished", 5, 1, 0),
+        ("finished", 5, 0, 0),
+    ]
 
 
 @pytest.mark.parametrize("guilty", ["first", "second"])
-def test_a_cause_that_concerns_every_record_stops_the_whole_route(guilty: str):
+def test_a_cause_that_concerns_every_record_stops_the_whole_route(way, guilty: str):
     class Refusing(Things):
         async def answer(self, request: httpx.Request) -> httpx.Response:
-            if request.url.path.endswith(guilty):
-                return refusal(401)
-            return await super().answer(request)
+            return refusal(401) if request.url.path.endswith(guilty) else await super().answer(request)
 
-    steps = {
-        name: {"request": {"method": "POST", "path": f"/{name}"}, "payload": "&{@}", "concurrency": 1}
-        for name in ("first", "second")
-    }
-    server = Refusing()
-    lines, dead, _, error = travel(server, ["read", "first", "second"], **steps)
-    assert isinstance(error, CredentialsError)
-    assert (lines, dead) == ([], [])
+    route, server = way(first=step("first"), second=step("second")), Refusing()
+    life = route.travel(server)
+
+    assert isinstance(life.error, CredentialsError)
+    assert (route.lines, route.letters(1), route.letters(2)) == ([], [], [])
     assert len([line for line in server.lines if line.endswith(guilty)]) == 1
 
 
-def test_a_record_limit_bounds_what_is_read():
+@pytest.mark.parametrize("guilty", ["first", "second"])
+def test_a_route_that_was_stopped_by_a_refusal_goes_on_where_each_step_was(way, guilty: str):
+    class Refusing(Things):
+        refused = True
+
+        async def answer(self, request: httpx.Request) -> httpx.Response:
+            seen = len([line for line in self.lines if line.endswith(guilty)])
+            if self.refused and request.url.path.endswith(guilty) and seen > 2:
+                return refusal(401)
+            return await super().answer(request)
+
+    route, server = way(first=step("first"), second=step("second")), Refusing()
+    route.travel(server)
+    server.refused = False
+    again = route.travel(server)
+
+    assert (again.resumed, again.error) == (True, None)
+    for name in ("first", "second"):
+        assert len([line for line in server.lines if line.endswith(name)]) == 6 + (name == guilty)
+    assert len(route.lines) == 6
+    assert not any(line["in_doubt"] for line in route.lines)
+
+
+def test_a_record_limit_bounds_what_is_read(way):
     server = Things()
-    travel(server, ["read", "purge"], limit=3, purge=PURGE)
+    way(purge=PURGE).travel(server, limit=3)
+
     assert server.things == ["t3", "t4", "t5"]
 
 
-def test_a_route_can_be_stopped_gently_in_every_step():
+@pytest.mark.parametrize("held_in", ["first", "second"])
+def test_a_route_can_be_stopped_gently_in_every_step(way, held_in: str):
     async def main():
         arrived, go_on = asyncio.Event(), asyncio.Event()
 
         class Slow(Things):
             async def answer(self, request: httpx.Request) -> httpx.Response:
-                if request.url.path.endswith("second"):
+                if request.url.path.endswith(held_in):
                     arrived.set()
                     await go_on.wait()
                 return await super().answer(request)
 
-        steps = {
-            name: {"request": {"method": "POST", "path": f"/{name}"}, "payload": "&{@}", "concurrency": 1}
-            for name in ("first", "second")
-        }
-        routes = {"way": ["read", "first", "second"]}
-        async with connected(Slow(), incoming={"read": READS}, outgoing=steps, routes=routes) as made:
-            route, sink = made.route("way"), Kept()
-            running = asyncio.ensure_future(route.run(sink, Kept()))
+        route, server = way(first=step("first"), second=step("second")), Slow()
+        async with route.made(server) as made, route.built(made) as (built, sink):
+            running = asyncio.ensure_future(route.travelled(built, sink))
             await arrived.wait()
-            route.stop(RunInterruptedError("interrupted"))
+            assert built.stop(RunInterruptedError("interrupted"))
             go_on.set()
             with pytest.raises(RunInterruptedError):
                 await running
-            assert [line["id"] for line in sink.lines] == ["1"]
-            assert len(asyncio.all_tasks()) == OWN_TASKS
+            expected = 1 if held_in == "second" else 0
+            assert [line["id"] for line in route.lines_so_far] == ["1"][:expected]
+        assert len(asyncio.all_tasks()) == OWN_TASKS
+        return route, server
 
-    run(main)
+    route, server = run(main)
+    again = route.travel(server)
+    assert (again.error, [line["id"] for line in route.lines]) == (None, [str(one) for one in range(1, 7)])
+    assert len([line for line in server.lines if line.endswith("second")]) == 6
 
 
-def test_the_spooled_list_lives_as_long_as_its_stack():
+def test_a_gentle_stop_does_not_read_an_endless_list_to_its_end(way):
     async def main():
-        connections = {
-            "incoming": {"read": READS},
-            "outgoing": {"purge": PURGE},
-            "routes": {"way": ["read", "purge"]},
-        }
-        async with connected(Things(), **connections) as made:
-            with ExitStack() as stack:
-                source = await made.route("way").spooled(stack)
-                assert source.count() == 6
-                assert source.path.exists()
-            assert not source.path.parent.exists()
+        arrived = asyncio.Event()
+
+        class Endless(Things):
+            async def answer(self, request: httpx.Request) -> httpx.Response:
+                if request.method == "POST":
+                    arrived.set()
+                    return await super().answer(request)
+                await asyncio.sleep(0.001)
+                last = f"t{len(self.requests):09}"
+                return httpx.Response(200, json={"data": [{"id": last}], "has_more": True})
+
+        route = way(first=step("first"))
+        async with route.made(Endless()) as made, route.built(made) as (built, sink):
+            running = asyncio.ensure_future(route.travelled(built, sink))
+            await arrived.wait()
+            built.stop(RunInterruptedError("interrupted"))
+            with pytest.raises(RunInterruptedError):
+                await asyncio.wait_for(running, 30)
 
     run(main)
 
@@ -223,4 +253,27 @@ def test_an_unknown_route_is_told_with_the_nearest_name():
         Things(), incoming={"read": READS}, outgoing={"send": ECHO}, routes={"way": ["read", "send"]}
     )
     with pytest.raises(UnknownNameError, match="did you mean 'way'"):
-        made.route("wax")
+        made.assembly.route("wax")
+
+
+def test_records_that_fail_alike_in_a_later_step_stay_pending_there(way):
+    class Many(Things):
+        def __init__(self) -> None:
+            super().__init__()
+            self.things = [f"t{number:02}" for number in range(30)]
+            self.bad: Any = refusing(*self.things, status=403)
+
+        async def answer(self, request: httpx.Request) -> httpx.Response:
+            if request.url.path.endswith("second") and self.bad:
+                return self.bad(request)
+            return await super().answer(request)
+
+    route, server = way(first=step("first", result={"id": "&{input.id}"}), second=step("second")), Many()
+    life = route.travel(server)
+    assert isinstance(life.error, CredentialsError)
+    assert (route.letters(2), route.runs.summary(f"{life.run}.2").dead) == ([], 0)
+    server.bad = None
+    again = route.travel(server)
+
+    assert (again.error, len(route.lines)) == (None, 30)
+    assert len([line for line in server.lines if line.endswith("first")]) == 30

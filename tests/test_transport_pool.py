@@ -9,7 +9,9 @@ import select
 import socket
 import subprocess
 import sys
-from contextlib import suppress
+import threading
+import time
+from contextlib import asynccontextmanager, suppress
 
 import httpx
 import pytest
@@ -90,6 +92,47 @@ def test_a_connection_that_was_idle_too_long_is_closed():
             assert len(server.received) == 2
 
     run(main())
+
+
+@pytest.mark.fault(
+    "X15", "an answer that came while the process stood still is read, and not taken for silence"
+)
+@pytest.mark.parametrize("loop", LOOPS)
+def test_time_in_which_nobody_listened_is_not_the_server_s_silence(loop):
+    async def main():
+        async def late(peer):
+            await peer.request()
+            await asyncio.to_thread(time.sleep, 0.3)
+            await peer.send(answer(b"late"))
+            await peer.rest()
+
+        async with served(late) as url, Transport(idle_timeout=0.5) as transport:
+            sending = asyncio.ensure_future(send(transport, "GET", url))
+            await asyncio.sleep(0.1)
+            time.sleep(1)  # noqa: ASYNC251 - as a transformer does, or SIGSTOP
+            assert await sending == (200, b"late")
+
+    run(main(), loop)
+
+
+@asynccontextmanager
+async def served(script):
+    """A fault server in a thread of its own, which goes on while this one stands still."""
+    begun, ending = asyncio.get_running_loop().create_future(), threading.Event()
+    here = asyncio.get_running_loop()
+
+    async def serve():
+        async with FaultServer(script) as server:
+            here.call_soon_threadsafe(begun.set_result, server.url())
+            await asyncio.to_thread(ending.wait)
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    try:
+        yield await begun
+    finally:
+        ending.set()
+        await asyncio.to_thread(thread.join)
 
 
 @pytest.mark.parametrize("loop", LOOPS)

@@ -133,8 +133,8 @@ class AsyncConnector:
         """Send records through a named connection; one result a delivery, errors among them, as they get ready.
 
         With a `job` the run has a journal on disk: the same records under the same name take up a run that broke off,
-        and give the results that were not given yet. Raises RunStoppedError for a cause that concerns every record,
-        JobBusyError when another process works on the job.
+        and give the results that the caller has not dealt with; the last ones may come once more. Raises
+        RunStoppedError for a cause that concerns every record, JobBusyError when another process works on the job.
         """
         async with aclosing(self.groups(name, records, job=job)) as groups:
             async for results in groups:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
+import asyncio
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -10,10 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from connectory.errors import (
     AcceptError,
     ConnectoryError,
+    CredentialsError,
     GuardError,
     RecordError,
     RunStoppedError,
     StorageError,
+    UnavailableError,
 )
 from connectory.events import Listener, Noticed, RecordFinished, RunFinished, RunStarted, ignore
 from connectory.journal import digest
@@ -24,9 +27,9 @@ from connectory.results import (
     blank_error,
     cause_of,
     dead_letter,
-    doubtful,
     failed_shaping,
     fingerprint,
+    held_back,
     result_of,
     seen_http,
     signature,
@@ -52,8 +55,8 @@ NOT_ACCEPTED = "the request is done; its answer does not meet `accept`"
 MOST_WAITING = 1000
 """Results that wait behind failures which may have to stay pending: more would only use memory."""
 
-POISON = 5
-"""Lives of a run that may end while one delivery is under way, before that delivery is suspected of ending them."""
+SUSPECT = 3
+"""Lives of a run that may end while one delivery is under way, before it is only sent again beside no other suspect."""
 
 
 class Publisher:
@@ -79,6 +82,7 @@ class Publisher:
         self.lines: Callable[[Result], list[Any]] = Result.lines
         self._known = known
         self._alarm, self._repeats = Alarm(), Repeats()
+        self._suspects = asyncio.Lock()
         self._held: list[tuple[Part, Result]] = []
         self._open: dict[int, _Open] = {}
         self._workers: Workers[Part, tuple[Part, Result]] | None = None
@@ -147,7 +151,10 @@ class Publisher:
                         await self._stop_waiting()
                     yield waiting
                     waiting = []
-        except Exception:  # whatever stopped it: what is done is given first
+        except Exception as reason:  # whatever stopped it: what is done is given first
+            if self._held and isinstance(reason, UnavailableError | CredentialsError):
+                self._alarm.ring()  # what failed until here failed for the same cause
+                self._let_pend()
             async for left in self._last(waiting):
                 yield left
             raise
@@ -207,10 +214,19 @@ class Publisher:
             return await self._send(part, call, request)
 
     async def _send(self, part: Part, call: Call, request: httpx.Request) -> Result:
-        body = fingerprint(request)
         doubt = self.journal.doubt(part.delivery)
-        if doubt is not None and (held := self._held_back(call, doubt)) is not None:
-            return await self._settle(part, doubtful(part, held))
+        if doubt is not None and (held := held_back(part, call, doubt)) is not None:
+            await self.journal.record(
+                part.delivery, held
+            )  # it says nothing about the server: no alarm hears it
+            self._finished(held)
+            return held
+        suspected = doubt is not None and doubt.lives >= SUSPECT
+        async with self._suspects if suspected else nullcontext():
+            return await self._send_now(part, call, request, doubt)
+
+    async def _send_now(self, part: Part, call: Call, request: httpx.Request, doubt: Intent | None) -> Result:
+        body = fingerprint(request)
         if doubt is not None and doubt.body not in {"", body}:
             self.listen(
                 Noticed(f"record {part.id!r} was under way when the run broke off, and is sent changed")
@@ -309,19 +325,6 @@ class Publisher:
         held, self._held = self._held, []
         for part, result in held:
             await self.journal.record(part.delivery, result)
-
-    def _held_back(self, call: Call, doubt: Intent) -> str | None:
-        """Say why a delivery that an earlier life left under way is not sent again, if it is not."""
-        if doubt.lives >= POISON:
-            return (
-                f"{doubt.lives} lives of the run ended while this record was under way; it was not sent again"
-            )
-        if not call.repeatable:
-            return (
-                "the run broke off while this record was under way, so the server may have done it; "
-                "it was not sent again (on_uncertain: hold)"
-            )
-        return None
 
     def _remember(self, part: Part, body: str) -> None:
         if self._known is not None:

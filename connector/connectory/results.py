@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from connectory.client import Call
     from connectory.jsontext import JsonTextError
     from connectory.publication import Part
+    from connectory.record import Intent
     from connectory.redaction import Redactor
 
 GONE = frozenset({404, 410})
@@ -33,6 +34,9 @@ GONE = frozenset({404, 410})
 
 UNKNOWN_PATH = "unknown_url"
 """The API's code for a path it does not have: a wrong base URI deletes nothing, and must not look as if it had."""
+
+POISON = 5
+"""Lives of a run that may end while one delivery is under way, before that delivery is held to have ended them."""
 
 
 def unsent(part: Part, error: RecordError | None) -> Result:
@@ -75,9 +79,20 @@ def blank_error(result: Result, redactor: Redactor) -> None:
         redactor.error(result.cause)
 
 
-def doubtful(part: Part, message: str) -> Result:
-    """Make the result of a delivery that may have been done in an earlier life of the run, and is not sent again."""
-    result = _failed(unsent(part, None), OutcomeUnknownError(message), retryable=True)
+def held_back(part: Part, call: Call, doubt: Intent) -> Result | None:
+    """Make the result of a delivery that an earlier life left under way, if it is not to be sent again."""
+    if doubt.lives >= POISON:
+        reason = (
+            f"{doubt.lives} lives of the run ended while this record was under way; it was not sent again"
+        )
+    elif not call.repeatable:
+        reason = (
+            "the run broke off while this record was under way, so the server may have done it; "
+            "it was not sent again (on_uncertain: hold)"
+        )
+    else:
+        return None
+    result = _failed(unsent(part, None), OutcomeUnknownError(reason), retryable=True)
     result.in_doubt = True
     return result
 

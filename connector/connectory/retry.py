@@ -277,6 +277,10 @@ class Alarm:
         """Let what was heard so far be the records' own fault."""
         self._over = True
 
+    def ring(self) -> None:
+        """Take what was heard so far for the fault of what stops the run."""
+        self._over = self.rang = True
+
     def hear(self, ok: bool, signature: object, message: str | None) -> str | None:  # noqa: FBT001 - an outcome
         """Hear of one outcome; give the reason to stop once the first twenty have failed alike."""
         if self._over:
@@ -288,5 +292,5 @@ class Alarm:
         self._heard += 1
         if self._heard < ALIKE:
             return None
-        self._over = self.rang = True
+        self.ring()
         return f"the first {ALIKE} records all failed alike: {message}"

@@ -62,12 +62,15 @@ class Lock:
     def write(self, text: bytes) -> None:
         """Replace the text; only who holds the lock may. Raises OSError.
 
-        It is one write of always the same length: who dies in the middle leaves the old text or the new one.
+        It is one write of always the same length: who dies in the middle leaves the old text or the new one. So does a
+        machine that loses its power.
         """
         text = text.ljust(_LENGTH - 1) + b"\n"
         os.lseek(self._file, 0, os.SEEK_SET)
         os.write(self._file, text)
         os.ftruncate(self._file, len(text))
+        os.fsync(self._file)
+        _sync_folder(self.path.parent)
 
     def release(self) -> None:
         """Let another process have it."""
@@ -83,6 +86,28 @@ def lock(file: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Put a file in its place at once and for good, also where the machine loses its power. Raises OSError."""
+    draft = path.with_name(f"{path.name}.part")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+    with os.fdopen(os.open(draft, flags, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        datasync(file.fileno())
+    draft.replace(path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the names in a folder outlive the machine's power."""
+    if not _WINDOWS:
+        file = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
 
 
 def datasync(file: int) -> None:

@@ -8,6 +8,7 @@ import pytest
 from connected import run
 
 from connectory.adapters.memory import IterableSource
+from connectory.errors import ConfigError
 
 
 def items_of(records: Any) -> list[tuple[str, Any, str | None]]:
@@ -89,3 +90,58 @@ def test_what_the_iterable_raises_comes_through():
 
     with pytest.raises(ValueError, match="bad"):
         items_of(broken())
+
+
+# -- going on with the same records
+
+
+def marked(records: Any, mark: Any = None, given: int = 0) -> list[Any]:
+    async def main():
+        source = IterableSource(records, marked=True)
+        if mark is not None:
+            source.resume(mark, given)
+        return [item async for item in source]
+
+    return run(main)
+
+
+RECORDS = [{"n": number} for number in range(5)]
+
+
+@pytest.mark.parametrize("place", range(1, 6))
+def test_marked_records_go_on_behind_each_of_them(place: int):
+    items = marked(RECORDS)
+    rest = marked(iter(RECORDS), items[place - 1].mark, place)
+
+    assert rest == items[place:]
+
+
+def test_unmarked_records_carry_no_mark():
+    async def main():
+        return [item.mark async for item in IterableSource(RECORDS)]
+
+    assert run(main) == [None] * 5
+
+
+@pytest.mark.fault("X11", "other records than a job began with are refused before anything is sent")
+@pytest.mark.parametrize(
+    "others",
+    [[{"n": 9}, *RECORDS[1:]], RECORDS[:2], [], RECORDS[1:], [*RECORDS[:2], {"n": "2"}, *RECORDS[3:]]],
+)
+def test_other_records_than_those_of_then_are_refused(others: Any):
+    mark = marked(RECORDS)[2].mark
+    with pytest.raises(ConfigError, match=r"the first 3 records are not those .* nothing was sent"):
+        marked(others, mark, 3)
+
+
+def test_what_comes_after_may_be_different():
+    mark = marked(RECORDS)[2].mark
+
+    assert [item.record for item in marked([*RECORDS[:3], {"more": 1}], mark, 3)] == [{"more": 1}]
+
+
+def test_records_that_are_no_json_are_known_again_too():
+    records = [{"n": float("nan")}, "text", {"n": 1}]
+    mark = marked(records)[1].mark
+
+    assert [item.record for item in marked(records, mark, 2)] == [{"n": 1}]

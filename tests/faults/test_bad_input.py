@@ -83,20 +83,6 @@ BAD_LINES = {
     "a key twice": (b'{"a": 1, "b": 2, "a": 3}', "not JSON: an object has the key 'a' twice"),
     "a key twice inside": (b'{"a": [{"b": 2, "b": 2}]}', "not JSON: an object has the key 'b' twice"),
 }
-ROWS = {
-    "B1": ["cut off", "words", "two records", "a list", "a text", "a number", "null"],
-    "B3": ["NaN", "Infinity", "1e999"],
-    "B4": ["a nest", "5,000 digits"],
-    "B5": ["no UTF-8", "NUL", "UTF-16"],
-    "B7": ["a key twice", "a key twice inside"],
-}
-SAYS = {
-    "B1": "a dead letter with line number and byte offset; the other records are delivered",
-    "B3": "what no JSON number is, or no float can hold, is an error of its record and never sent on",
-    "B4": "an error of its record, caught as one",
-    "B5": "an error of its record",
-    "B7": "an error of its record that names the key, with and without the extra `fast`",
-}
 
 
 @pytest.fixture(scope="module")
@@ -117,14 +103,14 @@ def run_of_bad_lines(tmp_path_factory):
     return done, dict(zip(BAD_LINES, dead, strict=True)), offsets
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.fault(row, SAYS[row]), id=name)
-        for row, names in ROWS.items()
-        for name in names
-    ],
+@pytest.mark.fault("B1", "a dead letter with line number and byte offset; the other records are delivered")
+@pytest.mark.fault(
+    "B3", "what no JSON number is, or no float can hold, is an error of its record and never sent on"
 )
+@pytest.mark.fault("B4", "an error of its record, caught as one")
+@pytest.mark.fault("B5", "an error of its record")
+@pytest.mark.fault("B7", "an error of its record that names the key, with and without the extra `fast`")
+@pytest.mark.parametrize("name", BAD_LINES)
 def test_a_line_that_is_no_record_is_set_aside_with_its_place(run_of_bad_lines, name):
     done, dead, offsets = run_of_bad_lines
     number = 2 + 2 * list(BAD_LINES).index(name)

@@ -12,6 +12,7 @@ STREAMED = {
     "entity": "chat.completions",
     "payload": {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "&{text}"}]},
     "stream": "aggregate",
+    "on_uncertain": "hold",
 }
 KEPT = {**STREAMED, "stream": "events"}
 HEAD = OK_HEAD + b"Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"

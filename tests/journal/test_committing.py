@@ -25,7 +25,22 @@ class Book:
         self.go = threading.Event()
         self.go.set()
         self.error: Exception | None = None
-        self.committer = Committer(self.take, self.write, self.written.append, self.failed.append)
+        self.committer = Committer(
+            self.take, self.write, self._end(self.written.append), self._end(self.failed.append)
+        )
+        self.end = asyncio.Event()
+
+    def _end(self, keep: Any) -> Any:
+        def end(group: list[Any]) -> None:
+            keep(group)
+            self.end.set()
+
+        return end
+
+    async def ended(self) -> None:
+        """Wait until the next group is written, or is not."""
+        self.end.clear()
+        await self.end.wait()
 
     def take(self) -> list[Any]:
         taken, self.noted = self.noted, []
@@ -93,8 +108,7 @@ def test_an_error_of_a_lazy_group_that_nobody_waits_for_is_quiet_and_the_notes_a
         book.error = StorageError("full")
         book.noted.append(1)
         book.committer.touch()
-        while not book.failed:
-            await asyncio.sleep(0.001)
+        await book.ended()
         assert book.failed == [[1]]
         await book.committer.aclose()
 
@@ -108,9 +122,7 @@ def test_what_nobody_waits_for_is_written_before_long():
         book.committer.touch()
         book.committer.touch()
         assert book.groups == []
-        async with asyncio.timeout(30):
-            while not book.groups:
-                await asyncio.sleep(0.01)
+        await book.ended()
         assert book.groups == [[1]]
         await book.committer.aclose()
 
@@ -130,9 +142,8 @@ def test_what_is_noted_while_a_slow_transaction_runs_is_written_after_it_without
         await asyncio.sleep(0.1)  # the time is up, and the transaction still runs
         book.go.set()
         await slow
-        async with asyncio.timeout(30):
-            while len(book.groups) < 2:
-                await asyncio.sleep(0.01)
+        while len(book.groups) < 2:
+            await book.ended()
         assert book.groups == [["slow"], ["meanwhile"]]
         await book.committer.aclose()
 

@@ -32,8 +32,9 @@ from connectory import (
     UnknownNameError,
     transformer,
 )
-from connectory.interfaces import Item
-from connectory.record import Delivery
+from connectory.interfaces import Item, Position
+from connectory.publication import Part
+from connectory.record import Delivery, Intent
 
 
 def use_the_blocking_door(network: httpx.AsyncBaseTransport) -> None:
@@ -42,6 +43,8 @@ def use_the_blocking_door(network: httpx.AsyncBaseTransport) -> None:
         for item in connector.incoming("files", query={"purpose": "batch"}):
             assert_type(item, dict[str, Any])
         for result in connector.outgoing("moderate", ({"text": text} for text in ("a", "b"))):
+            assert_type(result, Result)
+        for result in connector.outgoing("moderate", [{"text": "a"}], job="nightly"):
             assert_type(result, Result)
         assert_type(connector.read("files"), Iterator[dict[str, Any]])
         created = connector.create("moderations", payload={"input": "hi"})
@@ -60,7 +63,7 @@ async def use_the_async_door(records: AsyncIterator[Record]) -> None:
         assert_type(connector, AsyncConnector)
         async for item in connector.incoming("files"):
             assert_type(item, dict[str, Any])
-        async with aclosing(connector.outgoing("moderate", records)) as results:
+        async with aclosing(connector.outgoing("moderate", records, job="nightly")) as results:
             async for result in results:
                 assert_type(result, Result)
         assert_type(connector.read("files"), AsyncGenerator[dict[str, Any], None])
@@ -133,14 +136,17 @@ class Lines:
     total: int | None = None
 
     async def __aiter__(self) -> AsyncIterator[Item]:
-        yield Item("1", {"text": "hi"})
+        yield Item("1", {"text": "hi"}, mark={"line": 1})
+
+    def resume(self, mark: Any, given: int) -> None:
+        del mark, given
 
     async def acknowledge(self, item: Item) -> None:
         del item
 
 
-class Printed:
-    """A sink of one's own."""
+class Printed(Sink):
+    """A sink of one's own that cannot go on where it ended: the rest is inherited."""
 
     async def write(self, lines: Iterable[Any]) -> None:
         del lines
@@ -156,15 +162,50 @@ class Remembered:
     """A journal of one's own."""
 
     run = "run-1"
+    started_at = 0
+    durable = False
+    life = 1
+    start = 0
 
-    def is_done(self, delivery: Delivery) -> bool:
-        return delivery.key == ""
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+
+    def is_shown(self, seq: int, part: int | None = None) -> bool:
+        return (seq, part) == (0, None)
+
+    def recall(self, delivery: Delivery) -> Result | None:
+        del delivery
+        return None
+
+    def doubt(self, delivery: Delivery) -> Intent | None:
+        return Intent(delivery.key, delivery.seq, delivery.part, "", 1)
 
     async def intend(self, delivery: Delivery, body_hash: str) -> None:
         del delivery, body_hash
 
     async def record(self, delivery: Delivery, result: Result) -> None:
         del delivery, result
+
+    def withdraw(self, delivery: Delivery) -> None:
+        del delivery
+
+    def read(self, seq: int, mark: Any) -> None:
+        del seq, mark
+
+    def show(self, delivery: Delivery, result: Result) -> None:
+        del delivery, result
+
+    def close_item(self, seq: int, *, dead: bool) -> None:
+        del seq, dead
+
+    def count(self, name: str, amount: int = 1) -> None:
+        self.counts[name] = amount
+
+    def set_total(self, total: int) -> None:
+        del total
+
+    def place(self, output: Position, dead: Position) -> None:
+        del output, dead
 
     async def commit(self, stream: str, cursor: Any) -> None:
         del stream, cursor
@@ -182,7 +223,7 @@ async def drive_a_publisher_by_hand(connector: AsyncConnector) -> int:
     publisher = connector.publisher("moderate", journal=journal)
     assert_type(await publisher.run(source, sink, sink), dict[str, int])
     async with aclosing(publisher.deliver(source)) as groups:
-        async for results in groups:
-            assert_type(results, list[Result])
+        async for settled in groups:
+            assert_type(settled, list[tuple[Part, Result]])
     read = await connector.subscriber("files", on_error=print).run(sink)
     return read.records

@@ -49,10 +49,9 @@ class IterableSource:
                 if self._mark is None or number > self._mark["number"]:
                     yield replace(_item(number, record), mark={"hash": digest})
                 elif number == self._mark["number"] and digest != self._mark["hash"]:
-                    raise ConfigError(
-                        f"the first {number} records are not those that the unfinished run of this job began with; "
-                        "nothing was sent. Give the same records, or another job name"
-                    )
+                    raise _changed(number)
+            if self._mark is not None and number < self._mark["number"]:
+                raise _changed(self._mark["number"])
         finally:
             await records.aclose()
 
@@ -66,6 +65,13 @@ def _item(number: int, record: Any) -> Item:
     kind = type(record).__name__
     return Item(
         str(number), record, RecordError(f"record {number}: a record must be a dict, this is {kind!r}")
+    )
+
+
+def _changed(number: int) -> ConfigError:
+    return ConfigError(
+        f"the first {number} records are not those that the unfinished run of this job began with; "
+        "nothing was sent. Give the same records, or another job name"
     )
 
 

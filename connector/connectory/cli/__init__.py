@@ -44,6 +44,15 @@ class LazyGroup(click.Group):
         home = COMMANDS.get(cmd_name)
         return getattr(import_module(f"connectory.cli.{home}"), cmd_name) if home else None
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command; a reader that has enough is no failure, which click would make of it."""
+        from connectory.cli.outcome import Ended, report
+
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise Ended(report(error)) from None
+
     def main(self, args: Sequence[str] | None = None, **options: object) -> None:  # type: ignore[override]  # never returns a value
         """Run, and turn every expected error into one message and its exit code."""
         from connectory.cli.outcome import report

@@ -282,8 +282,8 @@ class DiskJournal:
             end, life = max(end, entry.seq + 1), max(life, entry.life)
             self._count_use(entry)
         counts, doubt_below = self.counts, end + MOST_UNDER_WAY
-        state = {"life": life + UNKNOWN_LIVES, "counts": counts, "doubt_below": doubt_below}
-        self._store.commit(Change(state))
+        state = {"life": life + UNKNOWN_LIVES, "doubt_below": doubt_below}
+        self._store.commit(Change({**state, "counts": counts, "log_end": self._log.length}))
         self.close()
 
     def _advance(self) -> None:

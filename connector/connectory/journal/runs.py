@@ -18,7 +18,7 @@ from connectory.journal.names import new_run_id
 from connectory.journal.store import DamagedError
 from connectory.journal.summary import Summary, summarise
 from connectory.private import make_folder
-from connectory.storage import Lock, why
+from connectory.storage import Lock, why, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -253,7 +253,13 @@ class Runs:
     def _unfinished(self, job: str, lock: Lock) -> str | None:
         pointer = _read_pointer(lock)
         run = pointer["run"] if "run" in pointer else self._newest(job)
-        return run if isinstance(run, str) and self.path(run).exists() else None
+        return run if isinstance(run, str) and self._began(run) else None
+
+    def _began(self, run: str) -> bool:
+        """Say whether a run came as far as its facts; results without them are damage, which must be noticed."""
+        folder = self.path(run)
+        log = folder / LOG
+        return (folder / FACTS).exists() or (log.exists() and log.stat().st_size > 0)
 
     def _newest(self, job: str) -> str | None:
         """Find the last run of a job without its pointer, if it is not at its end."""
@@ -295,13 +301,9 @@ class Runs:
         return Run(folder, earlier, journal, lock, resumed=True)
 
     def _start(self, facts: Facts, lock: Lock, *, power: bool) -> Run:
-        run = self._made(facts, lock, power=power)
-        try:
-            _point(lock, facts.run)
-        except StorageError:
-            run.journal.close()
-            raise
-        return run
+        # First: a run that began and is not named here would never be found again.
+        _point(lock, facts.run)
+        return self._made(facts, lock, power=power)
 
     def _made(self, facts: Facts, lock: Lock | None, *, power: bool) -> Run:
         """Make the folder of a run; its facts come last: without them there is no run."""
@@ -362,11 +364,7 @@ def _read_facts(folder: Path) -> Facts:
 
 
 def _write_facts(folder: Path, facts: Facts) -> None:
-    """Write the facts whole or not at all."""
-    draft = folder / f"{FACTS}.part"
-    draft.touch(mode=0o600)
-    draft.write_text(json.dumps(asdict(facts), indent=1) + "\n")
-    draft.replace(folder / FACTS)
+    write_whole(folder / FACTS, json.dumps(asdict(facts), indent=1).encode() + b"\n")
 
 
 def _reserve(path: Path) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[3]
 MEASURED = ROOT / "docs" / "measured"
-FAULTS = {"429": 0.015, "html": 0.01, "drop": 0.01, "truncate": 0.01, "bad-json": 0.005}
+FAULTS = {"html": 0.015, "drop": 0.015, "truncate": 0.01, "bad-json": 0.01}
 CONFIG = """
 version: 1
 clients:

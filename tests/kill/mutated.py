@@ -1,0 +1,268 @@
+"""Runs the program with one bug in it: `python -m kill.mutated NAME run outgoing ...`.
+
+A kill test that does not find these bugs proves nothing. Each is put in from outside; the program itself holds none of
+it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from connectory.adapters.linesink import LineSink
+from connectory.cli import main as program
+from connectory.client import Client
+from connectory.journal import DiskJournal
+from connectory.journal import log as results_log
+from connectory.journal.log import ResultsLog
+from connectory.jsontext import JsonTextError, loads
+from connectory.publisher import Publisher
+from connectory.results import unsent
+from connectory.subscriber import Subscriber
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A bug, the invariants of which at least one has to fail with it, and how it is put in."""
+
+    bug: str
+    caught_by: frozenset[int]
+    put_in: Callable[[], None]
+    needs: str = "kills"
+
+
+MUTANTS: dict[str, Mutant] = {}
+
+
+def mutant(
+    bug: str, *caught_by: int, needs: str = "kills"
+) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    """Register a bug. `needs` says in which kind of test it shows: kills, power, damage, stops or reading."""
+
+    def register(put_in: Callable[[], None]) -> Callable[[], None]:
+        MUTANTS[put_in.__name__] = Mutant(bug, frozenset(caught_by), put_in, needs)
+        return put_in
+
+    return register
+
+
+@mutant("none at all: the control")
+def none() -> None:
+    pass
+
+
+@mutant("the result is written before the request is sent", 1, 2, 10)
+def early() -> None:
+    send = Publisher._send
+
+    async def too_early(self: Any, part: Any, *given: Any) -> Any:
+        result = replace(unsent(part, None), status="ok", attempts=1)
+        await self.journal.record(part.delivery, result)
+        return await send(self, part, *given)
+
+    Publisher._send = too_early  # type: ignore[method-assign]
+
+
+@mutant("results go through a buffer of the program", 4, 10)
+def buffered() -> None:
+    append, write, lines = ResultsLog.append, os.write, bytearray()
+
+    def later(self: Any, *given: Any) -> int:
+        def keep(_: int, line: bytes) -> int:
+            lines.extend(line)
+            if len(lines) > 16384:
+                write(self._file, bytes(lines))
+                lines.clear()
+            return len(line)
+
+        os.write = keep  # type: ignore[assignment]
+        try:
+            return append(self, *given)
+        finally:
+            os.write = write
+
+    close = ResultsLog.close
+
+    def closing(self: Any) -> None:
+        if lines and self._file >= 0:
+            write(self._file, bytes(lines))
+            lines.clear()
+        close(self)
+
+    ResultsLog.append, ResultsLog.close = later, closing  # type: ignore[method-assign]
+
+
+@mutant("every attempt has a fresh key", 3)
+def uuid() -> None:
+    attempt = Client._attempt
+
+    async def fresh(self: Any, call: Any, request: Any, *given: Any) -> Any:
+        request.headers["Idempotency-Key"] = secrets.token_hex(12)
+        return await attempt(self, call, request, *given)
+
+    Client._attempt = fresh  # type: ignore[method-assign]
+
+
+@mutant("what was written after the last commit is not taken over", 2, 17)
+def noadopt() -> None:
+    DiskJournal._index = lambda *_, **__: 0  # type: ignore[method-assign,assignment]
+
+
+@mutant("what was written after the last commit is cut off, and bought again", 7, 17)
+def truncate() -> None:
+    adopt = DiskJournal._adopt
+
+    def cut(self: Any) -> None:
+        self._log.length = min(self._log.length, self.state.log_from)
+        os.ftruncate(self._log._file, self._log.length)
+        adopt(self)
+
+    DiskJournal._adopt = cut  # type: ignore[method-assign]
+
+
+@mutant("a request leaves before its intent is written", 10)
+def unannounced() -> None:
+    async def intend(self: Any, delivery: Any, body_hash: str) -> None:
+        announced = asyncio.ensure_future(announce(self, delivery, body_hash))
+        running.add(announced)
+        announced.add_done_callback(running.discard)
+
+    async def announce(self: Any, delivery: Any, body_hash: str) -> None:
+        await asyncio.sleep(0.02)
+        await waiting(self, delivery, body_hash)
+
+    running: set[asyncio.Future[None]] = set()
+    waiting = DiskJournal.intend
+    DiskJournal.intend = intend  # type: ignore[method-assign]
+
+
+@mutant("what was under way is forgotten", 10)
+def forgetful() -> None:
+    DiskJournal.doubt = lambda *_: None  # type: ignore[method-assign,assignment]
+
+
+@mutant("lives of the run are not counted", 5, 16)
+def ageless() -> None:
+    DiskJournal.life = property(lambda _: 1)  # type: ignore[method-assign,assignment]
+
+
+@mutant("lines count as shown before they are in the output", 11)
+def boastful() -> None:
+    write, show = Publisher._write, Publisher._show
+
+    async def shown_first(self: Any, settled: Any, sink: Any, dead_letters: Any) -> None:
+        show(self, settled, sink, dead_letters)
+        await self.journal.flush()
+        await write(self, settled, sink, dead_letters)
+
+    def placed(self: Any, settled: Any, sink: Any = None, dead_letters: Any = None) -> None:
+        if sink is not None:
+            self.journal.place(sink.position, dead_letters.position)
+
+    Publisher._write, Publisher._show = shown_first, placed  # type: ignore[method-assign]
+
+
+def uncut(wanted: Callable[[str], bool]) -> None:
+    """Leave in a file what was written after the last commit, and go on behind it."""
+    restore = LineSink.restore
+
+    def behind(self: Any, position: Any) -> bool:
+        if position is not None and self._target.exists() and wanted(self._target.name):
+            position = {**position, "bytes": self._target.stat().st_size}
+        return restore(self, position)
+
+    LineSink.restore = behind  # type: ignore[method-assign]
+
+
+@mutant("the output is not cut back before its lines are made again", 11)
+def stutter() -> None:
+    uncut(lambda name: name.startswith("output"))
+
+
+@mutant("the dead letters are not cut back before their lines are made again", 19)
+def gravedigger() -> None:
+    uncut(lambda name: name.startswith("dead_letters"))
+
+
+@mutant("a run goes on one record too late", 1, 2)
+def offbyone() -> None:
+    load = DiskJournal.open
+
+    def opened(self: Any, **given: Any) -> None:
+        load(self, **given)
+        if self.state.mark is not None:
+            with Path("input.jsonl").open("rb") as records:
+                records.seek(self.state.mark["offset"])
+                records.readline()
+                self.state.mark = {**self.state.mark, "offset": records.tell()}
+
+    DiskJournal.open = opened  # type: ignore[method-assign]
+
+
+@mutant("the unfinished output already lies in its place", 13)
+def hasty() -> None:
+    init = LineSink.__init__
+
+    def in_place(self: Any, path: Any, **given: Any) -> None:
+        init(self, path, **{**given, "staged": False})
+
+    LineSink.__init__ = in_place  # type: ignore[method-assign]
+
+
+@mutant("a signal breaks off what is under way", 20, needs="stops")
+def abrupt() -> None:
+    Publisher.stop = lambda *_: False  # type: ignore[method-assign,assignment]
+
+
+@mutant("a commit does not wait for the results log to be on the disk", 2, needs="power")
+def unsynced() -> None:
+    ResultsLog.sync = lambda *_: None  # type: ignore[method-assign,assignment]
+
+
+@mutant("a commit does not wait for the output to be on the disk", 11, 19, needs="power")
+def unsynced_output() -> None:
+    LineSink.sync = lambda *_: None  # type: ignore[method-assign,assignment]
+
+
+@mutant("checksums are not looked at", 2, 9, 10, 11, needs="damage")
+def gullible() -> None:
+    def decode(line: bytes) -> Any:
+        try:
+            return loads(line)
+        except JsonTextError:
+            return None
+
+    results_log.decode = decode
+
+
+@mutant("the cursor is committed before the page is in the output", 0, needs="reading")
+def hurried() -> None:
+    async def run(self: Any, sink: Any) -> Any:
+        async for page in self.pages():
+            await self.journal.commit(page.stream, page.following)
+            await sink.write(page.records)
+            await sink.flush()
+        return self.counts
+
+    Subscriber.run = run  # type: ignore[method-assign]
+
+
+def main() -> None:
+    """Put the bug in and run."""
+    MUTANTS[sys.argv.pop(1)].put_in()
+    if "KILL_SYNCED" in os.environ:
+        from kill import synced  # noqa: PLC0415 - not every bug needs a power cut
+
+        synced.main()
+    else:
+        program(prog_name="connectory")
+
+
+if __name__ == "__main__":
+    main()
