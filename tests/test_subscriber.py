@@ -463,7 +463,7 @@ def test_a_cursor_is_committed_only_after_the_sink_has_flushed():
     story: list[Any] = []
 
     class Telling(MemoryJournal):
-        async def commit(self, stream: str, cursor: Any) -> None:
+        async def commit(self, stream: str, cursor: Any, **_noted: Any) -> None:
             story.append(("commit", stream, cursor))
 
     async def main():

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from connectory.answers import Answer
     from connectory.catalogue import Catalogue
     from connectory.config import Config
+    from connectory.reading import Page
     from connectory.record import Record, Result
-    from connectory.subscriber import Page, Subscriber
+    from connectory.subscriber import Subscriber
 
     Deliver = Callable[[AsyncGenerator[Record, None]], AsyncGenerator[list[Result], None]]
 

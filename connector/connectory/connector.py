@@ -8,13 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from connectory.adapters.memory import IterableSource
-from connectory.assembly import Assembly, Endpoint, WebhookSink, raw_call
+from connectory.assembly import (
+    Assembly,
+    Endpoint,
+    WebhookSink,
+    levels_above,
+    open_input,
+    raw_call,
+    remembers,
+)
 from connectory.catalogue import Catalogue, end_of
 from connectory.client import Call, Client
 from connectory.config import config_from_dict, load_config
 from connectory.errors import ConfigError
 from connectory.events import Event, Held, Listener, Noticed, RequestRetried, StateChanged
-from connectory.journal import Job, Known, MemoryJournal, Runs, new_facts
+from connectory.journal import Job, Known, MemoryJournal, Runs, Seen, new_facts
 from connectory.parameters import Given
 from connectory.picklists import MODEL, model_options, schema_options
 from connectory.publisher import Publisher
@@ -32,11 +40,11 @@ if TYPE_CHECKING:
     from connectory.catalogue import Action, Entity
     from connectory.config import Config, WebhookConfig
     from connectory.errors import RecordError
-    from connectory.interfaces import Journal
+    from connectory.interfaces import Journal, Source
     from connectory.journal import Run
     from connectory.publication import Part
     from connectory.record import Record, Result
-    from connectory.subscriber import Subscription
+    from connectory.subscription import Subscription
 
 logger = logging.getLogger("connectory")
 logger.addFilter(LogFilter())
@@ -285,12 +293,42 @@ class AsyncConnector:
         limit: int | None = None,
         journal: Journal | None = None,
         on_error: Callable[[RecordError], None] | None = None,
+        source: Source | None = None,
+        seen: Seen | None = None,
+        look: bool = False,
     ) -> Subscriber:
-        """Build the Subscriber of a named connection, with another client if one is named."""
+        """Build the Subscriber of a named connection, with another client if one is named.
+
+        A connection with `only` or `incremental` needs what was `seen` before, unless it is only to `look` at it.
+        `source` stands for its `input`. Raises ConfigError.
+        """
         journal = journal or MemoryJournal()
-        settings = self.assembly.incoming(name)
-        subscription = self.assembly.subscription(name, run=run_scope(journal), given=given, limit=limit)
-        return self._subscriber(subscription, client or settings.client, journal, on_error)
+        if seen is None and not look and remembers(self.assembly, name):
+            message = "'only' and 'incremental' ask what earlier runs read: they work in `connectory run`"
+            raise ConfigError(self.config.problem(("incoming", name), message, key=True))
+        run = run_scope(journal)
+        subscription = self.assembly.subscription(name, run=run, given=given, limit=limit)
+        more = {
+            "above": [
+                (one, self.client(by)) for one, by in levels_above(self.assembly, subscription, client)
+            ],
+            "source": source or open_input(self.assembly, name),
+            "seen": seen,
+        }
+        chosen = self.client(client or self.assembly.incoming(name).client)
+        return self._subscriber(subscription, chosen, journal, on_error, **more)
+
+    def seen(self, run: Run, given: Mapping[str, Any], *, name: str | None = None) -> Seen | None:
+        """Open the table of what earlier runs of an incoming read; `given` is what makes it another reading.
+
+        A route has a table of its own: what the incoming by itself has read did not pass through the route.
+        """
+        if not remembers(self.assembly, name or run.facts.connection):
+            return None
+        named = {**given, "sandbox": self.assembly.clients.elsewhere}
+        table = Job(run.facts.kind, run.facts.connection, named).id
+        run.seen = Seen(self.runs.folder / "known" / f"{table}.db", run.journal)
+        return run.seen
 
     def reader(
         self,
@@ -303,7 +341,7 @@ class AsyncConnector:
     ) -> Subscriber:
         """Build the Subscriber of an entity without a named connection."""
         subscription = self.assembly.direct_subscription(entity, given, limit=limit, save=save_to)
-        return self._subscriber(subscription, client)
+        return self._subscriber(subscription, self.client(client))
 
     def publisher(
         self,
@@ -343,17 +381,14 @@ class AsyncConnector:
     def _subscriber(
         self,
         subscription: Subscription,
-        client: str | None,
+        client: Client,
         journal: Journal | None = None,
         on_error: Callable[[RecordError], None] | None = None,
+        **more: Any,
     ) -> Subscriber:
         self._notice_end(subscription.entity, subscription.action)
         return Subscriber(
-            subscription,
-            self.client(client),
-            journal or MemoryJournal(),
-            listen=self._listen,
-            on_error=on_error,
+            subscription, client, journal or MemoryJournal(), listen=self._listen, on_error=on_error, **more
         )
 
     def _notice_end(self, entity: Entity, action: Action) -> None:

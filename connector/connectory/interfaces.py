@@ -6,13 +6,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
     from connectory.errors import RecordError
     from connectory.record import Delivery, Intent, Origin, Record, Result
 
 Position: TypeAlias = Any
 """How far a destination has come, as JSON; None for one that cannot be cut back, such as a pipe."""
+
+
+Row: TypeAlias = tuple[bytes, bytes]
+"""What is noted of an item: the hash of what it is known by, and of what it was; or of a walk, and its mark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +189,11 @@ class Journal(Protocol):
         """Note how far the output and the dead letters have come."""
         ...
 
-    async def commit(self, stream: str, cursor: Any) -> None:
-        """Note that everything of `stream` before `cursor` is in the sink."""
+    async def commit(self, stream: str, cursor: Any, *, drop: str = "", seen: Sequence[Row] = ()) -> None:
+        """Note that everything of `stream` before `cursor` is in the sink, and what was `seen` of it.
+
+        Streams whose names begin with `drop` are forgotten: they belonged to what is done now.
+        """
         ...
 
     def cursor(self, stream: str) -> Any:

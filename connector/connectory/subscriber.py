@@ -1,45 +1,34 @@
-"""The incoming flow: request parameters → input transformers → pages → transformers → sink."""
+"""The incoming flow: request parameters → input transformers → parents → pages → transformers → sink."""
 
 from __future__ import annotations
 
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from hashlib import blake2b
-from itertools import islice
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from connectory.client import Call
-from connectory.errors import ApiError, ConfigError, RecordError, TransformerError
+from connectory.errors import ApiError, RecordError
 from connectory.events import Listener, Noticed, PageRead, RunFinished, RunStarted, ignore
-from connectory.jsontext import JsonTextError, dumps
-from connectory.pagination import Shifted, Walk, largest_page
+from connectory.fanout import merged
 from connectory.parameters import checked
+from connectory.reading import Page, Reading
+from connectory.subscription import Parent, hashed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
-    from connectory.catalogue import Action, Entity
-    from connectory.chain import Chain
-    from connectory.client import Client
-    from connectory.interfaces import Journal, Sink
-    from connectory.parameters import RequestParameters
+    from connectory.client import Call, Client
+    from connectory.interfaces import Item, Journal, Sink, Source
+    from connectory.journal import Seen
     from connectory.record import Record
-    from connectory.saving import FixedTarget, SaveTo
+    from connectory.subscription import Subscription
 
+AT_ONCE = (1, 8, 3, 2)
+"""How many parents are read for at once, by how many levels of parents there are: about eight walks in all."""
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page: how many items the server gave, the records they became, and the query that asks for the next.
+GIVEN = 100
+"""Records of the input that are taken together; the place in the input is noted after them."""
 
-    `parameters` is the hash of the set of request parameters that is walked, `number` counts its pages from 1.
-    """
-
-    stream: str
-    items: int
-    records: list[Record]
-    following: Record | None
-    parameters: str = ""
-    number: int = 1
+_GONE = 404
 
 
 @dataclass(slots=True)
@@ -56,45 +45,31 @@ class Read:
         return {"items": self.items, "records": self.records, "errors": self.errors, "pages": self.pages}
 
 
-@dataclass(frozen=True, slots=True)
-class _Begin:
-    """From where a walk goes on: the query that asks for the next page, and how many were read."""
+@dataclass(slots=True)
+class _Family:
+    """A parent, the stream of what is read for it, and whether all of that was read."""
 
-    following: Record
-    pages: int
+    parent: Parent
+    stream: str
+    failed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Subscription:
-    """What to read and how to shape it: an incoming connection, resolved.
+@dataclass(slots=True)
+class _Gone:
+    """Parents for which something was asked, and those of which the server knows nothing any more."""
 
-    `most_pages` and `most_records` are None for all. `save` is where answers go that become files;
-    `run` is the scope that expressions see.
-    """
-
-    name: str
-    entity: Entity
-    action: Action
-    parameters: RequestParameters
-    input_chain: Chain
-    chain: Chain
-    most_pages: int | None = None
-    most_records: int | None = None
-    validate: str | None = None
-    save: SaveTo | FixedTarget | None = None
-    run: Mapping[str, Any] = field(default_factory=dict[str, Any])
-
-    @property
-    def target(self) -> str:
-        """Name what is read: method and template of the path."""
-        return f"{self.action.method} {self.entity.path}"
+    asked: int = 0
+    gone: int = 0
+    targets: set[str] = field(default_factory=set[str])
 
 
 class Subscriber:
-    """Reads an entity.
+    """Reads an entity, for each of its parents where there are any.
 
-    `on_error` hears of what could not be read or shaped; the walk goes on with the next item or set of parameters.
-    Without it, a request that fails raises, and an item that fails is told to the listener and left out.
+    `above` are the readings of the parents, outermost first, as a subscription and its client; `source` gives the
+    records for which the outermost one is read. `on_error` hears of what could not be read or shaped; the walk goes on
+    with the next item or set of parameters. Without it, a request that fails raises, and an item that fails is told to
+    the listener and left out.
     """
 
     def __init__(
@@ -105,171 +80,229 @@ class Subscriber:
         *,
         listen: Listener = ignore,
         on_error: Callable[[RecordError], None] | None = None,
+        above: Sequence[tuple[Subscription, Client]] = (),
+        source: Source | None = None,
+        seen: Seen | None = None,
     ) -> None:
         self.subscription, self.client, self.journal = subscription, client, journal
         self.listen, self._on_error = listen, on_error
+        self._above, self._source, self._seen = above, source, seen
+        self._gone = _Gone()
         self.counts = Read()
+
+    @property
+    def levels(self) -> list[Reading]:
+        """Give the readings, outermost parents first; the last one's records are those of the connection."""
+        parents = [self._level(subscription, client) for subscription, client in self._above]
+        return [*parents, self._level(self.subscription, self.client, room=self._room)]
 
     async def run(self, sink: Sink) -> Read:
         """Read everything into the sink; a cursor is committed only after the sink has flushed."""
         self.listen(RunStarted(self.journal.run, self.subscription.name))
         async with aclosing(self.pages()) as pages:
             async for page in pages:
-                await sink.write(page.records)
-                await sink.flush()
+                if page.read:
+                    await sink.write(page.records)
+                    await sink.flush()
                 await self._commit(page, sink)
         self.listen(RunFinished(self.journal.run, self.subscription.name, self.counts.as_dict()))
         return self.counts
 
     async def pages(self) -> AsyncGenerator[Page, None]:
-        """Walk every page of every set of request parameters; what the journal has is not asked for again."""
+        """Walk every page of every set of request parameters; what the journal has is not asked for again.
+
+        Who asks for the next page has dealt with this one.
+        """
         for name, count in self.journal.counts.items():
             if name in Read.__slots__:
                 setattr(self.counts, name, count)
-        for number, made in enumerate(self._sets()):
-            stream = f"{self.subscription.name}/{number}"
-            if self.counts.records == self.subscription.most_records:
-                return
-            try:
-                parameters = checked(made)
-                begin = self._begin(stream, parameters)
-                if begin is None:
-                    continue
-                async for page in self._walk(stream, parameters, begin):
-                    yield page
-                    if self.counts.records == self.subscription.most_records:
-                        return
-            except RecordError as error:
-                self._set_aside(error, final=True)
+        if self._room() == 0:
+            return
+        levels, name = self.levels, self.subscription.name
+        walk = self._below(levels, _Family(Parent({}, ()), name), None)
+        async with aclosing(walk if self._source is None else self._given(levels, self._source)) as pages:
+            async for page in pages:
+                self._count(page)
+                yield page
+                if self._room() == 0:
+                    return
+        self._tell_gone()
 
     def parameter_sets(self) -> Iterator[Record]:
         """Give the sets of `{path, query}` to ask with, after the input transformers. Raises RecordError."""
-        return map(checked, self._made())
+        return map(checked, self.levels[-1].sets(None))
 
     def call(self, parameters: Record) -> Call:
         """Put a set of request parameters into the catalogue's words."""
-        wanted = self.subscription
-        return Call(
-            wanted.entity, wanted.action, parameters["path"], parameters["query"], validate=wanted.validate
-        )
+        return self.levels[-1].call(parameters)
 
     async def first_items(self, parameters: Record) -> list[Any]:
         """Fetch the first page of a set of request parameters, as the server gives it."""
-        answer = await self.client.call(self.call(parameters))
-        return self._items(answer.value) if answer.events is None else [*answer.events]
+        return await self.levels[-1].first_items(parameters)
 
-    def _sets(self) -> Iterator[Record]:
+    async def _given(self, levels: list[Reading], source: Source) -> AsyncGenerator[Page, None]:
+        """Read for the records of the input, some of them together."""
+        stream = f"{self.subscription.name}/input"
+        cursor = self.journal.cursor(stream) or {"count": 0}
+        count = cursor["count"]
+        if count:
+            source.resume(cursor["mark"], count)
+        chunk: list[Item] = []
+        async for item in source:
+            chunk.append(item)
+            count += 1
+            if len(chunk) == GIVEN:
+                async with aclosing(self._for_given(levels, chunk, stream, count)) as pages:
+                    async for page in pages:
+                        yield page
+                chunk = []
+        if chunk:
+            async with aclosing(self._for_given(levels, chunk, stream, count)) as pages:
+                async for page in pages:
+                    yield page
+
+    async def _for_given(
+        self, levels: list[Reading], chunk: list[Item], stream: str, count: int
+    ) -> AsyncGenerator[Page, None]:
+        families, names = list[_Family](), set[str]()
+        for item in chunk:
+            if item.error is not None:
+                self._set_aside(item.error)
+                continue
+            name = _unused(hashed(item.record).hex(), names)
+            families.append(_Family(Parent(item.record, (name,), given=True), f"{stream}/{name}"))
+        async with aclosing(self._together(levels, families)) as pages:
+            async for page in pages:
+                yield page
+        yield Page(stream, cursor={"count": count, "mark": chunk[-1].mark}, read=False, drop=f"{stream}/")
+
+    async def _below(
+        self, levels: list[Reading], family: _Family, parent: Parent | None
+    ) -> AsyncGenerator[Page, None]:
+        """Read the first of some levels for a parent, and the others for what it gives."""
+        level, *deeper = levels
+        for number, parameters in enumerate(self._sets(level, family, parent)):
+            stream = f"{family.stream}/{number}"
+            try:
+                async with aclosing(level.pages(stream, parameters, parent)) as pages:
+                    async for page in pages:
+                        if deeper:
+                            async with aclosing(self._children(deeper, page, parent)) as children:
+                                async for below in children:
+                                    yield below
+                        yield page
+                        family.failed = family.failed or bool(page.cursor.get("failed"))
+            except RecordError as error:
+                self._lost(error, level, family, parent)
+            known: Record = self.journal.cursor(stream) or {}
+            family.failed = family.failed or bool(known.get("failed"))
+        if parent is not None and not parent.given:
+            self._gone.asked += 1
+
+    async def _children(
+        self, levels: list[Reading], page: Page, parent: Parent | None
+    ) -> AsyncGenerator[Page, None]:
+        """Read for every record of a page of parents; after that the page moves the cursor of its own stream."""
+        families, names = list[list[_Family]](), set[str]()
+        above: Parent = parent or Parent({}, ())
+        for taken in page.taken:
+            made = list[_Family]()
+            for record in taken.records:
+                name = _unused(taken.key, names)
+                one = Parent(record, (*above.keys, name), {**above.path, **page.path})
+                made.append(_Family(one, f"{page.stream}/{hashed(name).hex()}"))
+            families.append(made)
+        async with aclosing(self._together(levels, [one for made in families for one in made])) as pages:
+            async for below in pages:
+                yield below
+        lost = [any(one.failed for one in made) for made in families]
+        # a parent is only known, and a list of them only read, when everything below it is
+        page.taken = [
+            replace(taken, records=[], row=None if failed else taken.row)
+            for taken, failed in zip(page.taken, lost, strict=True)
+        ]
+        page.read, page.drop = False, f"{page.stream}/"
+        if any(lost):
+            page.cursor["failed"] = True
+
+    def _together(self, levels: list[Reading], families: list[_Family]) -> AsyncGenerator[Page, None]:
+        fans = len(self._above) + (self._source is not None)
+        most = 1 if self.subscription.most_records is not None else AT_ONCE[min(fans, len(AT_ONCE) - 1)]
+        return merged((self._below(levels, one, one.parent) for one in families), min(most, len(families)))
+
+    def _sets(self, level: Reading, family: _Family, parent: Parent | None) -> Iterator[Record]:
         try:
-            yield from self._made()
+            yield from level.sets(parent)
         except RecordError as error:  # what else the input transformers would have made is unknown
-            self._set_aside(error, final=True)
+            family.failed = True
+            self._set_aside(error)
 
-    def _made(self) -> Iterator[Record]:
-        scope = {"run": self.subscription.run}
-        first = self.subscription.parameters.render({}, scope)
-        yield from self.subscription.input_chain.apply(first, {**scope, "input": first})
+    def _lost(self, error: RecordError, level: Reading, family: _Family, parent: Parent | None) -> None:
+        """Note that a set could not be read to its end; a parent that is gone has nothing more to read."""
+        if parent is not None and not parent.given and isinstance(error, ApiError) and error.status == _GONE:
+            self._gone.gone += 1
+            self._gone.targets.add(level.subscription.target)
+            return
+        family.failed = True
+        self._set_aside(error)
+
+    def _tell_gone(self) -> None:
+        if self._gone.gone:
+            targets = ", ".join(sorted(self._gone.targets))
+            self.listen(
+                Noticed(
+                    f"incoming {self.subscription.name!r}: {self._gone.gone} of {self._gone.asked} parents were passed "
+                    f"over, because the server answered 404 to {targets}"
+                )
+            )
 
     async def _commit(self, page: Page, sink: Sink) -> None:
         """Note that a page is in the sink, together with how far the sink has come."""
         for name, count in self.counts.as_dict().items():
             self.journal.counts[name] = count
         self.journal.place(sink.position, None)
-        cursor = {"following": page.following, "of": page.parameters, "pages": page.number}
-        await self.journal.commit(page.stream, cursor)
+        await self.journal.commit(page.stream, page.cursor, drop=page.drop, seen=page.seen)
 
-    def _begin(self, stream: str, parameters: Record) -> _Begin | None:
-        """Say from where a set of parameters is read; None when it was read to its end."""
-        cursor = self.journal.cursor(stream)
-        if cursor is None:
-            return _Begin({}, 0)
-        if cursor["of"] != _digest(parameters):
-            raise ConfigError(
-                f"incoming {self.subscription.name!r}: the unfinished run {self.journal.run} read with other request "
-                "parameters; put them back to finish that run, or start anew with --new"
-            )
-        return None if cursor["following"] is None else _Begin(cursor["following"], cursor["pages"])
+    def _level(
+        self, subscription: Subscription, client: Client, room: Callable[[], int | None] = lambda: None
+    ) -> Reading:
+        return Reading(subscription, client, self.journal, self._seen, self.listen, self._left_out, room)
 
-    async def _walk(self, stream: str, parameters: Record, begin: _Begin) -> AsyncGenerator[Page, None]:
-        paging, most = self.subscription.action.response.pagination, self.subscription.most_records
-        walk, size = Walk(paging, self.call(parameters).what), largest_page(paging, most)
-        following: Record | None = begin.following
-        pages, of = begin.pages, _digest(parameters)
-        shifted = Shifted()
-        while following is not None and pages != self.subscription.most_pages:
-            query = {**size, **parameters["query"], **following}
-            call = self.call({"path": parameters["path"], "query": query})
-            answer = await self.client.call(self._saving(call, parameters, stream))
-            items = self._items(answer.value) if answer.events is None else [*answer.events]
-            fresh = shifted.without(items)
-            records = self._up_to_the_limit(record for item in fresh for record in self._shape(item))
-            pages += 1
-            self._count(items, records)
-            try:
-                following = walk.following(answer.value, items)
-            except ApiError:  # there is no way on, and what this page gave is kept
-                yield Page(stream, len(items), records, None, of, pages)
-                raise
-            yield Page(stream, len(items), records, following, of, pages)
-        if shifted.count:
-            self.listen(Noticed(f"incoming {self.subscription.name!r}: {shifted.message}"))
-
-    def _saving(self, call: Call, parameters: Record, stream: str) -> Call:
-        save, scope = self.subscription.save, {"run": self.subscription.run, "input": parameters}
-        if save is None:
-            return call
-        return replace(call, save=save.target(parameters, scope, key=stream, owner=stream))
-
-    def _items(self, value: Any) -> list[Any]:
-        name = self.subscription.action.response.items
-        if value is None:
-            return []
-        if isinstance(value, list):
-            return value  # pyright: ignore[reportUnknownVariableType] - JSON holds anything
-        if name is None:
-            return [value]
-        items = cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else None
-        if not isinstance(items, list):
-            if self.subscription.action.response.schema is None:  # nothing says that a list must come
-                return [value]
-            what = f"{self.subscription.action.method} {self.subscription.entity.path}"
-            raise ApiError(f"{what}: the answer has no list {name!r}", status=200, body=value)
-        return items  # pyright: ignore[reportUnknownVariableType] - JSON holds anything
-
-    def _up_to_the_limit(self, records: Iterator[Record]) -> list[Record]:
+    def _room(self) -> int | None:
         most = self.subscription.most_records
-        return list(islice(records, None if most is None else most - self.counts.records))
+        return None if most is None else max(0, most - self.counts.records)
 
-    def _shape(self, item: Any) -> Iterator[Record]:
-        record: Record = cast("Record", item) if isinstance(item, dict) else {"value": item}
-        chain, scope = self.subscription.chain, {"run": self.subscription.run, "input": record}
-        try:
-            made = list(chain.apply(record, scope))  # all of an item or nothing of it
-            if chain.steps:
-                text = dumps(made)  # a transformer may give what is no JSON, and would break the sink for all
-                made = self.client.redactor.value(made) if self.client.redactor.seen_in(text) else made
-        except RecordError as error:
-            self._set_aside(error, final=False)
-        except JsonTextError as error:
-            self._set_aside(TransformerError(f"the transformers gave what is {error}"), final=False)
-        else:
-            yield from made
-
-    def _set_aside(self, error: RecordError, *, final: bool) -> None:
-        self.counts.errors += 1
+    def _left_out(self, error: RecordError) -> None:
+        """Tell that an item could not be shaped."""
         self.client.redactor.error(error)
         if self._on_error is not None:
             self._on_error(error)
-        elif final:
-            raise error
         else:
             self.listen(Noticed(f"incoming {self.subscription.name!r}: an item was left out: {error}"))
 
-    def _count(self, items: list[Any], records: list[Record]) -> None:
-        self.counts.pages += 1
-        self.counts.items += len(items)
-        self.counts.records += len(records)
-        self.listen(PageRead(self.subscription.name, len(items), len(records)))
+    def _set_aside(self, error: RecordError) -> None:
+        """Tell that a set of parameters, or a record of the input, could not be read for, or raise it."""
+        self.counts.errors += 1
+        self.client.redactor.error(error)
+        if self._on_error is None:
+            raise error
+        self._on_error(error)
+
+    def _count(self, page: Page) -> None:
+        self.counts.errors += page.errors
+        if page.read:
+            records = len(page.records)
+            self.counts.pages += 1
+            self.counts.items += page.items
+            self.counts.records += records
+            self.listen(PageRead(self.subscription.name, page.items, records))
 
 
-def _digest(parameters: Record) -> str:
-    return blake2b(dumps(parameters), digest_size=12).hexdigest()
+def _unused(name: str, names: set[str]) -> str:
+    """Make a name that no other one of the same page has."""
+    number, own = 1, name
+    while own in names:
+        number += 1
+        own = f"{name}#{number}"
+    names.add(own)
+    return own

@@ -31,6 +31,7 @@ SECTIONS = {
     "CertificateConfig": "Client: client_certificate",
     "IncomingConfig": "Incoming",
     "IncomingRequest": "Incoming: request",
+    "IncrementalConfig": "Incoming: incremental",
     "PagesConfig": "Incoming: pagination",
     "OutgoingConfig": "Outgoing",
     "OutgoingRequest": "Outgoing: request",

@@ -66,15 +66,15 @@ def test_everything_of_a_state_is_read_again(path):
     assert loaded(path)[0] == state
 
 
-def test_intents_stay_until_they_are_settled_and_cursors_until_they_move(path):
+def test_intents_stay_until_they_are_settled_and_cursors_until_they_move_or_go(path):
     store = made(path)
-    store.commit(Change({}, [intent(1), intent(2)], (), [("a", {"n": 1}), ("b", None)]))
-    store.commit(Change({}, [intent(3)], ["key-1"], [("a", {"n": 2})]))
+    store.commit(Change({}, [intent(1), intent(2)], (), [("a", {"n": 1}), ("b", {"n": 9})]))
+    store.commit(Change({}, [intent(3)], ["key-1"], [("a", {"n": 2}), ("b", None)]))
     store.close()
 
     assert loaded(path)[1:] == (
         {f"key-{number}": intent(number) for number in (2, 3)},
-        {"a": {"n": 2}, "b": None},
+        {"a": {"n": 2}},
     )
 
 

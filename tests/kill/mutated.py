@@ -246,7 +246,7 @@ def gullible() -> None:
 def hurried() -> None:
     async def run(self: Any, sink: Any) -> Any:
         async for page in self.pages():
-            await self.journal.commit(page.stream, page.following)
+            await self.journal.commit(page.stream, page.cursor, drop=page.drop, seen=page.seen)
             await sink.write(page.records)
             await sink.flush()
         return self.counts

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from connectory.assembly.clients import Clients, Endpoint
 from connectory.assembly.connections import Assembly
+from connectory.assembly.levels import levels_above, open_input, remembers
 from connectory.assembly.raw import raw_call, raw_entity
 from connectory.assembly.webhook import WebhookSink
 
-__all__ = ["Assembly", "Clients", "Endpoint", "WebhookSink", "raw_call", "raw_entity"]
+__all__ = [
+    "Assembly",
+    "Clients",
+    "Endpoint",
+    "WebhookSink",
+    "levels_above",
+    "open_input",
+    "raw_call",
+    "raw_entity",
+    "remembers",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from connectory.assembly.clients import Clients, Endpoint, most_at_once
 from connectory.assembly.dialects import Speech, resolve_dialect
 from connectory.assembly.files import files_root, fixed_target, save_to, stream, upload
+from connectory.assembly.parents import Memory, fill, resolve_above, run_clock
 from connectory.assembly.raw import Server, raw_entity
 from connectory.assembly.states import until
 from connectory.chain import Chain, build_chain
@@ -18,15 +20,16 @@ from connectory.guards import Budget, MostDead
 from connectory.parameters import Given, RequestParameters
 from connectory.placeholders import compile_template
 from connectory.publication import Publication
-from connectory.subscriber import Subscription
+from connectory.subscription import Subscription
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from connectory.assembly.parents import Level
     from connectory.catalogue import Action, Catalogue, Entity
     from connectory.config import Config, IncomingConfig, OutgoingConfig, StepConfig
     from connectory.errors import Problem
-    from connectory.expressions import Expression
+    from connectory.expressions import Clock, Expression
 
 
 class Assembly:
@@ -64,19 +67,38 @@ class Assembly:
             self._entity(settings.entity, "read")
             or raw_entity(("GET",), self._raw_target(place, settings)[0])[0]
         )
+        action, clock = entity.actions["read"], run_clock(run)
+        memory = Memory(self.config, place, settings, self._placed, clock)
+        known = entity if settings.entity is not None else None
         return Subscription(
             name=name,
             entity=entity,
-            action=entity.actions["read"],
-            parameters=self._parameters(place, settings, given),
+            action=action,
+            parameters=self._parameters(place, settings, given, clock=clock),
             input_chain=self._chain(settings.input_transformers),
             chain=self._chain(settings.transformers),
             most_pages=settings.page_limit,
             most_records=limit,
-            save=save_to(self.config, place, settings, entity.actions["read"]),
+            save=save_to(self.config, place, settings, action),
             validate=None if settings.request is None else "off",
             run=run,
+            fills=fill(self.config, self.catalogue, settings, known),
+            parent_field=entity.parent_field,
+            identifier=memory.identifier(),
+            incremental=memory.incremental(action, raw=known is None),
+            only=settings.only,
+            keep_parent=memory.keep_parent(),
         )
+
+    def above(self, name: str, *, run: Mapping[str, Any]) -> list[Level]:
+        """Resolve the parents of an incoming connection, outermost first."""
+        return resolve_above(self.config, self.catalogue, name, partial(self.subscription, run=run), run)
+
+    def input_of(self, name: str) -> str | None:
+        """Name the incoming whose `input` the reading begins with: the connection itself or its outermost parent."""
+        levels = self.above(name, run={})
+        first = levels[0].incoming if levels else name
+        return first if first is not None and self.incoming(first).input is not None else None
 
     def publication(self, name: str, *, run: Mapping[str, Any], given: Given | None = None) -> Publication:
         """Resolve an outgoing connection."""
@@ -163,6 +185,7 @@ class Assembly:
         found: list[Problem] = []
         for build, names in (
             (self.subscription, self.config.incoming),
+            (self.above, self.config.incoming),
             (self.publication, self.config.outgoing),
         ):
             for name in names:
@@ -207,12 +230,19 @@ class Assembly:
         return path
 
     def _parameters(
-        self, place: tuple[str, ...], settings: IncomingConfig | OutgoingConfig, given: Given | None
+        self,
+        place: tuple[str, ...],
+        settings: IncomingConfig | OutgoingConfig,
+        given: Given | None,
+        *,
+        clock: Clock = time.time,
     ) -> RequestParameters:
         configured = settings.request_parameters
         _, query = self._raw_target(place, settings)
         written = {"path": {**configured.path}, "query": {**query, **configured.query}}
-        template = self._placed((*place, "request_parameters"), lambda: compile_template(written))
+        template = self._placed(
+            (*place, "request_parameters"), lambda: compile_template(written, clock=clock)
+        )
         return RequestParameters(template, given or Given())
 
     def _template(self, place: tuple[str, ...], key: str, speech: Speech, *, present: bool) -> Any:

@@ -30,6 +30,11 @@ def given(options: Mapping[str, Any], **more: Any) -> dict[str, Any]:
     }
 
 
+def reading_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Say whose memory of what was read it is: another client's or another query's is another one."""
+    return {name: options.get(name) or None for name in ("client", "path", "query")}
+
+
 def absolute(path: str | None) -> str | None:
     """Write a file's name so that it means the same from every folder; `-` stays."""
     return path if path in {None, "-"} else os.path.realpath(path or "")

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from connectory.connector import AsyncConnector
     from connectory.interfaces import Item
     from connectory.publisher import Publisher
+    from connectory.reading import Reading
+    from connectory.subscription import Parent
 
 _SHOWN_HEADERS = frozenset({"accept-encoding", "connection", "host", "user-agent"})
 _SECRET_HEADERS = frozenset({"authorization", "api-key", "proxy-authorization"})
@@ -41,6 +43,11 @@ def preview() -> None:
 
 @preview.command()
 @click.argument("name")
+@click.option(
+    "--input",
+    metavar="FILE",
+    help="Where the records are that it is read for, - for stdin (default: the connection's).",
+)
 @_limit
 @parameter_options
 @config_options
@@ -76,23 +83,68 @@ def outgoing(name: str, **options: Any) -> None:
 
 
 async def _incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> None:
+    from connectory.assembly import open_input
     from connectory.parameters import Given
+    from connectory.subscription import Parent
 
     given = Given(options["path"], options["query"])
-    subscriber = made.subscriber(name, given=given, client=options["client"])
+    source = open_input(made.assembly, name, options["input"])
+    subscriber = made.subscriber(name, given=given, client=options["client"], source=source, look=True)
     async with made:
-        for parameters in subscriber.parameter_sets():
-            call = subscriber.call(parameters)
-            _show(
-                made,
-                {"request": _described(subscriber.client, subscriber.client.prepare(call), call.payload)},
-            )
-            items = await subscriber.first_items(parameters)
-            for item in islice(items, options["limit"]):
-                scope = {"run": subscriber.subscription.run, "input": item}
-                _show(
-                    made, {"record": item, "steps": _steps(subscriber.subscription.chain.trace(item, scope))}
-                )
+        parents: list[Any] = [None]
+        if source is not None:
+            items = [item async for item in source]
+            parents = [Parent(one.record, (), given=True) for one in items if one.error is None]
+        for level in subscriber.levels[:-1]:
+            parents = [one for parent in parents[:1] for one in await _parents(made, level, parent)]
+        if not parents:
+            _show_example(made, subscriber.levels[-1])
+        # every record of the input is shown; of parents the first stands for all
+        all_of_them = source is not None and len(subscriber.levels) == 1
+        for parent in parents[: options["limit"] if all_of_them else 1]:
+            await _show_reading(made, subscriber.levels[-1], parent, options["limit"])
+
+
+async def _parents(made: AsyncConnector, level: Reading, parent: Parent | None) -> list[Parent]:
+    """Show what asks for parents, and give the first of them."""
+    for parameters in level.sets(parent):
+        _show(made, {"parents of": level.subscription.name, "request": _request(level, parameters)})
+        found = await level.first_parents(parameters, parent)
+        if found:
+            _show(made, {"parent": found[0].record})
+            return found
+    return []
+
+
+def _show_example(made: AsyncConnector, level: Reading) -> None:
+    """Show what would be asked for a parent, where there is none."""
+    from connectory.errors import RecordError
+    from connectory.subscription import Parent
+
+    wanted = level.subscription
+    path = dict.fromkeys({*wanted.entity.path_parameters} - {wanted.fills}, "EXAMPLE")
+    try:
+        for parameters in level.sets(Parent({wanted.parent_field: "EXAMPLE"}, (), path)):
+            _show(made, {"example": True, "request": _request(level, parameters)})
+    except RecordError as error:
+        _show(made, {"example": True, "error": str(error)})
+
+
+async def _show_reading(made: AsyncConnector, level: Reading, parent: Parent | None, limit: int) -> None:
+    from connectory.reading import as_record
+
+    for parameters in level.sets(parent):
+        _show(made, {"request": _request(level, parameters)})
+        for item in islice(await level.first_items(level.first_query(parameters)), limit):
+            wanted = level.subscription
+            record = wanted.kept(as_record(item), parent)
+            scope = {**wanted.scope(parent), "input": record}
+            _show(made, {"record": record, "steps": _steps(wanted.chain.trace(record, scope))})
+
+
+def _request(level: Reading, parameters: dict[str, Any]) -> dict[str, Any]:
+    call = level.call(level.first_query(parameters))
+    return _described(level.client, level.client.prepare(call), call.payload)
 
 
 async def _outgoing(made: AsyncConnector, name: str, options: dict[str, Any]) -> int:

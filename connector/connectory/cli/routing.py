@@ -5,7 +5,15 @@ from __future__ import annotations
 from shlex import join
 from typing import TYPE_CHECKING, Any
 
-from connectory.cli.journaling import absolute, command, given, refuse_detaching, say_replay, say_resumed
+from connectory.cli.journaling import (
+    absolute,
+    command,
+    given,
+    reading_of,
+    refuse_detaching,
+    say_replay,
+    say_resumed,
+)
 from connectory.cli.outcome import DONE, SOME_FAILED, Ended, say
 from connectory.cli.setup import run_loop
 from connectory.cli.wiring import DeadLetters, dead_letters, destination, place
@@ -52,7 +60,12 @@ def run_route(
     say_resumed(run)
     failures: list[RecordError] = []
     subscriber = made.subscriber(
-        first, client=options["client"], limit=options["limit"], journal=run.journal, on_error=failures.append
+        first,
+        client=options["client"],
+        limit=options["limit"],
+        journal=run.journal,
+        on_error=failures.append,
+        seen=made.seen(run, reading_of(options), name=first),
     )
     steps = following(made, run, others, options, power=power)
     route = Route(run, steps, subscriber=subscriber)

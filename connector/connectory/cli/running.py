@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 _OUTPUT = "Where the lines go, - for stdout (default: the connection's output, else stdout)."
 _limit = click.option("--limit", type=click.IntRange(min=1), help="Stop after this many records.")
 _output = click.option("--output", metavar="FILE", help=_OUTPUT)
+_parents = click.option(
+    "--input",
+    metavar="FILE",
+    help="Where the records are that it is read for, - for stdin (default: the connection's).",
+)
 _yes = click.option("--yes", is_flag=True, help="Delete without asking.")
 _new = click.option(
     "--new", is_flag=True, help="Begin a new run, also where an unfinished one could be resumed."
@@ -43,6 +48,7 @@ def run() -> None:
 
 @run.command()
 @click.argument("name")
+@_parents
 @_output
 @_limit
 @_dry_run
@@ -113,7 +119,8 @@ def route(name: str, **options: Any) -> None:
 
 
 def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> None:
-    from connectory.cli.journaling import command, given, say_resumed
+    from connectory.assembly import open_input
+    from connectory.cli.journaling import absolute, command, given, reading_of, say_resumed
     from connectory.cli.wiring import MOST_SHOWN, destination, place
     from connectory.journal import Job, new_facts
     from connectory.parameters import Given
@@ -121,6 +128,7 @@ def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> N
 
     settings = made.assembly.incoming(name)
     _refuse_disabled(f"incoming {name!r}", disabled=settings.disabled)
+    source = open_input(made.assembly, name, options["input"])
     failures: list[RecordError] = []
 
     def hear(error: RecordError) -> None:
@@ -130,13 +138,16 @@ def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> N
 
     parameters = Given(options["path"], options["query"])
     target = made.assembly.subscription(name, run={}, given=parameters).target
-    job = Job("incoming", name, given(options))
+    path = None if source is None else absolute(str(source.path))
+    job = Job("incoming", name, given(options) if path is None else given(options, input=path))
     made.runs.refuse_busy(job)
     sink = destination(made, options["output"], settings.output, mode=settings.output_mode)
     facts = new_facts(
         job,
         target=target,
         command=command("incoming", name, options),
+        input=path,
+        fingerprint=None if source is None else source.fingerprint(),
         output=place(made.config, options["output"], settings.output),
     )
     run = made.runs.begin(job, facts, new=options["new"])
@@ -148,6 +159,8 @@ def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> N
         limit=options["limit"],
         journal=run.journal,
         on_error=hear,
+        source=source,
+        seen=made.seen(run, reading_of(options)),
     )
 
     async def main() -> None:

@@ -10,17 +10,11 @@ from connectory.config.clients import (
     RetryConfig,
     TimeoutConfig,
 )
+from connectory.config.connections import RequestParameters, WebhookConfig
 from connectory.config.document import Place
+from connectory.config.incoming import IncomingConfig, IncomingRequest, IncrementalConfig, PagesConfig
 from connectory.config.loader import config_from_dict, lint, lint_warnings, load_config
-from connectory.config.model import (
-    IncomingConfig,
-    IncomingRequest,
-    OutgoingConfig,
-    OutgoingRequest,
-    PagesConfig,
-    RequestParameters,
-    WebhookConfig,
-)
+from connectory.config.model import OutgoingConfig, OutgoingRequest
 from connectory.config.schema import config_schema
 from connectory.config.steps import StepConfig, parse_step
 from connectory.config.tree import Config, Unset
@@ -31,6 +25,7 @@ __all__ = [
     "Config",
     "IncomingConfig",
     "IncomingRequest",
+    "IncrementalConfig",
     "LimitsConfig",
     "OutgoingConfig",
     "OutgoingRequest",

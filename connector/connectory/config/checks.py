@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
+from connectory.config.descent import check_descent, check_parents
 from connectory.config.exposure import exposed
 from connectory.config.problems import subject
 from connectory.config.shapes import is_list, is_map, is_tuple
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from connectory.catalogue import Catalogue, Entity
-    from connectory.config.model import IncomingConfig, OutgoingConfig
+    from connectory.config.incoming import IncomingConfig
+    from connectory.config.model import OutgoingConfig
     from connectory.config.shapes import Path
     from connectory.config.tree import Config
     from connectory.errors import Problem
@@ -55,6 +57,7 @@ def check(config: Config, *, broken: Broken | None = None) -> list[Problem]:
         problems += _check_client(config, path, connection, broken)
     problems += _check_no_client(config, broken)
     problems += _check_routes(config, broken)
+    problems += check_descent(config, broken.names.get("incoming", config.incoming))
     return problems
 
 
@@ -184,14 +187,27 @@ def _check_entity(
     if connection.entity is None or config.is_unset(here):
         if connection.request is not None:
             names = tuple(_PARAMETER.findall(connection.request.path or ""))
-            yield from _check_parameters(config, path, connection, names=names, title="the request's path")
+            filled, problems = _filled(config, path, catalogue)
+            yield from problems
+            if filled is not None:
+                yield from _check_parameters(
+                    config, path, connection, names=names, title="the request's path", filled=filled
+                )
         return
     entity, problem = _resolve(config, path, connection, catalogue)
     if problem is not None:
         yield problem
-    if entity is not None:
+    filled, problems = _filled(config, path, catalogue)
+    yield from problems
+    if entity is not None and filled is not None:
         title = f"entity {entity.name!r}"
-        yield from _check_parameters(config, path, connection, names=entity.path_parameters, title=title)
+        yield from _check_parameters(
+            config, path, connection, names=entity.path_parameters, title=title, filled=filled
+        )
+
+
+def _filled(config: Config, path: Path, catalogue: Catalogue) -> tuple[Collection[str] | None, list[Problem]]:
+    return check_parents(config, str(path[1]), catalogue) if path[0] == "incoming" else ((), [])
 
 
 def _resolve(
@@ -226,7 +242,13 @@ def _refusal(catalogue: Catalogue, name: str, action: str) -> str | None:
 
 
 def _check_parameters(
-    config: Config, path: Path, connection: Connection, *, names: Collection[str], title: str
+    config: Config,
+    path: Path,
+    connection: Connection,
+    *,
+    names: Collection[str],
+    title: str,
+    filled: Collection[str],
 ) -> Iterator[Problem]:
     """Compare the constant path parameters with those of the URL template."""
     given = connection.request_parameters.path
@@ -239,14 +261,15 @@ def _check_parameters(
                 yield config.problem(
                     (*where, name), f"{title} has no path parameter {name!r}{hint}", key=True
                 )
-    missing = [name for name in names if name not in given]
+    missing = [name for name in names if name not in given and name not in filled]
     # a wrong name was most likely meant for a missing one: it is reported once
     if (
         len(missing) > unknown
         and path[0] == "incoming"
         and not cast("IncomingConfig", connection).input_transformers
     ):
-        example = ", ".join(f"{name}: ..." for name in missing)
+        value = '"&{parent...}"' if cast("IncomingConfig", connection).each else "..."
+        example = ", ".join(f"{name}: {value}" for name in missing)
         message = f"{title} needs the path parameter {_all(missing)}"
         message += f"; write request_parameters: {{path: {{{example}}}}}"
         yield config.problem(path, message, key=True)

@@ -30,6 +30,7 @@ T = TypeVar("T")
 Method = Literal["GET", "POST", "DELETE", "PUT", "PATCH"]
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_LENGTH = re.compile(r"\s*\d{1,9}\s*[smhdw]\s*")
 _NAME = re.compile(r"[^\s/\\\x00-\x1f\x7f]+")
 
 
@@ -154,6 +155,12 @@ def _max_dead(value: Any) -> Any:
     return value
 
 
+def _length(value: str) -> str:
+    if not _LENGTH.fullmatch(value):
+        raise wrong("must be a number and one of s, m, h, d, w, such as '2d'")
+    return value
+
+
 def _request_path(value: str) -> str:
     return value if value.startswith(("http://", "https://")) else _relative_path(value)
 
@@ -187,6 +194,7 @@ BaseUri = Annotated[str | None, BeforeValidator(_empty_text), AfterValidator(_ba
 RelativePath = Annotated[str, AfterValidator(_relative_path)]
 WebhookUrl = Annotated[str, AfterValidator(_webhook)]
 EmptyText = BeforeValidator(_empty_text)
+Length = Annotated[str, AfterValidator(_length)]
 RequestPath = Annotated[str, AfterValidator(_request_path)]
 Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False), BeforeValidator(_seconds)]
 Wait = Annotated[float, Field(gt=0, le=30 * 86_400, allow_inf_nan=False), BeforeValidator(_seconds)]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol, Union, get_args, get
 
 from pydantic import BaseModel
 
-from connectory.config.model import ConfigModel, IncomingConfig
+from connectory.config.incoming import IncomingConfig
+from connectory.config.model import ConfigModel
 from connectory.config.shapes import is_list, is_map
 from connectory.errors import did_you_mean
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import PrivateAttr
 
 from connectory.config.document import Document, Place
-from connectory.config.model import ConfigModel, IncomingConfig, OutgoingConfig
+from connectory.config.model import ConfigModel, OutgoingConfig
 from connectory.errors import ConfigError, Problem, UnknownNameError
 from connectory.redaction import Redactor
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from connectory.config.clients import ClientConfig
+    from connectory.config.incoming import IncomingConfig
     from connectory.config.shapes import Path
 
 

@@ -7,6 +7,7 @@ from connectory.journal.known import Known, digest
 from connectory.journal.memory import MemoryJournal
 from connectory.journal.names import new_run_id
 from connectory.journal.runs import DEAD_LETTERS, Facts, Job, Run, Runs, new_facts
+from connectory.journal.seen import Seen, item_row, mark_row
 from connectory.journal.summary import Summary
 
 __all__ = [
@@ -18,8 +19,11 @@ __all__ = [
     "MemoryJournal",
     "Run",
     "Runs",
+    "Seen",
     "Summary",
     "digest",
+    "item_row",
+    "mark_row",
     "new_facts",
     "new_run_id",
 ]

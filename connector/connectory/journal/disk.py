@@ -16,10 +16,10 @@ from connectory.journal.using import Use
 from connectory.record import Intent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from connectory.interfaces import Position
+    from connectory.interfaces import Position, Row
     from connectory.journal.known import Known
     from connectory.record import Delivery, Result
 
@@ -66,6 +66,7 @@ class DiskJournal:
         self._settled: list[str] = []
         self._cursors: dict[str, Any] = {}
         self._moved: dict[str, Any] = {}
+        self._seen: list[Row] = []
         self._full: StorageError | None = None
         self.on_commit: Callable[[Position], None] = _ignore
         self.make_room: Callable[[], None] = _nothing
@@ -193,8 +194,12 @@ class DiskJournal:
         """Note how many items the source has."""
         self.state.total = total
 
-    async def commit(self, stream: str, cursor: Any) -> None:
-        """Note how far a stream has come, and wait until that is written."""
+    async def commit(self, stream: str, cursor: Any, *, drop: str = "", seen: Sequence[Row] = ()) -> None:
+        """Note how far a stream has come and what was seen of it, and wait until that is written."""
+        for gone in [name for name in self._cursors if drop and name.startswith(drop)]:
+            del self._cursors[gone]
+            self._moved[gone] = None
+        self._seen += seen
         self._cursors[stream] = self._moved[stream] = cursor
         await self._committer.commit()
 
@@ -206,8 +211,17 @@ class DiskJournal:
         """Forget how far the streams have come: everything is read again."""
         self._moved = dict.fromkeys(self._cursors)
         self._cursors.clear()
+        self._store.commit(Change({}, unsee=True))  # at once: it would count as given
         self.counts.clear()
         self.state.output = None
+
+    def seen(self, key: bytes) -> bytes | None:
+        """Give what was noted of an item in this run."""
+        return self._store.seen(key)
+
+    def all_seen(self) -> Iterator[Sequence[Row]]:
+        """Give everything that was noted of items in this run."""
+        return self._store.all_seen()
 
     def remember(self, known: Known) -> None:
         """Write what is noted in a table of answered records before each transaction."""
@@ -347,8 +361,9 @@ class DiskJournal:
             self._settled,
             list(self._moved.items()),
             self._known.take() if self._known else (),
+            self._seen,
         )
-        self._new, self._settled, self._moved = [], [], {}
+        self._new, self._settled, self._moved, self._seen = [], [], {}, []
         return change
 
     def _write(self, change: Change) -> None:
@@ -370,6 +385,7 @@ class DiskJournal:
         """Note again what could not be written, but for the intents: who waits for those is told, and sends nothing."""
         self._settled = [*change.settled, *self._settled]
         self._moved = {**dict(change.cursors), **self._moved}
+        self._seen[:0] = change.seen
         if self._known is not None:
             self._known.give_back(change.known)
 

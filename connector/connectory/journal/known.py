@@ -37,6 +37,10 @@ class Known:
         key = digest(identifier)
         if (body := self._new.get(key) or self._writing.get(key)) is not None:
             return body
+        return self.row(key)
+
+    def row(self, key: bytes) -> bytes | None:
+        """Give what is written under a key."""
         row = self._reader.execute("SELECT body FROM known WHERE id = ?", (key,)).fetchone()
         return None if row is None else row[0]
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from connectory.journal.names import new_run_id
 
 if TYPE_CHECKING:
-    from connectory.interfaces import Position
+    from collections.abc import Sequence
+
+    from connectory.interfaces import Position, Row
     from connectory.record import Delivery, Intent, Result
 
 
@@ -81,8 +83,17 @@ class MemoryJournal:
     def place(self, output: Position, dead: Position) -> None:
         """Need nothing: no output is cut back."""
 
-    async def commit(self, stream: str, cursor: Any) -> None:
+    async def commit(
+        self,
+        stream: str,
+        cursor: Any,
+        *,
+        drop: str = "",
+        seen: Sequence[Row] = (),  # noqa: ARG002 - the protocol's: nobody asks later
+    ) -> None:
         """Note how far a stream has come."""
+        if drop:
+            self.cursors = {name: one for name, one in self.cursors.items() if not name.startswith(drop)}
         self.cursors[stream] = cursor
 
     def cursor(self, stream: str) -> Any:

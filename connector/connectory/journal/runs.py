@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
     from pathlib import Path
 
+    from connectory.journal.seen import Seen
+
 FACTS, DEAD_LETTERS = "run.json", "dead_letters.jsonl"
 BALLAST = 4 * 1024 * 1024
 """Bytes that are kept free for the answers under way when the disk is full."""
@@ -77,6 +79,7 @@ class Run:
         self, folder: Path, facts: Facts, journal: DiskJournal, lock: Lock | None, *, resumed: bool
     ) -> None:
         self.folder, self.facts, self.journal, self.resumed = folder, facts, journal, resumed
+        self.seen: Seen | None = None
         self._lock, self._ballast = lock, folder / "ballast"
         if not self._ballast.exists():
             with suppress(OSError):  # a disk that is full now says so where it matters
@@ -88,7 +91,9 @@ class Run:
         self._ballast.unlink(missing_ok=True)
 
     async def finish(self) -> None:
-        """Note that the run is at its end: the same command begins a new one."""
+        """Note that the run is at its end: the same command begins a new one, which knows what this one has read."""
+        if self.seen is not None:
+            self.seen.share()
         await self.journal.finish()
         self.make_room()
         if self._lock is not None:
@@ -99,6 +104,8 @@ class Run:
         try:
             await self.journal.aclose()
         finally:
+            if self.seen is not None:
+                self.seen.close()
             if self._lock is not None:
                 self._lock.release()
 

@@ -12,8 +12,10 @@ from connectory.errors import StorageError
 from connectory.record import Intent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
+
+    from connectory.interfaces import Row
 
 DATABASE = "journal.db"
 """Its name in the folder of a run."""
@@ -24,6 +26,7 @@ FORMAT = 1
 _TABLES = """
 CREATE TABLE state (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;
 CREATE TABLE intent (key TEXT PRIMARY KEY, seq INTEGER, part INTEGER, body TEXT, lives INTEGER) WITHOUT ROWID;
+CREATE TABLE seen (id BLOB PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE cursor (stream TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 """
 
@@ -61,13 +64,18 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One transaction: what is written together or not at all; `known` goes to a table of its own before it."""
+    """One transaction: what is written together or not at all; `known` goes to a table of its own before it.
+
+    A cursor that is None is taken away. `unsee` forgets what was seen before.
+    """
 
     state: dict[str, Any]
     intents: Sequence[Intent] = ()
     settled: Sequence[str] = ()
     cursors: Sequence[tuple[str, Any]] = ()
-    known: Sequence[tuple[bytes, bytes]] = ()
+    known: Sequence[Row] = ()
+    seen: Sequence[Row] = ()
+    unsee: bool = False
 
 
 class Store:
@@ -76,6 +84,7 @@ class Store:
     def __init__(self, path: Path, *, power: bool = False) -> None:
         self.path, self._power = path, power
         self._database: sqlite3.Connection | None = None
+        self._reading: sqlite3.Connection | None = None
 
     def open(self, *, make: bool, only_read: bool = False) -> None:
         """Open the database. Raises DamagedError for one that is not whole or not there, StorageError else."""
@@ -127,8 +136,14 @@ class Store:
             if change.settled:
                 database.executemany("DELETE FROM intent WHERE key = ?", ((key,) for key in change.settled))
             if change.cursors:
-                cursors = ((stream, json.dumps(value)) for stream, value in change.cursors)
-                database.executemany("INSERT OR REPLACE INTO cursor VALUES (?, ?)", cursors)
+                gone = ((stream,) for stream, value in change.cursors if value is None)
+                database.executemany("DELETE FROM cursor WHERE stream = ?", gone)
+                moved = ((stream, json.dumps(value)) for stream, value in change.cursors if value is not None)
+                database.executemany("INSERT OR REPLACE INTO cursor VALUES (?, ?)", moved)
+            if change.unsee:
+                database.execute("DELETE FROM seen")
+            if change.seen:
+                database.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?)", change.seen)
             state = ((name, _pack(value)) for name, value in change.state.items())
             database.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", state)
             database.execute("COMMIT")
@@ -139,8 +154,28 @@ class Store:
                 raise StorageError(f"cannot write the journal {str(self.path)!r}: {error}") from error
             raise
 
+    def seen(self, key: bytes) -> bytes | None:
+        """Give what was noted of an item that was read; may be called beside `commit`."""
+        row = self._reader().execute("SELECT body FROM seen WHERE id = ?", (key,)).fetchone()
+        return None if row is None else row[0]
+
+    def all_seen(self, size: int = 10_000) -> Iterator[Sequence[Row]]:
+        """Give everything that was noted of items, in lists of so many."""
+        with closing(self._reader().execute("SELECT id, body FROM seen")) as rows:
+            while chunk := rows.fetchmany(size):
+                yield chunk
+
+    def _reader(self) -> sqlite3.Connection:
+        """Give a connection of its own to who only reads: the other one is busy in another thread."""
+        if self._reading is None:
+            self._reading = sqlite3.connect(self.path, check_same_thread=False, timeout=30)
+        return self._reading
+
     def close(self) -> None:
         """Close the database."""
+        if self._reading is not None:
+            self._reading.close()
+            self._reading = None
         if self._database is not None:
             self._database.close()
             self._database = None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 MODELS = (
     "gpt-5",
@@ -23,6 +24,10 @@ MODELS = (
     "text-embedding-3-small",
     "whisper-1",
 )
+
+ENGINES = ("ada", "babbage", "curie", "davinci")
+NAMES: Mapping[str, Sequence[str]] = {"models": MODELS, "engines": ENGINES}
+"""What is in the collections to which nobody can add."""
 EPOCH = 1_735_689_600
 """The moment that computed answers carry, so that the same request gives the same bytes: 2025-01-01."""
 

@@ -10,8 +10,8 @@ from connectory.sandbox.details import (
     CHILDREN,
     FIRST_FACTS,
     LISTED_FROM,
-    MODELS,
     NAMED,
+    NAMES,
     OUTCOMES,
     prefix,
 )
@@ -348,11 +348,7 @@ class Items:
             return
         pagination = collection.actions["read"].response.pagination
         reports = pagination is not None and pagination.style == "page"
-        names = (
-            MODELS
-            if collection.name in {"models", "engines"}
-            else [None] * (BUCKETS if reports else EXAMPLES)
-        )
+        names = NAMES.get(collection.name, (None,) * (BUCKETS if reports else EXAMPLES))
         for number, given in enumerate(names):
             name = given or self.store.new_id(prefix(collection.name))
             start = (int(self.clock()) // DAY - len(names) + number) * DAY
