@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from connectory.adapters.memory import IterableSource
-from connectory.assembly import Assembly, Endpoint, WebhookSink, raw_call
+from connectory.assembly import Assembly, Endpoint, WebhookSink, raw_call, sql_sink
 from connectory.catalogue import Catalogue, end_of
 from connectory.client import Call, Client
-from connectory.config import config_from_dict, load_config
+from connectory.config import SqlOutput, config_from_dict, load_config
 from connectory.errors import ConfigError
 from connectory.events import Event, Held, Listener, Noticed, RequestRetried
 from connectory.journal import Job, Known, MemoryJournal, Runs, new_facts
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from connectory.catalogue import Action, Entity
     from connectory.config import Config, WebhookConfig
     from connectory.errors import RecordError
-    from connectory.interfaces import Journal
+    from connectory.interfaces import Journal, Sink
     from connectory.journal import Run
     from connectory.publication import Part
     from connectory.record import Record, Result
@@ -329,8 +329,10 @@ class AsyncConnector:
         chosen = self.client(client or settings.client)
         return Publisher(publication, chosen, journal, listen=self._listen, known=known)
 
-    def webhook(self, settings: WebhookConfig) -> WebhookSink:
-        """Build the sink that posts lines to a URL."""
+    def sink(self, settings: WebhookConfig | SqlOutput) -> Sink:
+        """Build the sink that posts lines to a URL, or runs a statement for each."""
+        if isinstance(settings, SqlOutput):
+            return sql_sink(self.config, settings, listen=self._listen)
         prototype = self.catalogue.prototypes["openai-compatible"]
         return WebhookSink(
             settings,

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from connectory.assembly.clients import Clients, Endpoint
 from connectory.assembly.connections import Assembly
+from connectory.assembly.ends import Input, input_of, known_source, sql_sink
 from connectory.assembly.raw import raw_call, raw_entity
 from connectory.assembly.webhook import WebhookSink
 
-__all__ = ["Assembly", "Clients", "Endpoint", "WebhookSink", "raw_call", "raw_entity"]
+__all__ = [
+    "Assembly",
+    "Clients",
+    "Endpoint",
+    "Input",
+    "WebhookSink",
+    "input_of",
+    "known_source",
+    "raw_call",
+    "raw_entity",
+    "sql_sink",
+]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from connectory.cli.journaling import absolute, command, given, say_replay, say_resumed
 from connectory.cli.outcome import SOME_FAILED, Ended, say
 from connectory.cli.setup import run_loop
-from connectory.cli.wiring import DeadLetters, dead_letters, destination, place
+from connectory.cli.wiring import DeadLetters, dead_letters, destination, place, suit
 from connectory.errors import ConnectoryError
 from connectory.journal import Job, new_facts
 from connectory.route import Route, Step
@@ -52,6 +52,7 @@ def run_route(
         first, client=options["client"], limit=options["limit"], journal=run.journal, on_error=failures.append
     )
     steps = following(made, run, others, options, power=power)
+    suit(steps[-1].publisher, sink)
     route = Route(run, steps, subscriber=subscriber)
     for step in steps:
         progress.start_at(step.run.journal.counts)

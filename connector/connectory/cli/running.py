@@ -62,7 +62,7 @@ def incoming(context: click.Context, /, name: str, **options: Any) -> None:
 @click.option(
     "--input",
     metavar="FILE",
-    help="Where the records are, - for stdin (default: the connection's, or stdin).",
+    help="Where the records are, - for stdin, or another form of `input` (default: the connection's, or stdin).",
 )
 @_output
 @_limit
@@ -157,9 +157,9 @@ def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> N
 
 
 def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], progress: Progress) -> None:
-    from connectory.adapters.jsonl import LineSource
+    from connectory.assembly import input_of
     from connectory.cli.journaling import absolute, command, given, say_end, say_replay, say_resumed
-    from connectory.cli.wiring import dead_letters, destination, place, refuse_same
+    from connectory.cli.wiring import dead_letters, destination, place, refuse_same, suit
     from connectory.journal import Job, new_facts
     from connectory.parameters import Given
     from connectory.running import run_outgoing
@@ -168,32 +168,35 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
     _refuse_disabled(f"outgoing {name!r}", disabled=settings.disabled)
     parameters = Given(options["path"], options["query"])
     publication = made.assembly.publication(name, run={}, given=parameters)
-    path = place(made.config, options["input"], settings.input)
+    read = input_of(made.config, name, options["input"])
     output = place(made.config, options["output"], settings.output)
-    refuse_same(path, output)
-    job = Job("outgoing", name, given(options, input=absolute(path)))
+    if read.file is not None:
+        refuse_same(read.file, output)
+    job = Job("outgoing", name, given(options, input=read.name))
     made.runs.refuse_busy(job)
-    source = LineSource(path, limit=options["limit"])
+    source = read.open(limit=options["limit"])
     if publication.deletes and not options["yes"]:
         _confirm_deletion(source.count(), yes=False)
-    if progress.shown:
-        progress.total = source.count()
     sink = destination(made, options["output"], settings.output, mode=settings.output_mode)
     facts = new_facts(
         job,
         target=publication.target,
         command=command("outgoing", name, options),
-        input=absolute(path),
+        input=read.name,
         fingerprint=source.fingerprint(),
         output=absolute(output),
     )
     run = made.runs.begin(job, facts, new=options["new"], power=settings.durability == "power")
     say_resumed(run)
+    source.keep_in(run.folder)
+    if progress.shown:
+        progress.total = source.count()
     progress.start_at(run.journal.counts)
     known = made.known(name, run, client=options["client"])
     publisher = made.publisher(
         name, given=parameters, client=options["client"], journal=run.journal, known=known
     )
+    suit(publisher, sink)
     dead = dead_letters(made, run.facts)
 
     async def main() -> None:

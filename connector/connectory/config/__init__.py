@@ -11,6 +11,15 @@ from connectory.config.clients import (
     TimeoutConfig,
 )
 from connectory.config.document import Place
+from connectory.config.input import (
+    CsvInput,
+    FilesInput,
+    InputForm,
+    SqlInput,
+    SqlOutput,
+    is_csv,
+    parse_input,
+)
 from connectory.config.loader import config_from_dict, lint, lint_warnings, load_config
 from connectory.config.model import (
     IncomingConfig,
@@ -29,8 +38,11 @@ __all__ = [
     "CertificateConfig",
     "ClientConfig",
     "Config",
+    "CsvInput",
+    "FilesInput",
     "IncomingConfig",
     "IncomingRequest",
+    "InputForm",
     "LimitsConfig",
     "OutgoingConfig",
     "OutgoingRequest",
@@ -38,6 +50,8 @@ __all__ = [
     "Place",
     "RequestParameters",
     "RetryConfig",
+    "SqlInput",
+    "SqlOutput",
     "StepConfig",
     "TimeoutConfig",
     "Unset",
@@ -45,8 +59,10 @@ __all__ = [
     "check_against",
     "config_from_dict",
     "config_schema",
+    "is_csv",
     "lint",
     "lint_warnings",
     "load_config",
+    "parse_input",
     "parse_step",
 ]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field, Tag
+from pydantic import AliasChoices, BeforeValidator, Discriminator, Field, Tag
 
 from connectory.config.clients import ClientConfig
 from connectory.config.fields import (
@@ -32,7 +32,10 @@ from connectory.config.fields import (
     Texts,
     WebhookUrl,
     nothing,
+    wrong,
 )
+from connectory.config.input import Input, SqlOutput
+from connectory.config.shapes import is_map
 from connectory.config.steps import StepConfig
 
 Steps = Annotated[tuple[StepConfig, ...], Field(strict=False), EmptyList]
@@ -53,8 +56,30 @@ class WebhookConfig(Section):
     )
 
 
+_OUTPUTS = "must be the name of a file, or {webhook: URL} or {sql: STATEMENT, database: FILE}"
+
+
+def _output_kind(value: Any) -> str | None:
+    if is_map(value):
+        return "<sql>" if "sql" in value or "database" in value else "<webhook>"
+    return "<text>" if isinstance(value, str) else None
+
+
+def _refuse_others(value: Any) -> Any:
+    if _output_kind(value) is None:
+        raise wrong(_OUTPUTS)
+    return value
+
+
 Output = Annotated[
-    Annotated[Annotated[Text, Tag("<text>")] | Annotated[WebhookConfig, Tag("<mapping>")], ByShape] | None,
+    Annotated[
+        Annotated[Text, Tag("<text>")]
+        | Annotated[WebhookConfig, Tag("<webhook>")]
+        | Annotated[SqlOutput, Tag("<sql>")],
+        Discriminator(_output_kind),
+        BeforeValidator(_refuse_others),
+    ]
+    | None,
     EmptyText,
 ]
 
@@ -132,7 +157,8 @@ class IncomingConfig(Section):
     pagination: Pagination = Field(default="all", description="all, first or {pages: N} (default: all)")
     transformers: Steps = Field(default=(), description="Steps for every item that was read (default: none)")
     output: Output = Field(
-        default=None, description="File for the items, '-' for stdout, or {webhook: URL} (default: stdout)"
+        default=None,
+        description="File for the items, '-' for stdout, {webhook: URL} or {sql: ...} (default: stdout)",
     )
     output_mode: OutputMode = Field(
         default="replace",
@@ -196,8 +222,9 @@ class OutgoingConfig(Section):
         default_factory=RequestParameters,
         description="Path and query parameters below the record's own (default: none)",
     )
-    input: OptionalText = Field(
-        default=None, description="File with the records, or '-' for stdin (default: stdin)"
+    input: Input = Field(
+        default=None,
+        description="File with the records, '-' for stdin, {files: ...}, {csv: ...} or {sql: ...} (default: stdin)",
     )
     transformers: Steps = Field(
         default=(), description="Steps for every record before it is sent (default: none)"
@@ -266,7 +293,8 @@ class OutgoingConfig(Section):
         default=None, description="File for the answer of each record, a template (default: none)"
     )
     output: Output = Field(
-        default=None, description="File for the results, '-' for stdout, or {webhook: URL} (default: stdout)"
+        default=None,
+        description="File for the results, '-' for stdout, {webhook: URL} or {sql: ...} (default: stdout)",
     )
     output_mode: OutputMode = Field(
         default="replace",
