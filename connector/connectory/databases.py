@@ -79,7 +79,12 @@ class Sqlite:
         """Give the names of a query's columns."""
         with self._asking("read"), closing(self._open("ro")) as connection:
             found = connection.execute(f"SELECT * {_of(query)} LIMIT 0").description
-        return [one[0] for one in found]
+        names = [one[0] for one in found]
+        for name in names:
+            first, colon, number = name.rpartition(":")  # SQLite calls a second column `id` so: `id:1`
+            if colon and number.isdecimal() and first in names:
+                raise ConfigError(f"the query has two columns {first!r}; give one another name with AS")
+        return names
 
     def count(self, query: str, key: str, after: Any) -> int:
         """Count the rows whose key comes after one."""

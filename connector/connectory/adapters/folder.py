@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from connectory.errors import ConfigError, RecordError
 from connectory.interfaces import Item
-from connectory.jsontext import JsonTextError, dumps
 from connectory.kept import Kept
 from connectory.storage import why
 
@@ -95,10 +94,10 @@ def _row(folder: Path, name: str) -> list[Any]:
     file: dict[str, Any] = {"path": name, "name": path.name, "stem": path.stem, "suffix": path.suffix}
     try:
         status = folder.joinpath(path).stat()
-        dumps(file)
+        name.encode()
     except OSError as error:
         return [{"file": file}, f"cannot look at {name!r}: {why(error)}"]
-    except JsonTextError:
+    except UnicodeEncodeError:
         shown = os.fsencode(name).decode("utf-8", "backslashreplace")
         return [{"file": {"path": shown}}, f"the name of the file {shown!r} is not UTF-8"]
     return [{"file": {**file, "bytes": status.st_size, "modified": int(status.st_mtime)}}, None]

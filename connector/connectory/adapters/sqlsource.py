@@ -127,9 +127,6 @@ def _checked(columns: Sequence[str], key: str) -> list[str]:
     if key not in names:
         hint = did_you_mean(key, names) or f"; there are {', '.join(names)}"
         raise ConfigError(f"the query has no column {key!r}, which `key` names{hint}")
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise ConfigError(f"the query has two columns {twice[0]!r}; give one another name with AS")
     return names
 
 
