@@ -99,7 +99,7 @@ def _row(folder: Path, name: str) -> list[Any]:
         return [{"file": file}, f"cannot look at {name!r}: {why(error)}"]
     except UnicodeEncodeError:
         shown = os.fsencode(name).decode("utf-8", "backslashreplace")
-        return [{"file": {"path": shown}}, f"the name of the file {shown!r} is not UTF-8"]
+        return [{"file": {"path": shown}}, f"the name of the file '{shown}' is not UTF-8"]
     return [{"file": {**file, "bytes": status.st_size, "modified": int(status.st_mtime)}}, None]
 
 

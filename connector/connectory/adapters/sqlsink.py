@@ -68,7 +68,7 @@ class SqlSink(Sink):
         self._waiting = []
 
     def _values(self, line: Any) -> Mapping[str, Any]:
-        fields = cast("Mapping[str, Any]", line) if isinstance(line, dict) else {}
+        fields: Mapping[str, Any] = cast("Mapping[str, Any]", line) if isinstance(line, dict) else {}
         missing = sorted(self._names - fields.keys())
         if missing:
             there = f"it has {', '.join(fields)}" if fields else f"it is {dumps(line).decode():.80}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -61,9 +62,7 @@ def input_of(config: Config, name: str, given: str | None = None) -> Input:
     if given is None:
         found = _input(configured or "-", config.folder, command=False)
         if isinstance(configured, SqlInput | FilesInput):
-            return replace(
-                found, _locate=lambda message: config.problem(("outgoing", name, "input"), message)
-            )
+            return replace(found, _locate=partial(config.problem, ("outgoing", name, "input")))
         return found
     form = parse_input(given)
     if isinstance(form, str) and is_csv(form) and isinstance(configured, CsvInput):
