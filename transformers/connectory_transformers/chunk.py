@@ -33,8 +33,12 @@ def _pieces(text: str, size: int, overlap: int) -> Iterator[tuple[int, int]]:
     start, before, length = _skip(text, 0), 0, len(text.rstrip())
     while start < length:
         end = min(start + size, length)
-        if end < length and (space := _last_space(text, start + overlap + 1, end + 1)) > 0:
-            end = space
+        if end < length:
+            space = _last_space(text, max(start, before) + 1, end + 1)
+            if not space and start < before and text[before].isspace():  # better no overlap than half a word
+                start = _skip(text, before)
+                continue
+            end = space or end
         last = len(text[start:end].rstrip()) + start
         if last <= before:  # nothing but what the piece before has
             start = _skip(text, before)
