@@ -172,7 +172,10 @@ async def save_pictures(value: Any, target: Target, what: str) -> Any:
 
 def _data_of(value: Any) -> list[Any]:
     data: Any = cast("dict[str, Any]", value).get("data") if isinstance(value, dict) else None
-    return cast("list[Any]", data) if isinstance(data, list) else []
+    if not isinstance(data, list):
+        return []
+    items: list[Any] = data
+    return items
 
 
 class Saving:
