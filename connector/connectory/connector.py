@@ -333,6 +333,10 @@ class AsyncConnector:
         """Build the sink that posts lines to a URL, or runs a statement for each."""
         if isinstance(settings, SqlOutput):
             return sql_sink(self.config, settings, listen=self._listen)
+        return self.webhook(settings)
+
+    def webhook(self, settings: WebhookConfig) -> WebhookSink:
+        """Build the sink that posts lines to a URL."""
         prototype = self.catalogue.prototypes["openai-compatible"]
         return WebhookSink(
             settings,

@@ -174,7 +174,7 @@ def _data_of(value: Any) -> list[Any]:
     data: Any = cast("dict[str, Any]", value).get("data") if isinstance(value, dict) else None
     if not isinstance(data, list):
         return []
-    items: list[Any] = data
+    items: list[Any] = data  # pyright: ignore[reportUnknownVariableType]  # any JSON
     return items
 
 
