@@ -77,7 +77,7 @@ class Sqlite:
 
     def columns(self, query: str) -> Sequence[str]:
         """Give the names of a query's columns."""
-        with self._asking("read"), closing(self._open("ro")) as connection:
+        with self._asking("read"), closing(self._open(writes=False)) as connection:
             found = connection.execute(f"SELECT * {_of(query)} LIMIT 0").description
         names = [one[0] for one in found]
         for name in names:
@@ -89,7 +89,7 @@ class Sqlite:
     def count(self, query: str, key: str, after: Any) -> int:
         """Count the rows whose key comes after one."""
         condition, values = _after(key, after)
-        with self._reading(), closing(self._open("ro")) as connection:
+        with self._reading(), closing(self._open(writes=False)) as connection:
             (number,) = connection.execute(f"SELECT count(*) {_of(query)}{condition}", values).fetchone()
         return int(number)
 
@@ -99,7 +99,7 @@ class Sqlite:
         ordered = f"SELECT * {_of(query)}{condition} ORDER BY {_binary(key)} LIMIT {most + 1}"
         taken: list[tuple[Any, ...]] = []
         size = 0
-        with self._reading(), closing(self._open("ro")) as connection:
+        with self._reading(), closing(self._open(writes=False)) as connection:
             for row in connection.execute(ordered, values):
                 plain = tuple(_json_of(value) for value in row)
                 if len(taken) == most or size > LARGE:
@@ -111,7 +111,7 @@ class Sqlite:
     def parameters(self, statement: str) -> frozenset[str]:
         """Give the names that a statement wants values for."""
         names = _Names()
-        with self._asking("write to"), closing(self._open("rw")) as connection:
+        with self._asking("write to"), closing(self._open()) as connection:
             connection.execute(f"EXPLAIN {statement}", names)
         return frozenset(names.asked)
 
@@ -119,7 +119,7 @@ class Sqlite:
         """Run a statement for each set of values, all or none."""
         idle = 0
         try:
-            with closing(self._open("rw")) as connection:
+            with closing(self._open()) as connection:
                 connection.execute("BEGIN IMMEDIATE")
                 for one in values:
                     row = {name: _sql_of(value) for name, value in one.items()}
@@ -129,11 +129,17 @@ class Sqlite:
             raise StorageError(f"cannot write to the database {self.name!r}: {_reason(error)}") from error
         return idle
 
-    def _open(self, mode: str) -> sqlite3.Connection:
-        """Open the database; what is not committed when it is closed is undone."""
-        address = f"file:{quote(str(self.path.absolute()))}?mode={mode}"
+    def _open(self, *, writes: bool = True) -> sqlite3.Connection:
+        """Open the database; what is not committed when it is closed is undone.
+
+        Without `writes` no statement can write; the database is open for writing all the same, since what a killed
+        process left half done has to be undone before anybody can read.
+        """
+        address = f"file:{quote(str(self.path.absolute()))}?mode=rw"
         connection = sqlite3.connect(address, uri=True, timeout=PATIENCE, isolation_level=None)
         connection.text_factory = _text
+        if not writes:
+            connection.execute("PRAGMA query_only = ON")
         return connection
 
     @contextmanager

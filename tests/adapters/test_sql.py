@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sqlite3
+import subprocess
+import sys
 import threading
 from contextlib import closing
 from typing import Any
@@ -256,6 +259,39 @@ def test_reading_holds_up_nobody_who_writes(shop, monkeypatch):
         return rest
 
     assert run(main)[-1] == "99"
+
+
+HALF_DONE = """
+import os, signal, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.executescript("PRAGMA cache_size = 1; PRAGMA cache_spill = 1; BEGIN IMMEDIATE")
+connection.execute("UPDATE posts SET text = 'half done'")
+connection.execute("CREATE TABLE large AS WITH RECURSIVE n(i) AS (SELECT 1 UNION SELECT i + 1 FROM n LIMIT 5000) "
+                   "SELECT i, hex(randomblob(200)) FROM n")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_left_half_done_is_undone_before_it_is_read(shop):
+    subprocess.run([sys.executable, "-c", HALF_DONE, shop], check=False, timeout=60)
+    assert shop.with_name(f"{shop.name}-journal").stat().st_size > 0
+    items = items_of(SqlSource(Sqlite(shop), "SELECT id, text FROM posts", "id"))
+    assert [item.record["text"] for item in items] == [f"text {number}" for number in range(1, 8)]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes to every file")
+def test_a_database_that_may_only_be_read_is_read(shop):
+    shop.chmod(0o444)
+    assert len(items_of(SqlSource(Sqlite(shop), QUERY, "id"))) == 7
+
+
+def test_no_query_can_write(shop):
+    database = Sqlite(shop)
+    with (
+        closing(database._open(writes=False)) as connection,
+        pytest.raises(sqlite3.OperationalError, match="readonly"),
+    ):
+        connection.execute("DELETE FROM posts")
 
 
 def test_there_must_be_a_database(tmp_path):
