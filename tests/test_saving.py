@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from connectory.errors import ExpressionError, RequestError, SaveError
 from connectory.placeholders import compile_template
-from connectory.saving import SaveTo, Saving, Target
+from connectory.saving import SaveTo, Saving, Target, has_pictures, save_pictures
 
 
 def target(folder, template, value, *, key="k", save=None):
@@ -142,3 +143,92 @@ def test_a_disk_that_takes_no_more_is_an_error_of_the_record(tmp_path, monkeypat
     with pytest.raises(SaveError, match=r"cannot save the answer as .*: no space left on device"):
         save(Target.at(tmp_path / "x"), b"abc")
     assert [*tmp_path.iterdir()] == []
+
+
+# -- pictures
+
+
+def pictures(*contents, **more):
+    return {"created": 1, "data": [{"b64_json": base64.b64encode(one).decode(), **more} for one in contents]}
+
+
+def save_all(value, where):
+    return asyncio.run(save_pictures(value, where, "POST /x"))
+
+
+@pytest.mark.parametrize(
+    ("template", "count", "expected"),
+    [
+        ("images/&{name}.png", 1, ["p.png"]),
+        ("images/&{name}.png", 2, ["p-1.png", "p-2.png"]),
+        ("images/&{name}-{index}.png", 1, ["p-1.png"]),
+        ("images/{index}.of.&{name}.png", 2, ["1.of.p.png", "2.of.p.png"]),
+        ("images/&{name}", 2, ["p-1", "p-2"]),
+    ],
+)
+def test_each_picture_is_a_file_and_the_answer_says_which(tmp_path, template, count, expected):
+    contents = [b"one", b"two"][:count]
+    made = save_all(
+        {**pictures(*contents, revised_prompt="r"), "usage": {"total_tokens": 3}},
+        target(tmp_path, template, "p"),
+    )
+    assert sorted(one.name for one in (tmp_path / "images").iterdir()) == expected
+    assert [Path(one["path"]).read_bytes() for one in made["data"]] == contents
+    assert [one["name"] for one in made["data"]] == expected
+    assert made["usage"] == {"total_tokens": 3}
+    assert all("b64_json" not in one and one["revised_prompt"] == "r" for one in made["data"])
+    assert has_pictures(pictures(b"x"))
+    assert not has_pictures(made)
+
+
+def test_the_answer_tells_what_kind_of_picture_it_is_else_the_name(tmp_path):
+    where = target(tmp_path, "&{name}", "a.png")
+    assert save_all(pictures(b""), where)["data"][0]["mime_type"] == "image/png"
+    assert save_all({**pictures(b""), "output_format": "webp"}, where)["data"][0]["mime_type"] == "image/webp"
+
+
+def test_what_has_an_address_stays_as_it_is(tmp_path):
+    value = pictures(b"x")
+    value["data"].append({"url": "https://example.com/x.png"})
+    made = save_all(value, target(tmp_path, "&{name}.png", "a"))
+    assert [one.get("name") for one in made["data"]] == ["a-1.png", None]
+    assert not any(map(has_pictures, ({"data": [{"url": "x"}]}, {"data": "x"}, {}, [], None, {"data": [1]})))
+
+
+@pytest.mark.parametrize("text", ["no base64!", 7, None, "ab"])
+def test_a_picture_that_is_no_base64_is_an_error_and_leaves_nothing(tmp_path, text):
+    with pytest.raises(SaveError, match="picture 1 of the answer is no base64"):
+        save_all({"data": [{"b64_json": text}]}, target(tmp_path, "&{name}.png", "a"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_numbers_never_lead_to_the_file_of_another_record(tmp_path):
+    rule = SaveTo(compile_template("&{name}.png"), tmp_path)
+    target(tmp_path, "", "p-2", key="other", save=rule)
+    with pytest.raises(
+        SaveError, match=r"save_to gives 'p-2\.png', which is the file of record 'record other' already"
+    ):
+        save_all(pictures(b"1", b"2"), target(tmp_path, "", "p", key="mine", save=rule))
+    with pytest.raises(RequestError, match=r"'p-1\.png', which is the file of record 'record mine' already"):
+        target(tmp_path, "", "p-1", key="third", save=rule)
+
+
+def test_data_that_says_index_is_a_name_like_others(tmp_path):
+    made = save_all(pictures(b"1"), target(tmp_path, "&{name}.png", "{index}"))
+    assert made["data"][0]["name"] == "{index}.png"
+
+
+@pytest.mark.parametrize("value", ["../x", "/etc/x", "a/../../x", "a\\..\\x"])
+@pytest.mark.parametrize("template", ["images/&{name}-{index}.png", "images/&{name}.png"])
+def test_a_picture_cannot_leave_its_folder(tmp_path, template, value):
+    with pytest.raises(RequestError, match="save_to gives"):
+        target(tmp_path, template, value)
+
+
+def test_a_link_does_not_lead_a_picture_out_of_its_folder(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "images" / "a").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(SaveError, match="a link in it leads out of its folder"):
+        save_all(pictures(b"1", b"2"), target(tmp_path, "images/&{name}.png", "a/p"))
+    assert list((tmp_path / "elsewhere").iterdir()) == []

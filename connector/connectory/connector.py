@@ -16,10 +16,11 @@ from connectory.assembly import (
     open_input,
     raw_call,
     remembers,
+    sql_sink,
 )
 from connectory.catalogue import Catalogue, end_of
 from connectory.client import Call, Client
-from connectory.config import config_from_dict, load_config
+from connectory.config import SqlOutput, config_from_dict, load_config
 from connectory.errors import ConfigError
 from connectory.events import Event, Held, Listener, Noticed, RequestRetried, StateChanged
 from connectory.journal import Job, Known, MemoryJournal, Runs, Seen, new_facts
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from connectory.catalogue import Action, Entity
     from connectory.config import Config, WebhookConfig
     from connectory.errors import RecordError
-    from connectory.interfaces import Journal, Source
+    from connectory.interfaces import Journal, Sink, Source
     from connectory.journal import Run
     from connectory.publication import Part
     from connectory.record import Record, Result
@@ -366,6 +367,12 @@ class AsyncConnector:
             raise ConfigError(self.config.problem(place, message))
         chosen = self.client(client or settings.client)
         return Publisher(publication, chosen, journal, listen=self._listen, known=known)
+
+    def sink(self, settings: WebhookConfig | SqlOutput) -> Sink:
+        """Build the sink that posts lines to a URL, or runs a statement for each."""
+        if isinstance(settings, SqlOutput):
+            return sql_sink(self.config, settings, listen=self._listen)
+        return self.webhook(settings)
 
     def webhook(self, settings: WebhookConfig) -> WebhookSink:
         """Build the sink that posts lines to a URL."""

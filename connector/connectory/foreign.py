@@ -77,6 +77,11 @@ _OPENING = (b"[", b"{", b"[{")
 _LIST = Foreign("one JSON list over several lines", _ARRAY)
 
 
+def by_magic(start: bytes) -> Foreign | None:
+    """Recognise a file by its first bytes alone, where programs write the same ones into each."""
+    return next((foreign for magic, foreign in _MAGIC if start.startswith(magic)), None)
+
+
 def judge(start: bytes, *, ended: bool) -> Verdict:
     """Judge an input by its first bytes; `ended` when there are no more."""
     for magic, foreign in _MAGIC:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from connectory.errors import RecordError
     from connectory.record import Delivery, Intent, Origin, Record, Result
@@ -61,6 +62,22 @@ class Source(Protocol):
         ...
 
 
+class NamedSource(Source, Protocol):
+    """A source that the configuration or the command line names, so that another process can go on with it."""
+
+    def count(self) -> int | None:
+        """Count the records, of which some may be read already; None where nobody can know."""
+        ...
+
+    def fingerprint(self) -> Any:
+        """Say, as JSON, by what it is known again; None where it may change between two lives of a run."""
+        ...
+
+    def keep_in(self, folder: Path) -> None:
+        """Hear, before the first record is asked for, where the run keeps its files."""
+        ...
+
+
 class Sink(Protocol):
     """Where items and result lines go.
 
@@ -68,6 +85,9 @@ class Sink(Protocol):
     others need only `write`, `flush` and `close`: a resumed run then gives them the lines again whose arrival was not
     noted.
     """
+
+    failures: bool = True
+    """Whether the lines of failed and skipped records are for it too."""
 
     @property
     def position(self) -> Position:

@@ -24,7 +24,7 @@ class Line(NamedTuple):
     """A line without its line feed; of one that is too long, and so not `whole`, the text is only the beginning.
 
     `start` is the offset of its first byte in the stream (where that was packed: in what it holds), `end` that of the
-    first byte of the next line, `length` counts its bytes.
+    first byte of the next line, `length` counts its bytes. `lines` is more than 1 for what takes several.
     """
 
     number: int
@@ -33,6 +33,7 @@ class Line(NamedTuple):
     end: int
     length: int
     whole: bool = True
+    lines: int = 1
 
 
 class LineSplitter:

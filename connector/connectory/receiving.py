@@ -20,7 +20,7 @@ from connectory.answers import (
 )
 from connectory.errors import OutcomeUnknownError, TooLargeError
 from connectory.jsontext import JsonTextError, dumps, loads
-from connectory.saving import Saving
+from connectory.saving import Saving, has_pictures, save_pictures
 from connectory.sse import EventStreamError, Parser
 from connectory.streaming import Rebuilding, error_of
 from connectory.unpacking import Unpacker
@@ -70,6 +70,8 @@ async def receive(
     answer = interpret(expected, status, headers, body)
     if save is None:
         return answer
+    if has_pictures(answer.value):
+        return replace(answer, value=await save_pictures(answer.value, save, expected.what))
     async with Saving(save, expected.what) as saving:
         await saving.write(decoded(expected, headers, body))
         return Answer(status, headers, await saving.commit(media_type(headers)))
@@ -104,8 +106,10 @@ async def _save(
 
 
 async def _save_value(expected: Expected, answer: Answer, target: Target) -> Answer:
-    """Save what a stream was about: a sound as itself, anything else as JSON."""
+    """Save what a stream was about: a sound as itself, pictures as files, anything else as JSON."""
     made: Any = answer.value
+    if has_pictures(made):
+        return replace(answer, value=await save_pictures(made, target, expected.what))
     value = cast("dict[str, Any]", made) if isinstance(made, dict) else {}
     content_type = "" if "base64" in value else "application/json"
     body = b64decode(value["base64"]) if "base64" in value else dumps(made)

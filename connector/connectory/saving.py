@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 import hashlib
 import mimetypes
 import os
 import re
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PureWindowsPath
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, cast
 
 from connectory.errors import RequestError, SaveError
 from connectory.private import make_folder, open_private
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from connectory.placeholders import Template
@@ -26,6 +29,9 @@ LONGEST_NAME = 255
 
 LARGEST_FILE = 64 * 1024**3
 """Bytes of one saved answer, unpacked."""
+
+INDEX = "{index}"
+"""What stands in the name of a file for the number of a picture, where an answer may hold several."""
 
 _GATHERED = 1024 * 1024
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -39,12 +45,29 @@ class Target:
 
     root: Path
     path: Path
+    numbered: bool = False
+    _claim: Callable[[Path], str | None] | None = field(default=None, compare=False)
 
     @classmethod
     def at(cls, path: str | Path) -> Self:
         """Make one of a path that the program's user wrote."""
         whole = Path(path).expanduser().absolute()
-        return cls(whole.parent, whole)
+        return cls(whole.parent, whole, INDEX in whole.name)
+
+    def one_of(self, number: int, count: int) -> Target:
+        """Give the file of one of several things that the answer holds, counted from 1.
+
+        Raises SaveError for one that another record has.
+        """
+        name = self.path.name
+        if self.numbered:
+            name = name.replace(INDEX, str(number))
+        elif count > 1:
+            name = f"{self.path.stem}-{number}{self.path.suffix}"
+        path = self.path.with_name(name)
+        if self._claim is not None and (owner := self._claim(path)) is not None:
+            raise SaveError(f"save_to gives {name!r}, which is the file of record {owner!r} already")
+        return Target(self.root, path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +93,15 @@ class SaveTo:
         below = (self.folder / Path(fixed).expanduser()).absolute()
         own = name.removeprefix(fixed)
         path = below.joinpath(*_segments(own, name))
+        if (first := self._claim(path, key, owner)) is not None:
+            raise RequestError(f"save_to gives {name!r}, which is the file of record {first!r} already")
+        numbered = INDEX in str(self.template.source).rpartition("/")[2]  # what data says is only a name
+        return Target(below, path, numbered, partial(self._claim, key=key, owner=owner))
+
+    def _claim(self, path: Path, key: str, owner: str) -> str | None:
+        """Note whose file it is; give the owner when it is another record."""
         first = self._taken.setdefault(os.path.normcase(path), (key, owner))
-        if first[0] != key:
-            raise RequestError(f"save_to gives {name!r}, which is the file of record {first[1]!r} already")
-        return Target(below, path)
+        return None if first[0] == key else first[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +139,43 @@ def _segments(text: str, name: str) -> list[str]:
         if len(one.encode("utf-8", "surrogatepass")) > LONGEST_NAME:
             raise RequestError(f"{what[:LONGEST_NAME]}..., which is longer than {LONGEST_NAME} bytes")
     return segments
+
+
+def has_pictures(value: Any) -> bool:
+    """Say whether an answer holds pictures as text."""
+    return any(isinstance(one, dict) and "b64_json" in one for one in _data_of(value))
+
+
+async def save_pictures(value: Any, target: Target, what: str) -> Any:
+    """Save each picture of an answer to a file of its own; give the answer with what they are in their place.
+
+    Raises SaveError.
+    """
+    data = _data_of(value)
+    saved: list[Any] = []
+    for number, one in enumerate(data, 1):
+        picture = cast("dict[str, Any]", one)
+        if not isinstance(one, dict) or "b64_json" not in one:
+            saved.append(one)
+            continue
+        try:
+            content = base64.b64decode(picture["b64_json"], validate=True)
+        except (TypeError, binascii.Error, ValueError):
+            raise SaveError(f"{what}: picture {number} of the answer is no base64") from None
+        async with Saving(target.one_of(number, len(data)), what) as saving:
+            await saving.write(content)
+            form = value.get("output_format")
+            made = await saving.commit(f"image/{form}" if form else "")
+        saved.append(made | {name: item for name, item in picture.items() if name != "b64_json"})
+    return {**value, "data": saved}
+
+
+def _data_of(value: Any) -> list[Any]:
+    data: Any = cast("dict[str, Any]", value).get("data") if isinstance(value, dict) else None
+    if not isinstance(data, list):
+        return []
+    items: list[Any] = data  # pyright: ignore[reportUnknownVariableType]  # any JSON
+    return items
 
 
 class Saving:

@@ -35,11 +35,15 @@ SECTIONS = {
     "PagesConfig": "Incoming: pagination",
     "OutgoingConfig": "Outgoing",
     "OutgoingRequest": "Outgoing: request",
+    "FilesInput": "Outgoing: input of files",
+    "CsvInput": "Outgoing: input of CSV",
+    "SqlInput": "Outgoing: input of a query",
     "UploadConfig": "Outgoing: upload",
     "BudgetConfig": "Outgoing: budget",
     "UntilConfig": "Outgoing: until",
     "RequestParameters": "Request parameters",
     "WebhookConfig": "Output: webhook",
+    "SqlOutput": "Output: statement",
 }
 STEPS = """
 ## Steps of a chain

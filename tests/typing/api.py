@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any, assert_type
 
@@ -32,7 +32,7 @@ from connectory import (
     UnknownNameError,
     transformer,
 )
-from connectory.interfaces import Item, Position
+from connectory.interfaces import Item, Position, Row
 from connectory.publication import Part
 from connectory.record import Delivery, Intent
 
@@ -183,10 +183,16 @@ class Remembered:
     async def intend(self, delivery: Delivery, body_hash: str) -> None:
         del delivery, body_hash
 
+    async def begin(self, delivery: Delivery, result: Result) -> None:
+        del delivery, result
+
     async def record(self, delivery: Delivery, result: Result) -> None:
         del delivery, result
 
     def withdraw(self, delivery: Delivery) -> None:
+        del delivery
+
+    def leave(self, delivery: Delivery) -> None:
         del delivery
 
     def read(self, seq: int, mark: Any) -> None:
@@ -207,8 +213,8 @@ class Remembered:
     def place(self, output: Position, dead: Position) -> None:
         del output, dead
 
-    async def commit(self, stream: str, cursor: Any) -> None:
-        del stream, cursor
+    async def commit(self, stream: str, cursor: Any, *, drop: str = "", seen: Sequence[Row] = ()) -> None:
+        del stream, cursor, drop, seen
 
     def cursor(self, stream: str) -> Any:
         return stream

@@ -13,17 +13,18 @@ from functools import partial
 from hashlib import blake2b
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from connectory.errors import ConfigError, RunStoppedError
-from connectory.lines import Line, LineSplitter, item_of
+from connectory.lines import LineSplitter, item_of
 from connectory.packed import MAGIC
 from connectory.storage import why
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Iterator
 
     from connectory.interfaces import Item
+    from connectory.lines import Line
 
 CHUNK = 256 * 1024
 CHUNKS_AHEAD = 4
@@ -31,6 +32,14 @@ CHUNKS_AHEAD = 4
 
 SAMPLE = 64 * 1024
 """Bytes at both ends of a file by which it is known again."""
+
+
+class Splitter(Protocol):
+    """Cuts a stream of bytes into lines, or into what stands for lines."""
+
+    def numbered(self, chunk: bytes) -> Iterator[Line]:
+        """Give what this chunk completes; an empty chunk ends the stream."""
+        ...
 
 
 class LineSource:
@@ -49,7 +58,7 @@ class LineSource:
         self._file = 0 if path == "-" else _open(Path(path), os.O_RDONLY, "read records from")
         # A pipe blocks until its writer writes, and what was counted in it could not be read again.
         self._pipe = path == "-" or not stat.S_ISREG(os.fstat(self._file).st_mode)
-        self._packed = not self._pipe and os.pread(self._file, len(MAGIC), 0) == MAGIC
+        self._seekable = not self._pipe and os.pread(self._file, len(MAGIC), 0) != MAGIC
 
     def count(self) -> int | None:
         """Count the records of a file; None for a pipe."""
@@ -72,6 +81,9 @@ class LineSource:
             digest.update(file.read(SAMPLE))
         return {"size": size, "hash": digest.hexdigest()}
 
+    def keep_in(self, folder: Path) -> None:
+        """Do nothing: a file is read again from where it lies."""
+
     def resume(self, mark: Any, given: int) -> None:
         """Go on after the item that had this mark, the `given`-th one.
 
@@ -81,12 +93,12 @@ class LineSource:
         self._mark, self._given = mark, given
 
     async def __aiter__(self) -> AsyncGenerator[Item, None]:
-        given, splitter, seeking = self._given, self._splitter(), not (self._pipe or self._packed)
-        if self._mark is not None and seeking:
+        given, splitter = self._given, self._splitter()
+        if self._mark is not None and self._seekable:
             splitter = self._splitter(self._mark["line"], self._mark["offset"])
             os.lseek(self._file, self._mark["offset"], os.SEEK_SET)
         chunks = self._chunks()
-        lines = self._lines(chunks, splitter) if seeking else self._hashed(chunks, splitter)
+        lines = self._lines(chunks, splitter) if self._seekable else self._hashed(chunks, splitter)
         try:
             async for line, mark in lines:
                 if given == self.limit:
@@ -108,15 +120,15 @@ class LineSource:
         return _piped(self._file, owned=self.path != "-") if self._pipe else _from_disk(self._file)
 
     async def _lines(
-        self, chunks: AsyncGenerator[bytes, None], splitter: LineSplitter
+        self, chunks: AsyncGenerator[bytes, None], splitter: Splitter
     ) -> AsyncGenerator[tuple[Line, Any], None]:
         """Give each line with where it ends: a file is read on from there."""
         async for chunk in chunks:
             for line in splitter.numbered(chunk):
-                yield line, {"line": line.number, "offset": line.end}
+                yield line, {"line": line.number + line.lines - 1, "offset": line.end}
 
     async def _hashed(
-        self, chunks: AsyncGenerator[bytes, None], splitter: LineSplitter
+        self, chunks: AsyncGenerator[bytes, None], splitter: Splitter
     ) -> AsyncGenerator[tuple[Line, Any], None]:
         """Give each line with a hash of all until there: what is read from its start again is held against it."""
         running, skipping = blake2b(digest_size=16), self._mark
@@ -136,7 +148,7 @@ class LineSource:
     async def acknowledge(self, item: Item) -> None:
         """Do nothing: a file does not need to hear."""
 
-    def _splitter(self, number: int = 0, offset: int = 0) -> LineSplitter:
+    def _splitter(self, number: int = 0, offset: int = 0) -> Splitter:
         return LineSplitter(number, offset, name=str(self.path))
 
     def close(self) -> None:

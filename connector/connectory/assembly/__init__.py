@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from connectory.assembly.clients import Clients, Endpoint
 from connectory.assembly.connections import Assembly
+from connectory.assembly.ends import Input, input_of, known_source, sql_sink
 from connectory.assembly.levels import levels_above, open_input, remembers
 from connectory.assembly.raw import raw_call, raw_entity
 from connectory.assembly.webhook import WebhookSink
@@ -12,10 +13,14 @@ __all__ = [
     "Assembly",
     "Clients",
     "Endpoint",
+    "Input",
     "WebhookSink",
+    "input_of",
+    "known_source",
     "levels_above",
     "open_input",
     "raw_call",
     "raw_entity",
     "remembers",
+    "sql_sink",
 ]

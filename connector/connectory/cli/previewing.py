@@ -66,7 +66,7 @@ def incoming(name: str, **options: Any) -> None:
 @click.option(
     "--input",
     metavar="FILE",
-    help="Where the records are, - for stdin (default: the connection's, or stdin).",
+    help="Where the records are, - for stdin, or another form of `input` (default: the connection's, or stdin).",
 )
 @_limit
 @parameter_options
@@ -148,15 +148,13 @@ def _request(level: Reading, parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _outgoing(made: AsyncConnector, name: str, options: dict[str, Any]) -> int:
-    from connectory.adapters.jsonl import LineSource
-    from connectory.cli.wiring import place
+    from connectory.assembly import input_of
     from connectory.parameters import Given
 
     given = Given(options["path"], options["query"])
     publisher = made.publisher(name, given=given, client=options["client"])
-    path = place(made.config, options["input"], made.assembly.outgoing(name).input)
     failed = index = 0
-    async for item in LineSource(path, limit=options["limit"]):
+    async for item in input_of(made.config, name, options["input"]).open(limit=options["limit"]):
         failed += _show_item(made, publisher, item, index)
         index += 1
     return failed

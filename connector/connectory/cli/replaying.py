@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from connectory.adapters.deadletters import Selection
     from connectory.connector import AsyncConnector
+    from connectory.interfaces import Sink
     from connectory.journal import Facts, Run
-    from connectory.record import Record, Result
+    from connectory.record import Record
     from connectory.route import Route
 
 INPUT = "input.jsonl"
@@ -145,7 +146,7 @@ def _replay(
         say(f"left as they are: {left}")
     route = _route(made, run, facts, chosen, selection=selection, options=options)
     progress.start_at(run.journal.counts)
-    _send(made, route, facts, output, progress)
+    _send(made, route, facts, output, progress, given=options["output"] is not None)
     still = made.runs.summary(facts.run).dead
     if still:
         say(f"{still} records of run {facts.run} are still dead letters")
@@ -185,7 +186,7 @@ def _route(
 ) -> Route:
     from connectory.adapters.deadletters import DeadLetterSource
     from connectory.cli.routing import following
-    from connectory.cli.wiring import DeadLetters
+    from connectory.cli.wiring import DeadLetters, lines_of_ok
     from connectory.journal import DEAD_LETTERS
     from connectory.route import Route, Step
 
@@ -196,21 +197,31 @@ def _route(
     source.results = selection.results
     known = made.known(facts.connection, run, client=options["client"])
     publisher = made.publisher(facts.connection, client=options["client"], journal=run.journal, known=known)
-    publisher.lines = _of_ok  # the lines of those that failed before are in the output
+    publisher.lines = lines_of_ok  # the lines of those that failed before are in the output
     first = Step(run, publisher, DeadLetters(run.folder / DEAD_LETTERS))
     steps = following(made, run, facts.then, options, power=False)
     return Route(run, [first, *steps], source=source)
 
 
-def _of_ok(result: Result) -> list[Any]:
-    return result.lines() if result.ok else []
-
-
-def _send(made: AsyncConnector, route: Route, facts: Facts, output: str, progress: Progress) -> None:
+def _sink(made: AsyncConnector, facts: Facts, output: str, *, given: bool) -> Sink:
+    """Open what the run's lines went to: its database, or the file to whose end they are added."""
     from connectory.adapters.linesink import LineSink
-    from connectory.cli.routing import summarise
+    from connectory.config import SqlOutput
 
-    sink = LineSink(output, mode="append")
+    configured = made.assembly.outgoing((facts.connection, *facts.then)[-1]).output
+    if isinstance(configured, SqlOutput) and not given and "--output" not in facts.command:
+        return made.sink(configured)
+    return LineSink(output, mode="append")
+
+
+def _send(
+    made: AsyncConnector, route: Route, facts: Facts, output: str, progress: Progress, *, given: bool
+) -> None:
+    from connectory.cli.routing import summarise
+    from connectory.cli.wiring import suit
+
+    sink = _sink(made, facts, output, given=given)
+    suit(route.steps[-1].publisher, sink)
 
     async def main() -> None:
         async with made:

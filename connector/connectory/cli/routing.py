@@ -16,7 +16,7 @@ from connectory.cli.journaling import (
 )
 from connectory.cli.outcome import DONE, SOME_FAILED, Ended, say
 from connectory.cli.setup import run_loop
-from connectory.cli.wiring import DeadLetters, dead_letters, destination, place
+from connectory.cli.wiring import DeadLetters, dead_letters, destination, place, suit
 from connectory.errors import ConnectoryError, RunDetachedError
 from connectory.journal import Job, new_facts
 from connectory.route import Route, Step
@@ -68,6 +68,7 @@ def run_route(
         seen=made.seen(run, reading_of(options), name=first),
     )
     steps = following(made, run, others, options, power=power)
+    suit(steps[-1].publisher, sink)
     route = Route(run, steps, subscriber=subscriber)
     for step in steps:
         progress.start_at(step.run.journal.counts)

@@ -12,12 +12,13 @@ from connectory.cli.setup import config_options, confirm, connector, parameter_o
 from connectory.errors import ConnectoryError, RunDetachedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from connectory.cli.wiring import DeadLetters
     from connectory.connector import AsyncConnector
     from connectory.errors import RecordError
     from connectory.journal import Run
+    from connectory.publisher import Publisher
 
 _OUTPUT = "Where the lines go, - for stdout (default: the connection's output, else stdout)."
 _limit = click.option("--limit", type=click.IntRange(min=1), help="Stop after this many records.")
@@ -74,7 +75,7 @@ def incoming(context: click.Context, /, name: str, **options: Any) -> None:
 @click.option(
     "--input",
     metavar="FILE",
-    help="Where the records are, - for stdin (default: the connection's, or stdin).",
+    help="Where the records are, - for stdin, or another form of `input` (default: the connection's, or stdin).",
 )
 @_output
 @_limit
@@ -178,7 +179,7 @@ def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> N
 
 
 def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], progress: Progress) -> None:
-    from connectory.adapters.jsonl import LineSource
+    from connectory.assembly import input_of
     from connectory.cli.journaling import (
         absolute,
         command,
@@ -187,7 +188,7 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
         say_end,
         say_resumed,
     )
-    from connectory.cli.wiring import dead_letters, destination, place, refuse_same
+    from connectory.cli.wiring import dead_letters, destination, place, refuse_same, suit
     from connectory.journal import Job, new_facts
     from connectory.parameters import Given
     from connectory.running import run_outgoing
@@ -197,39 +198,55 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
     parameters = Given(options["path"], options["query"])
     publication = made.assembly.publication(name, run={}, given=parameters)
     refuse_detaching([publication], options)
-    path = place(made.config, options["input"], settings.input)
+    read = input_of(made.config, name, options["input"])
     output = place(made.config, options["output"], settings.output)
-    refuse_same(path, output)
-    job = Job("outgoing", name, given(options, input=absolute(path)))
+    if read.file is not None:
+        refuse_same(read.file, output)
+    job = Job("outgoing", name, given(options, input=read.name))
     made.runs.refuse_busy(job)
-    source = LineSource(path, limit=options["limit"])
+    source = read.open(limit=options["limit"])
     if publication.deletes and not options["yes"]:
         _confirm_deletion(source.count(), yes=False)
-    if progress.shown:
-        progress.total = source.count()
     sink = destination(made, options["output"], settings.output, mode=settings.output_mode)
     facts = new_facts(
         job,
         target=publication.target,
         command=command("outgoing", name, options),
-        input=absolute(path),
+        input=read.name,
         fingerprint=source.fingerprint(),
         output=absolute(output),
     )
     run = made.runs.begin(job, facts, new=options["new"], power=settings.durability == "power")
     say_resumed(run)
+    source.keep_in(run.folder)
+    if progress.shown:
+        progress.total = source.count()
     progress.start_at(run.journal.counts)
     known = made.known(name, run, client=options["client"])
     publisher = made.publisher(
         name, given=parameters, client=options["client"], journal=run.journal, known=known
     )
     publisher.detached = options["detach"]
+    suit(publisher, sink)
     dead = dead_letters(made, run.facts)
 
     async def main() -> None:
         async with made:
             await run_outgoing(run, publisher, source, sink, dead)
 
+    _run_shown(main, publisher, progress, dead, end=lambda: say_end(run.journal, run.facts, source.count()))
+    _end(run, options)
+
+
+def _run_shown(
+    main: Callable[[], Coroutine[Any, Any, None]],
+    publisher: Publisher,
+    progress: Progress,
+    dead: DeadLetters,
+    *,
+    end: Callable[[], None],
+) -> None:
+    """Run an outgoing and tell what came of it; `end` tells what is left of one that did not come to its end."""
     try:
         with progress:
             run_loop(main, stop=publisher.stop)
@@ -238,14 +255,13 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
     except RunDetachedError as error:
         _summarise(progress, dead)
         say(f"detached: {error}")
-        say_end(run.journal, run.facts, source.count())
+        end()
     except ConnectoryError:
         _summarise(progress, dead)
-        say_end(run.journal, run.facts, source.count())
+        end()
         raise
     else:
         _summarise(progress, dead)
-    _end(run, options)
 
 
 def _end(run: Run, options: dict[str, Any]) -> None:

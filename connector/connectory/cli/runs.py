@@ -125,11 +125,11 @@ def counted(facts: Facts, summary: Summary) -> Summary:
     """Count the input of an unfinished run whose end was not read yet, where it is still the same file."""
     from dataclasses import replace
 
-    from connectory.adapters.jsonl import LineSource
+    from connectory.assembly import known_source
 
     if summary.total is not None or facts.fingerprint is None or not Path(facts.input or "").is_file():
         return summary
-    source = LineSource(facts.input or "")
+    source = known_source(facts.input or "", facts.fingerprint)
     try:
         total = source.count() if source.fingerprint() == facts.fingerprint else None
     finally:

@@ -19,22 +19,34 @@ from connectory.storage import why
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from connectory.config import Config, WebhookConfig
+    from connectory.config import Config, SqlOutput, WebhookConfig
     from connectory.connector import AsyncConnector
     from connectory.interfaces import Position
     from connectory.journal import Facts
-    from connectory.record import Record
+    from connectory.publisher import Publisher
+    from connectory.record import Record, Result
 
 OutputMode = Literal["replace", "append"]
 MOST_SHOWN = 5
 """Kinds of failure that the summary names."""
 
 
-def place(config: Config, given: str | None, configured: str | WebhookConfig | None) -> str:
+def place(config: Config, given: str | None, configured: str | WebhookConfig | SqlOutput | None) -> str:
     """Choose a file: the command line's, relative to here; the configuration's, relative to it; else `-`."""
     if given is not None:
         return given
     return str(config.file(configured)) if isinstance(configured, str) and configured != "-" else "-"
+
+
+def suit(publisher: Publisher, sink: Sink) -> None:
+    """Give a sink only the lines that it takes: failed records are in the dead letters anyway."""
+    if not sink.failures:
+        publisher.lines = lines_of_ok
+
+
+def lines_of_ok(result: Result) -> list[Any]:
+    """Give the lines of an ok result."""
+    return result.lines() if result.ok else []
 
 
 def refuse_same(source: str, destination: str) -> None:
@@ -56,13 +68,13 @@ def _identity(path: str, standard: int) -> tuple[int, int] | None:
 def destination(
     made: AsyncConnector,
     given: str | None,
-    configured: str | WebhookConfig | None,
+    configured: str | WebhookConfig | SqlOutput | None,
     *,
     mode: OutputMode = "replace",
 ) -> Sink:
     """Open a connection's output, or the file that was given instead."""
     if given is None and configured is not None and not isinstance(configured, str):
-        return made.webhook(configured)
+        return made.sink(configured)
     return LineSink(place(made.config, given, configured), mode=mode)
 
 

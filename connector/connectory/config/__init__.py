@@ -13,6 +13,15 @@ from connectory.config.clients import (
 from connectory.config.connections import RequestParameters, WebhookConfig
 from connectory.config.document import Place
 from connectory.config.incoming import IncomingConfig, IncomingRequest, IncrementalConfig, PagesConfig
+from connectory.config.input import (
+    CsvInput,
+    FilesInput,
+    InputForm,
+    SqlInput,
+    SqlOutput,
+    is_csv,
+    parse_input,
+)
 from connectory.config.loader import config_from_dict, lint, lint_warnings, load_config
 from connectory.config.model import OutgoingConfig, OutgoingRequest
 from connectory.config.schema import config_schema
@@ -23,9 +32,12 @@ __all__ = [
     "CertificateConfig",
     "ClientConfig",
     "Config",
+    "CsvInput",
+    "FilesInput",
     "IncomingConfig",
     "IncomingRequest",
     "IncrementalConfig",
+    "InputForm",
     "LimitsConfig",
     "OutgoingConfig",
     "OutgoingRequest",
@@ -33,6 +45,8 @@ __all__ = [
     "Place",
     "RequestParameters",
     "RetryConfig",
+    "SqlInput",
+    "SqlOutput",
     "StepConfig",
     "TimeoutConfig",
     "Unset",
@@ -40,8 +54,10 @@ __all__ = [
     "check_against",
     "config_from_dict",
     "config_schema",
+    "is_csv",
     "lint",
     "lint_warnings",
     "load_config",
+    "parse_input",
     "parse_step",
 ]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from connectory.config.fields import (
-    ByShape,
     EmptyList,
     EmptyMap,
     EmptyText,
@@ -20,7 +19,10 @@ from connectory.config.fields import (
     Text,
     WebhookUrl,
     nothing,
+    wrong,
 )
+from connectory.config.input import SqlOutput
+from connectory.config.shapes import is_map
 from connectory.config.steps import StepConfig
 
 OutputMode = Literal["replace", "append"]
@@ -42,8 +44,30 @@ class WebhookConfig(Section):
     )
 
 
+_OUTPUTS = "must be the name of a file, or {webhook: URL} or {sql: STATEMENT, database: FILE}"
+
+
+def _output_kind(value: Any) -> str | None:
+    if is_map(value):
+        return "<sql>" if "sql" in value or "database" in value else "<webhook>"
+    return "<text>" if isinstance(value, str) else None
+
+
+def _refuse_others(value: Any) -> Any:
+    if _output_kind(value) is None:
+        raise wrong(_OUTPUTS)
+    return value
+
+
 Output = Annotated[
-    Annotated[Annotated[Text, Tag("<text>")] | Annotated[WebhookConfig, Tag("<mapping>")], ByShape] | None,
+    Annotated[
+        Annotated[Text, Tag("<text>")]
+        | Annotated[WebhookConfig, Tag("<webhook>")]
+        | Annotated[SqlOutput, Tag("<sql>")],
+        Discriminator(_output_kind),
+        BeforeValidator(_refuse_others),
+    ]
+    | None,
     EmptyText,
 ]
 

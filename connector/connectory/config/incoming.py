@@ -120,7 +120,8 @@ class IncomingConfig(Section):
     pagination: Pagination = Field(default="all", description="all, first or {pages: N} (default: all)")
     transformers: Steps = Field(default=(), description="Steps for every item that was read (default: none)")
     output: Output = Field(
-        default=None, description="File for the items, '-' for stdout, or {webhook: URL} (default: stdout)"
+        default=None,
+        description="File for the items, '-' for stdout, {webhook: URL} or {sql: ...} (default: stdout)",
     )
     output_mode: OutputMode = Field(
         default="replace",

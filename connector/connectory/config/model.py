@@ -31,6 +31,7 @@ from connectory.config.fields import (
     nothing,
 )
 from connectory.config.incoming import IncomingConfig
+from connectory.config.input import Input
 
 
 class OutgoingRequest(Section):
@@ -108,8 +109,9 @@ class OutgoingConfig(Section):
         default_factory=RequestParameters,
         description="Path and query parameters below the record's own (default: none)",
     )
-    input: OptionalText = Field(
-        default=None, description="File with the records, or '-' for stdin (default: stdin)"
+    input: Input = Field(
+        default=None,
+        description="File with the records, '-' for stdin, {files: ...}, {csv: ...} or {sql: ...} (default: stdin)",
     )
     transformers: Steps = Field(
         default=(), description="Steps for every record before it is sent (default: none)"
@@ -188,7 +190,8 @@ class OutgoingConfig(Section):
         default=None, description="File for the answer of each record, a template (default: none)"
     )
     output: Output = Field(
-        default=None, description="File for the results, '-' for stdout, or {webhook: URL} (default: stdout)"
+        default=None,
+        description="File for the results, '-' for stdout, {webhook: URL} or {sql: ...} (default: stdout)",
     )
     output_mode: OutputMode = Field(
         default="replace",

@@ -1,0 +1,114 @@
+"""Both ends of a run: what `input` names, as a source, and the statement of an output, as a sink."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from connectory.adapters.csvsource import CsvSource
+from connectory.adapters.folder import FolderSource
+from connectory.adapters.jsonl import LineSource
+from connectory.adapters.sqlsink import SqlSink
+from connectory.adapters.sqlsource import SqlSource
+from connectory.config import CsvInput, FilesInput, SqlInput, is_csv, parse_input
+from connectory.databases import Sqlite
+from connectory.errors import ConfigError, InputError
+from connectory.rows import Form
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from connectory.config import Config, InputForm, SqlOutput
+    from connectory.errors import Problem
+    from connectory.events import Listener
+    from connectory.interfaces import NamedSource
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What an outgoing reads, not opened yet.
+
+    `name` tells it from every other input, from every folder; `file` is the one that is read, None where there is no
+    one file, `-` for standard input. `command` says whether the command line gave it.
+    """
+
+    name: str
+    file: str | None
+    command: bool
+    _open: Callable[[int | None], NamedSource]
+    _locate: Callable[[str], Problem] | None = None
+
+    def open(self, *, limit: int | None = None) -> NamedSource:
+        """Open it; `limit` ends the reading after so many records. Raises ConfigError."""
+        try:
+            return self._open(limit)
+        except InputError:
+            raise
+        except ConfigError as error:
+            if self._locate is None:
+                raise
+            raise ConfigError(self._locate(error.problems[0].message)) from None
+
+
+def input_of(config: Config, name: str, given: str | None = None) -> Input:
+    """Find the input of an outgoing: what the command line gives, relative to the current folder, else the configured.
+
+    A CSV file that the command line gives is read as the configuration says of its own. Raises ConfigError.
+    """
+    configured = config.outgoing[name].input
+    if given is None:
+        found = _input(configured or "-", config.folder, command=False)
+        if isinstance(configured, SqlInput | FilesInput):
+            return replace(found, _locate=partial(config.problem, ("outgoing", name, "input")))
+        return found
+    form = parse_input(given)
+    if isinstance(form, str) and is_csv(form) and isinstance(configured, CsvInput):
+        form = configured.model_copy(update={"csv": form})
+    return _input(form, Path(), command=True)
+
+
+def known_source(file: str, fingerprint: Any) -> LineSource:
+    """Open the file that a run of this fingerprint read."""
+    known = cast("dict[str, Any]", fingerprint)
+    if "csv" not in known:
+        return LineSource(file)
+    delimiter, quote, encoding, columns = known["csv"]
+    return CsvSource(file, Form(file, delimiter, quote, encoding, columns and tuple(columns)))
+
+
+def sql_sink(config: Config, settings: SqlOutput, *, listen: Listener) -> SqlSink:
+    """Make the sink that runs a statement for every line. Raises ConfigError."""
+    return SqlSink(Sqlite(config.file(settings.database)), settings.sql, listen=listen)
+
+
+def _input(form: InputForm, folder: Path, *, command: bool) -> Input:
+    if isinstance(form, FilesInput):
+        return _files(form, folder, command=command)
+    if isinstance(form, SqlInput):
+        return _sql(form, folder, command=command)
+    written = form.csv if isinstance(form, CsvInput) else form
+    path = written if written == "-" else str(folder / Path(written).expanduser())
+    name = path if path == "-" else os.path.realpath(path)
+    if isinstance(form, CsvInput):
+        csv = Form(form.csv, form.delimiter, form.quote, form.encoding, form.columns, form.empty)
+    elif is_csv(form):
+        csv = Form(form)
+    else:
+        return Input(name, path, command, lambda limit: LineSource(path, limit=limit))
+    return Input(name, path, command, lambda limit: CsvSource(path, csv, limit=limit))
+
+
+def _files(form: FilesInput, folder: Path, *, command: bool) -> Input:
+    root = folder / Path(form.folder or "").expanduser()
+    patterns = (form.files,) if isinstance(form.files, str) else form.files
+    name = f"files {', '.join(patterns)} in {os.path.realpath(root)}"
+    return Input(name, None, command, lambda limit: FolderSource(root, patterns, limit=limit))
+
+
+def _sql(form: SqlInput, folder: Path, *, command: bool) -> Input:
+    path = folder / Path(form.database).expanduser()
+    name = f"sql {form.sql} by {form.key} of {os.path.realpath(path)}"
+    return Input(name, None, command, lambda limit: SqlSource(Sqlite(path), form.sql, form.key, limit=limit))

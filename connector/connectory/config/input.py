@@ -1,0 +1,173 @@
+"""What `input` can name besides a file of lines: files of a folder, CSV, a query; and the statement of an output."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, TypeAdapter, ValidationError
+
+from connectory.config.document import parse
+from connectory.config.fields import EmptyText, OptionalText, Section, SomeTexts, Text, TextOrList, wrong
+from connectory.config.shapes import is_map
+from connectory.errors import ConfigError
+
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
+_SQLITE = "sqlite:///"
+_CSV_NAME = re.compile(r"\.(?:csv|tsv|tab)(?:\.gz)?$", re.IGNORECASE)
+_KINDS = ("files", "csv", "sql")
+_FORMS = "must be the name of a file, or {files: PATTERN}, {csv: FILE} or {sql: QUERY, database: FILE, key: COLUMN}"
+_ONE_BYTE = 127
+
+
+def _character(value: str) -> str:
+    if value == r"\t":
+        return "\t"
+    if len(value) != 1 or ord(value) > _ONE_BYTE or value in "\r\n\0":
+        raise wrong("must be one character of ASCII, such as ';'")
+    return value
+
+
+def _encoding(value: str) -> str:
+    try:
+        codecs.lookup(value).incrementaldecoder  # noqa: B018 - what is no encoding of text has none
+        "".encode(value)
+    except (LookupError, AttributeError, ValueError):
+        raise wrong("is no encoding that is known; write one such as cp1252 or utf-16") from None
+    return value
+
+
+def _database(value: str) -> str:
+    scheme = _SCHEME.match(value)
+    if scheme and not value.startswith(_SQLITE):
+        message = f"names a database of the kind {scheme[1]!r}, and only SQLite can be read and written: "
+        raise wrong(f"{message}write the name of its file, or sqlite:///FILE")
+    if value in {_SQLITE, ":memory:", f"{_SQLITE}:memory:"}:
+        raise wrong("must name a file")
+    return value.removeprefix(_SQLITE)
+
+
+def _pattern(value: Any) -> Any:
+    for one in [value] if isinstance(value, str) else value:
+        if PurePosixPath(one).is_absolute() or PureWindowsPath(one).drive or ".." in PurePosixPath(one).parts:
+            raise wrong("must be a pattern below a folder; name the folder with 'folder'")
+    return value
+
+
+def _statement(value: str) -> str:
+    text = value.strip().rstrip(";").rstrip()
+    if not text:
+        raise wrong("must be a statement")
+    return text
+
+
+def _empty(value: Any) -> Any:
+    return "null" if value is None else value
+
+
+Character = Annotated[str, AfterValidator(_character)]
+Quote = Annotated[str, AfterValidator(lambda value: value and _character(value))]
+Database = Annotated[str, Field(min_length=1), AfterValidator(_database)]
+Statement = Annotated[str, AfterValidator(_statement)]
+Pattern = Annotated[TextOrList, AfterValidator(_pattern)]
+
+
+class FilesInput(Section):
+    """The files of a folder: one record each."""
+
+    files: Pattern = Field(
+        description="Pattern of the files' names, such as audio/**/*.mp3, or a list of patterns (required)"
+    )
+    folder: OptionalText = Field(
+        default=None, description="Folder that the names are relative to (default: this file's)"
+    )
+
+
+class CsvInput(Section):
+    """A CSV file: one record a row."""
+
+    csv: Text = Field(description="File with the rows, or '-' for stdin (required)")
+    delimiter: Character | None = Field(
+        default=None, description="Character between the columns (default: a tab in .tsv, else a comma)"
+    )
+    quote: Quote = Field(
+        default='"', description="Character around a text, '' where there is none (default: the double quote)"
+    )
+    encoding: Annotated[Text, AfterValidator(_encoding)] | None = Field(
+        default=None,
+        description="Encoding, such as cp1252 (default: UTF-8, or what a byte order mark says)",
+    )
+    empty: Annotated[
+        Literal["", "null"], BeforeValidator(_empty), Field(json_schema_extra={"enum": ["", None, "null"]})
+    ] = Field(default="", description="What an empty value becomes: '' or null (default: '')")
+    columns: SomeTexts | None = Field(
+        default=None, description="Names of the columns of a file without a header (default: its first row)"
+    )
+
+
+class SqlInput(Section):
+    """A query: one record a row."""
+
+    sql: Statement = Field(description="The query; each row becomes a record (required)")
+    database: Database = Field(description="The SQLite file, or sqlite:///FILE (required)")
+    key: Text = Field(
+        description="Column by which the rows are read in order; no two rows have the same value (required)"
+    )
+
+
+class SqlOutput(Section):
+    """A statement that is run for every line."""
+
+    sql: Statement = Field(
+        description="The statement; :name is the field of that name of the line (required)"
+    )
+    database: Database = Field(description="The SQLite file, or sqlite:///FILE (required)")
+
+
+def _kind(value: Any) -> str | None:
+    if is_map(value):
+        found = [f"<{kind}>" for kind in _KINDS if kind in value]
+        return found[0] if found else None
+    return "<text>" if isinstance(value, str) else None
+
+
+def _refuse_others(value: Any) -> Any:
+    if _kind(value) is None:
+        raise wrong(_FORMS)
+    return value
+
+
+_Forms = Annotated[
+    Annotated[Text, Tag("<text>")]
+    | Annotated[FilesInput, Tag("<files>")]
+    | Annotated[CsvInput, Tag("<csv>")]
+    | Annotated[SqlInput, Tag("<sql>")],
+    Discriminator(_kind),
+    BeforeValidator(_refuse_others),
+]
+InputForm = str | FilesInput | CsvInput | SqlInput
+Input = Annotated[_Forms | None, EmptyText]
+_INPUT: TypeAdapter[InputForm] = TypeAdapter(_Forms)
+
+
+def parse_input(text: str) -> InputForm:
+    """Read what stands behind `--input`: a file's name, or one of the forms on one line. Raises ConfigError."""
+    if not text.startswith("{"):
+        return text
+    document = parse(text, file="--input")
+    if document.problems:
+        raise ConfigError(document.problems)
+    try:
+        return _INPUT.validate_python(document.data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"] if not str(part).startswith("<"))
+        reason = first["msg"] if first["type"] == "connectory" else first["msg"].lower()
+        raise ConfigError(f"--input: {repr(where) + ' ' if where else ''}{reason}") from None
+
+
+def is_csv(name: str) -> bool:
+    """Say whether a file's name is that of a CSV file."""
+    return _CSV_NAME.search(name) is not None
