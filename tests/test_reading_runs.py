@@ -344,3 +344,19 @@ def test_preview_shows_an_example_where_there_is_no_parent(tmp_path: Path):
         done = connectory("preview", "incoming", "events", folder=project(tmp_path, base))
     assert done.lines[1]["example"] is True
     assert done.lines[1]["request"]["url"].endswith("/v1/fine_tuning/jobs/EXAMPLE/events")
+
+
+def test_a_route_sends_what_is_new_since_its_own_last_run(sandbox: Connector, tmp_path: Path):
+    text = (
+        (tmp_path / "connectory.yaml")
+        .read_text()
+        .replace("incoming:", "incoming:\n  new: {entity: files, only: new}")
+    )
+    text += (
+        "outgoing:\n  note: {entity: moderations, payload: {model: omni-moderation-latest, input: '&{id}'}}\n"
+    )
+    (tmp_path / "connectory.yaml").write_text(f"{text}routes:\n  way: [new, note]\n")
+    sandbox.create("files", payload={"purpose": "user_data", "file": upload(tmp_path)})
+    alone = connectory("run", "incoming", "new", folder=tmp_path)
+    sent = [len(connectory("run", "route", "way", folder=tmp_path).lines) for _ in range(2)]
+    assert (len(alone.lines), sent) == (1, [1, 0])
