@@ -118,7 +118,12 @@ def mutants() -> Iterator[list[str]]:
                 continue
             with tempfile.TemporaryDirectory(prefix="kill-") as folder:
                 found = caught(name, Path(folder), forked)
-            line = [f"`{name}`", one.bug, one.needs, ", ".join(map(str, found)) or "**not caught**"]
+            line = [
+                f"`{name}`",
+                one.bug,
+                one.needs,
+                ", ".join(str(one or "the list is not whole") for one in found) or "**not caught**",
+            ]
             say(line, {})
             yield line
     finally:

@@ -66,7 +66,7 @@ def early() -> None:
         await self.journal.record(part.delivery, result)
         return await send(self, part, *given)
 
-    Publisher._send = too_early  # type: ignore[method-assign]
+    Publisher._send = too_early
 
 
 @mutant("results go through a buffer of the program", 4, 10)
@@ -81,7 +81,7 @@ def buffered() -> None:
                 lines.clear()
             return len(line)
 
-        os.write = keep  # type: ignore[assignment]
+        os.write = keep
         try:
             return append(self, *given)
         finally:
@@ -95,7 +95,7 @@ def buffered() -> None:
             lines.clear()
         close(self)
 
-    ResultsLog.append, ResultsLog.close = later, closing  # type: ignore[method-assign]
+    ResultsLog.append, ResultsLog.close = later, closing
 
 
 @mutant("every attempt has a fresh key", 3)
@@ -106,12 +106,12 @@ def uuid() -> None:
         request.headers["Idempotency-Key"] = secrets.token_hex(12)
         return await attempt(self, call, request, *given)
 
-    Client._attempt = fresh  # type: ignore[method-assign]
+    Client._attempt = fresh
 
 
 @mutant("what was written after the last commit is not taken over", 2, 17)
 def noadopt() -> None:
-    DiskJournal._index = lambda *_, **__: 0  # type: ignore[method-assign,assignment]
+    DiskJournal._index = lambda *_, **__: 0
 
 
 @mutant("what was written after the last commit is cut off, and bought again", 7, 17)
@@ -123,7 +123,7 @@ def truncate() -> None:
         os.ftruncate(self._log._file, self._log.length)
         adopt(self)
 
-    DiskJournal._adopt = cut  # type: ignore[method-assign]
+    DiskJournal._adopt = cut
 
 
 @mutant("a request leaves before its intent is written", 10)
@@ -139,17 +139,17 @@ def unannounced() -> None:
 
     running: set[asyncio.Future[None]] = set()
     waiting = DiskJournal.intend
-    DiskJournal.intend = intend  # type: ignore[method-assign]
+    DiskJournal.intend = intend
 
 
 @mutant("what was under way is forgotten", 10)
 def forgetful() -> None:
-    DiskJournal.doubt = lambda *_: None  # type: ignore[method-assign,assignment]
+    DiskJournal.doubt = lambda *_: None
 
 
 @mutant("lives of the run are not counted", 5, 16)
 def ageless() -> None:
-    DiskJournal.life = property(lambda _: 1)  # type: ignore[method-assign,assignment]
+    DiskJournal.life = property(lambda _: 1)
 
 
 @mutant("lines count as shown before they are in the output", 11)
@@ -165,7 +165,7 @@ def boastful() -> None:
         if sink is not None:
             self.journal.place(sink.position, dead_letters.position)
 
-    Publisher._write, Publisher._show = shown_first, placed  # type: ignore[method-assign]
+    Publisher._write, Publisher._show = shown_first, placed
 
 
 def uncut(wanted: Callable[[str], bool]) -> None:
@@ -177,7 +177,7 @@ def uncut(wanted: Callable[[str], bool]) -> None:
             position = {**position, "bytes": self._target.stat().st_size}
         return restore(self, position)
 
-    LineSink.restore = behind  # type: ignore[method-assign]
+    LineSink.restore = behind
 
 
 @mutant("the output is not cut back before its lines are made again", 11)
@@ -202,7 +202,7 @@ def offbyone() -> None:
                 records.readline()
                 self.state.mark = {**self.state.mark, "offset": records.tell()}
 
-    DiskJournal.open = opened  # type: ignore[method-assign]
+    DiskJournal.open = opened
 
 
 @mutant("the unfinished output already lies in its place", 13)
@@ -212,22 +212,22 @@ def hasty() -> None:
     def in_place(self: Any, path: Any, **given: Any) -> None:
         init(self, path, **{**given, "staged": False})
 
-    LineSink.__init__ = in_place  # type: ignore[method-assign]
+    LineSink.__init__ = in_place
 
 
 @mutant("a signal breaks off what is under way", 20, needs="stops")
 def abrupt() -> None:
-    Publisher.stop = lambda *_: False  # type: ignore[method-assign,assignment]
+    Publisher.stop = lambda *_: False
 
 
 @mutant("a commit does not wait for the results log to be on the disk", 2, needs="power")
 def unsynced() -> None:
-    ResultsLog.sync = lambda *_: None  # type: ignore[method-assign,assignment]
+    ResultsLog.sync = lambda *_: None
 
 
 @mutant("a commit does not wait for the output to be on the disk", 11, 19, needs="power")
 def unsynced_output() -> None:
-    LineSink.sync = lambda *_: None  # type: ignore[method-assign,assignment]
+    LineSink.sync = lambda *_: None
 
 
 @mutant("checksums are not looked at", 2, 9, 10, 11, needs="damage")
@@ -250,7 +250,7 @@ def hurried() -> None:
             await sink.flush()
         return self.counts
 
-    Subscriber.run = run  # type: ignore[method-assign]
+    Subscriber.run = run
 
 
 def main() -> None:

@@ -22,6 +22,9 @@ RECORD = re.compile(rb"record-(\d+)")
 SHARES = {"429": 0.30, "503": 0.20, "reset": 0.20, "truncated": 0.15, "not_json": 0.15}
 """How the faults share their rate; the last three come after the work was done."""
 
+UNREADABLE = 2
+"""Requests about a record that may be answered with what is not JSON: after the third the program gives it up, as it says."""
+
 OTHER_BODY = b'{"error": {"message": "same key, other body", "type": "idempotency_error"}}'
 HTML = b"<html><body><h1>one moment please</h1></body></html>"
 
@@ -88,6 +91,8 @@ class Mock:
         self.visits[about] = visit = self.visits.get(about, 0) + 1
         luck = random.Random(f"{self.seed}/{about}/{visit}")  # noqa: S311 - chance that can be repeated
         fault = _fault(luck, self.faults)
+        if fault == "not_json" and visit > UNREADABLE:
+            fault = None
         digest = hashlib.sha256(request.body).hexdigest()[:16]
         bad = is_bad(record, self.bad)
         acts = not bad and fault not in {"429", "503"} and not (self.dedupe and key in self.remembered)
