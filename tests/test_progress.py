@@ -1,9 +1,40 @@
-"""How far a run is: what is said on stderr, and how much of it."""
+"""What a person is told of retries and pauses while a run goes on."""
 
 from __future__ import annotations
 
 from connectory.cli.progress import MOST_TOLD, Progress
-from connectory.events import RequestRetried
+from connectory.cli.setup import tell
+from connectory.events import Held, RecordFinished, RequestRetried
+
+
+def test_a_pause_of_everybody_is_told_once_and_not_for_each_request(capsys):
+    progress = Progress("outgoing x")
+    for _ in range(3):
+        progress.hear(Held(2.0, "POST /x: the server answered 429: slower"))
+        progress.hear(
+            RequestRetried("POST /x", 1, 2.0, "POST /x: the server answered 429: slower", held=True)
+        )
+    progress.hear(RecordFinished("x", 0, "ok"))
+    progress.summary()
+    assert capsys.readouterr().err.splitlines() == [
+        "all requests wait for 2.0 s: POST /x: the server answered 429: slower",
+        "outgoing x: 1 ok, 0 failed, 3 retries",
+    ]
+
+
+def test_a_retry_of_ones_own_is_told(capsys):
+    Progress("outgoing x").hear(RequestRetried("POST /x", 1, 0.5, "no answer"))
+    assert capsys.readouterr().err == "POST /x: attempt 1 failed, the next in 0.5 s: no answer\n"
+
+
+def test_commands_without_progress_tell_the_same(capsys):
+    tell(Held(2.0, "slower"))
+    tell(RequestRetried("POST /x", 1, 2.0, "slower", held=True))
+    tell(RequestRetried("POST /x", 1, 0.5, "no answer"))
+    assert capsys.readouterr().err.splitlines() == [
+        "all requests wait for 2.0 s: slower",
+        "POST /x: attempt 1 failed, the next in 0.5 s: no answer",
+    ]
 
 
 def test_retries_with_ever_new_reasons_get_a_bounded_number_of_lines(capsys):
