@@ -8,7 +8,7 @@ import httpx
 import pytest
 from journaled import ECHO, Project, Wall, numbered
 
-from connectory.publisher import POISON
+from connectory.results import POISON
 
 RESEND = {**ECHO, "concurrency": 1, "on_uncertain": "resend"}
 HOLD = {**ECHO, "concurrency": 1, "on_uncertain": "hold"}
