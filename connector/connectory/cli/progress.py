@@ -84,7 +84,9 @@ class Progress:
         if event.held:  # everybody waits, which is told once for all
             return
         line = (event.what, event.attempt, event.reason)
-        if line not in self._told and len(self._told) < MOST_TOLD:  # many fail alike: one line for all of them
+        if (
+            line not in self._told and len(self._told) < MOST_TOLD
+        ):  # many fail alike: one line for all of them
             self._told.add(line)
             named = event.reason.startswith(event.what.partition(" ")[0])
             what = "" if named else f"{event.what}: "
