@@ -216,10 +216,15 @@ def prepare(passing: Place) -> None:
         setattr(owner, name, around_waiting(passing, label, getattr(owner, name)))
 
 
+def die_at(place: str) -> None:
+    """Have the process killed at a place: LABEL:VISIT."""
+    label, _, visit = place.partition(":")
+    prepare(Place(label, int(visit or 1)))
+
+
 def main() -> None:
     """Die at the place that the first word names."""
-    label, _, visit = sys.argv.pop(1).partition(":")
-    prepare(Place(label, int(visit or 1)))
+    die_at(sys.argv.pop(1))
     program(prog_name="connectory")
 
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from kill import crashing
+
 from connectory.adapters.linesink import LineSink
 from connectory.cli import main as program
 from connectory.client import Client
@@ -29,24 +31,28 @@ from connectory.subscriber import Subscriber
 
 @dataclass(frozen=True)
 class Mutant:
-    """A bug, the invariants of which at least one has to fail with it, and how it is put in."""
+    """A bug, the invariants of which at least one has to fail with it, and how it is put in.
+
+    `dies_at` names the place at which the first process has to be killed, where chance would seldom hit it.
+    """
 
     bug: str
     caught_by: frozenset[int]
     put_in: Callable[[], None]
     needs: str = "kills"
+    dies_at: str = ""
 
 
 MUTANTS: dict[str, Mutant] = {}
 
 
 def mutant(
-    bug: str, *caught_by: int, needs: str = "kills"
+    bug: str, *caught_by: int, needs: str = "kills", dies_at: str = ""
 ) -> Callable[[Callable[[], None]], Callable[[], None]]:
     """Register a bug. `needs` says in which kind of test it shows: kills, power, damage, stops or reading."""
 
     def register(put_in: Callable[[], None]) -> Callable[[], None]:
-        MUTANTS[put_in.__name__] = Mutant(bug, frozenset(caught_by), put_in, needs)
+        MUTANTS[put_in.__name__] = Mutant(bug, frozenset(caught_by), put_in, needs, dies_at)
         return put_in
 
     return register
@@ -185,7 +191,7 @@ def stutter() -> None:
     uncut(lambda name: name.startswith("output"))
 
 
-@mutant("the dead letters are not cut back before their lines are made again", 19)
+@mutant("the dead letters are not cut back before their lines are made again", 19, dies_at="after_dead:2")
 def gravedigger() -> None:
     uncut(lambda name: name.startswith("dead_letters"))
 
@@ -254,8 +260,12 @@ def hurried() -> None:
 
 
 def main() -> None:
-    """Put the bug in and run."""
-    MUTANTS[sys.argv.pop(1)].put_in()
+    """Put the bug in and run; a word before its name says where to die."""
+    word = sys.argv.pop(1)
+    if word not in MUTANTS:
+        crashing.die_at(word)
+        word = sys.argv.pop(1)
+    MUTANTS[word].put_in()
     if "KILL_SYNCED" in os.environ:
         from kill import synced  # noqa: PLC0415 - not every bug needs a power cut
 
