@@ -1,7 +1,8 @@
-"""What holds for the whole suite: nothing that the tests leave behind holds a canary."""
+"""What holds for the whole suite: no test leaves behind a canary, or another handler of a signal."""
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,3 +18,11 @@ def no_canary_is_left_on_disk(tmp_path_factory: pytest.TempPathFactory) -> Itera
     yield
     found = leaks_below(tmp_path_factory.getbasetemp())
     assert found == [], "files that hold a secret"
+
+
+@pytest.fixture(autouse=True)
+def no_handler_is_left() -> Iterator[None]:
+    """See that what a test ran in this process took back its handlers of signals."""
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    yield
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before

@@ -206,13 +206,13 @@ class Project:
 
 def note(life: Life, run: Run) -> None:
     """Note how a life begins."""
-    hasten(run)
+    hasten(run.journal)
     life.run, life.resumed, life.doubtful = run.facts.run, run.resumed, run.journal.doubtful
 
 
-def hasten(run: Run) -> None:
+def hasten(journal: DiskJournal) -> None:
     """Do not wait for the disk: no machine loses its power here."""
-    run.journal._store._connection.execute("PRAGMA synchronous = OFF")
+    journal._store._connection.execute("PRAGMA synchronous = OFF")
 
 
 async def watched(work: asyncio.Future[Any], life: Life, moment: Crash) -> None:

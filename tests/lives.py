@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from connected import run as run_loop
+from journaled import hasten
 
 from connectory.journal import Job, Run, Runs, new_facts
 from connectory.record import Delivery, Result
@@ -21,6 +22,7 @@ def lived(runs: Runs, work: Any = None, *, job: Job = JOB, finish: bool = False,
 
     async def main():
         run = runs.begin(job, facts(job), **options)
+        hasten(run.journal)
         try:
             if work is not None:
                 await work(run)

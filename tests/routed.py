@@ -65,7 +65,7 @@ class Routed(Project):
         targets = [made.assembly.publication(one, run={}).target for one in others]
         job = Job("route", "way")
         run = self.runs.begin(job, new_facts(job, target=", ".join(targets)), new=new)
-        hasten(run)
+        hasten(run.journal)
         subscriber = made.subscriber(first, limit=limit, journal=run.journal)
         steps = [self._step(made, run, number, name) for number, name in enumerate(others, 1)]
         route, sink = Route(run, steps, subscriber=subscriber), LineSink(self.output)
@@ -78,7 +78,7 @@ class Routed(Project):
     def _step(self, made: AsyncConnector, route: Run, number: int, name: str) -> Step:
         target = made.assembly.publication(name, run={}).target
         run = self.runs.step(route, number, name, target=target, then=())
-        hasten(run)
+        hasten(run.journal)
         publisher = made.publisher(name, journal=run.journal, known=made.known(name, run))
         return Step(run, publisher, LineSink(run.folder / DEAD_LETTERS, lazy=True, staged=False))
 

@@ -85,7 +85,7 @@ clients:
   commanded: {{base_uri: "{uri}/v1", token_command: {command}, retry: {{attempts: 1}}}}
   proxied: {{base_uri: "http://localhost:1/v1", proxy: "http://user:{proxy}@{host}", token: x, retry: {{attempts: 1}}}}
   tls: {{base_uri: "https://{host}/v1", token: "${{CANARY_TOKEN}}", retry: {{attempts: 1}}}}
-  away: {{base_uri: "http://127.0.0.1:1/v1", token: "${{CANARY_TOKEN}}", retry: {{attempts: 1}}}}
+  away: {{base_uri: "http://127.0.0.1:1/v1", token: "${{CANARY_TOKEN}}", retry: {{attempts: 1, outage: 1}}}}
 incoming:
   things: {{request: {{path: /things}}}}
   shown-items: {{request: {{path: /things}}, transformers: [{{use: "leaky:show", options: {{api_key: "${{CANARY_OPTION}}"}}}}]}}

@@ -667,8 +667,8 @@ def test_every_action_has_the_kind_that_was_found_by_reading(generated):
     assert kinds == {
         "list": 64,
         "read": 58,
-        "create": 42,
-        "compute": 23,
+        "create": 48,
+        "compute": 17,
         "update": 28,
         "command": 30,
         "delete": 43,

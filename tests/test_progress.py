@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connectory.cli.progress import STATES_SHOWN, Progress
+from connectory.cli.progress import MOST_TOLD, STATES_SHOWN, Progress
 from connectory.cli.setup import tell
 from connectory.events import Held, RecordFinished, RequestRetried, StateChanged
 
@@ -44,3 +44,13 @@ def test_changes_of_states_are_told_up_to_a_bound(capsys):
     told = capsys.readouterr().err.splitlines()
     assert told[0] == "train: job-0 of record 'r0' is queued"
     assert told[STATES_SHOWN:] == ["more changes of state are not shown"]
+
+
+def test_retries_with_ever_new_reasons_get_a_bounded_number_of_lines(capsys):
+    progress = Progress("outgoing out")
+    for number in range(1000):
+        progress.hear(RequestRetried("POST /things", 1, 0.5, f"POST /things: answer {number} is not JSON"))
+    progress.summary()
+    *told, last = capsys.readouterr().err.splitlines()
+    assert len(told) == MOST_TOLD
+    assert last == "outgoing out: 0 ok, 0 failed, 1000 retries"

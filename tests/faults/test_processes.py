@@ -92,12 +92,12 @@ def test_a_second_signal_ends_at_once_and_what_was_under_way_is_in_doubt(tmp_pat
     "X3", "a process that stood still for longer than its timeouts goes on, and sends nothing twice"
 )
 def test_a_process_that_was_stopped_for_a_while_sends_nothing_again(tmp_path, wall):
-    project = Processes(tmp_path, wall, count=COUNT, idle=1)
+    project = Processes(tmp_path, wall, count=COUNT, idle=2)
     wall.delay = 0.2
     process = project.start()
     wall.wait_for(8)
     process.send_signal(signal.SIGSTOP)
-    time.sleep(3)
+    time.sleep(4)
     process.send_signal(signal.SIGCONT)
     code, said = ended(process)
 
@@ -212,9 +212,9 @@ def test_a_file_that_the_shell_emptied_gets_everything_again_and_nothing_is_sent
 def test_a_loop_that_stands_still_takes_no_answer_for_late(tmp_path, wall):
     (tmp_path / "slow.py").write_text(
         "import time\n\n\ndef slow(record: dict) -> dict:\n"
-        "    time.sleep(2.5 if record['id'] in (4, 9) else 0)\n    return record\n"
+        "    time.sleep(4 if record['id'] == 4 else 0)\n    return record\n"
     )
-    Processes(tmp_path, wall, count=12, idle=1)
+    Processes(tmp_path, wall, count=12, idle=2)
     text = (tmp_path / "connectory.yaml").read_text()
     text = text.replace('    payload: "&{@}"', '    transformers: [{use: "slow:slow"}]\n    payload: "&{@}"')
     (tmp_path / "connectory.yaml").write_text(text)

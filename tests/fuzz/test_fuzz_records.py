@@ -18,8 +18,8 @@ from connectory.interfaces import Item
 from connectory.jsontext import DEEPEST, dumps, loads_unique
 from connectory.lines import LineSplitter, item_of
 from connectory.placeholders import compile_template
-from connectory.publisher import dead_letter
 from connectory.record import Failure, Result
+from connectory.results import dead_letter
 
 OUTGOINGS: dict[str, Any] = {
     "moderate": {
@@ -90,7 +90,7 @@ def prepared(publisher: Any, item: Item) -> None:
             result = Result(
                 part.index, part.id, "error", error=Failure(error.kind, str(error)), record=item.record
             )
-            line = dumps(dead_letter(result))
+            line = dumps(dead_letter("out", part, result))
             assert b"\n" not in line
             assert json.loads(line)["error"]["message"] == str(error)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from connected import run
+from journaled import hasten
 
 from connectory.errors import StorageError
 from connectory.journal import DiskJournal
@@ -35,6 +36,8 @@ def opened(folder: Path, *, power: bool = False) -> DiskJournal:
     folder.mkdir(exist_ok=True)
     journal = DiskJournal(folder, "run-1", power=power)
     journal.open(make=not (folder / DATABASE).exists())
+    if not power:
+        hasten(journal)
     return journal
 
 

@@ -41,7 +41,9 @@ def tried(name: str, seed: int, folder: Path, programs: Programs, *, needs: str 
     if needs == "reading":
         plan = replace(plan, records=500, concurrency=1)
     kinds: dict[str, type[Trial]] = {"power": PowerCuts, "damage": Damage, "reading": Reading}
-    evidence = kinds.get(needs, Trial)(plan, folder, programs).run()
+    trial = kinds.get(needs, Trial)(plan, folder, programs)
+    dies_at = MUTANTS[name].dies_at
+    evidence = trial.crash(dies_at) if dies_at else trial.run()
     assert needs == "damage" or "Traceback" not in evidence.said, evidence.said  # a bug that is loud is none
     if needs == "reading":
         return [0] if list(problems(evidence)) else []

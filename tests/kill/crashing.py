@@ -197,7 +197,7 @@ def prepare(passing: Place) -> None:
     os.ftruncate = cutting(passing, os.ftruncate)
     os.replace = renaming(passing, os.replace)
     fcntl.flock = around(passing, "lock", fcntl.flock)
-    sqlite3.connect = partial(sqlite3.connect, factory=database(passing))  # type: ignore[assignment]
+    sqlite3.connect = partial(sqlite3.connect, factory=database(passing))
     runs._write_facts = around(passing, "facts", runs._write_facts)
     for owner, name, label in (
         (Lock, "write", "pointer"),
@@ -207,7 +207,7 @@ def prepare(passing: Place) -> None:
         (Publisher, "_show", "show"),
     ):
         setattr(owner, name, around(passing, label, getattr(owner, name)))
-    Client._attempt = poisoned(passing, Client._attempt)  # type: ignore[method-assign]
+    Client._attempt = poisoned(passing, Client._attempt)
     for owner, name, label in (
         (DiskJournal, "intend", "intent"),
         (Client, "send", "send"),
@@ -216,10 +216,15 @@ def prepare(passing: Place) -> None:
         setattr(owner, name, around_waiting(passing, label, getattr(owner, name)))
 
 
+def die_at(place: str) -> None:
+    """Have the process killed at a place: LABEL:VISIT."""
+    label, _, visit = place.partition(":")
+    prepare(Place(label, int(visit or 1)))
+
+
 def main() -> None:
     """Die at the place that the first word names."""
-    label, _, visit = sys.argv.pop(1).partition(":")
-    prepare(Place(label, int(visit or 1)))
+    die_at(sys.argv.pop(1))
     program(prog_name="connectory")
 
 

@@ -148,12 +148,13 @@ class Trial:
         Where the last one would die has to be a place that is not passed any more.
         """
         self.prepare()
+        runner = self.plan.runner or "crashing"
         for place in places:
-            life = self.programs.start([place, *self.command()], self.folder, runner="crashing")
+            life = self.programs.start([place, *self.command()], self.folder, runner=runner)
             code = wait(life)
             assert code == -signal.SIGKILL, f"{place} was never passed: the process ended with {code}"
             self.after(signal.SIGKILL, code)
-        life = self.programs.start([last, *self.command()], self.folder, runner="crashing")
+        life = self.programs.start([last, *self.command()], self.folder, runner=runner)
         self.after(None, wait(life))
         return self.evidence()
 

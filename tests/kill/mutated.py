@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from kill import crashing
+
 from connectory.adapters.linesink import LineSink
 from connectory.cli import main as program
 from connectory.client import Client
@@ -30,24 +32,28 @@ from connectory.subscriber import Subscriber
 
 @dataclass(frozen=True)
 class Mutant:
-    """A bug, the invariants of which at least one has to fail with it, and how it is put in."""
+    """A bug, the invariants of which at least one has to fail with it, and how it is put in.
+
+    `dies_at` names the place at which the first process has to be killed, where chance would seldom hit it.
+    """
 
     bug: str
     caught_by: frozenset[int]
     put_in: Callable[[], None]
     needs: str = "kills"
+    dies_at: str = ""
 
 
 MUTANTS: dict[str, Mutant] = {}
 
 
 def mutant(
-    bug: str, *caught_by: int, needs: str = "kills"
+    bug: str, *caught_by: int, needs: str = "kills", dies_at: str = ""
 ) -> Callable[[Callable[[], None]], Callable[[], None]]:
     """Register a bug. `needs` says in which kind of test it shows: kills, power, damage, stops or reading."""
 
     def register(put_in: Callable[[], None]) -> Callable[[], None]:
-        MUTANTS[put_in.__name__] = Mutant(bug, frozenset(caught_by), put_in, needs)
+        MUTANTS[put_in.__name__] = Mutant(bug, frozenset(caught_by), put_in, needs, dies_at)
         return put_in
 
     return register
@@ -67,7 +73,7 @@ def early() -> None:
         await self._journal.record(part.delivery, result)
         return await send(self, part, *given)
 
-    Delivering._send = too_early  # type: ignore[method-assign]
+    Delivering._send = too_early
 
 
 @mutant("results go through a buffer of the program", 4, 10)
@@ -82,7 +88,7 @@ def buffered() -> None:
                 lines.clear()
             return len(line)
 
-        os.write = keep  # type: ignore[assignment]
+        os.write = keep
         try:
             return append(self, *given)
         finally:
@@ -96,7 +102,7 @@ def buffered() -> None:
             lines.clear()
         close(self)
 
-    ResultsLog.append, ResultsLog.close = later, closing  # type: ignore[method-assign]
+    ResultsLog.append, ResultsLog.close = later, closing
 
 
 @mutant("every attempt has a fresh key", 3)
@@ -107,12 +113,12 @@ def uuid() -> None:
         request.headers["Idempotency-Key"] = secrets.token_hex(12)
         return await attempt(self, call, request, *given)
 
-    Client._attempt = fresh  # type: ignore[method-assign]
+    Client._attempt = fresh
 
 
 @mutant("what was written after the last commit is not taken over", 2, 17)
 def noadopt() -> None:
-    DiskJournal._index = lambda *_, **__: 0  # type: ignore[method-assign,assignment]
+    DiskJournal._index = lambda *_, **__: 0
 
 
 @mutant("what was written after the last commit is cut off, and bought again", 7, 17)
@@ -124,7 +130,7 @@ def truncate() -> None:
         os.ftruncate(self._log._file, self._log.length)
         adopt(self)
 
-    DiskJournal._adopt = cut  # type: ignore[method-assign]
+    DiskJournal._adopt = cut
 
 
 @mutant("a request leaves before its intent is written", 10)
@@ -140,17 +146,17 @@ def unannounced() -> None:
 
     running: set[asyncio.Future[None]] = set()
     waiting = DiskJournal.intend
-    DiskJournal.intend = intend  # type: ignore[method-assign]
+    DiskJournal.intend = intend
 
 
 @mutant("what was under way is forgotten", 10)
 def forgetful() -> None:
-    DiskJournal.doubt = lambda *_: None  # type: ignore[method-assign,assignment]
+    DiskJournal.doubt = lambda *_: None
 
 
 @mutant("lives of the run are not counted", 5, 16)
 def ageless() -> None:
-    DiskJournal.life = property(lambda _: 1)  # type: ignore[method-assign,assignment]
+    DiskJournal.life = property(lambda _: 1)
 
 
 @mutant("lines count as shown before they are in the output", 11)
@@ -166,7 +172,7 @@ def boastful() -> None:
         if sink is not None:
             self.journal.place(sink.position, dead_letters.position)
 
-    Publisher._write, Publisher._show = shown_first, placed  # type: ignore[method-assign]
+    Publisher._write, Publisher._show = shown_first, placed
 
 
 def uncut(wanted: Callable[[str], bool]) -> None:
@@ -178,7 +184,7 @@ def uncut(wanted: Callable[[str], bool]) -> None:
             position = {**position, "bytes": self._target.stat().st_size}
         return restore(self, position)
 
-    LineSink.restore = behind  # type: ignore[method-assign]
+    LineSink.restore = behind
 
 
 @mutant("the output is not cut back before its lines are made again", 11)
@@ -186,7 +192,7 @@ def stutter() -> None:
     uncut(lambda name: name.startswith("output"))
 
 
-@mutant("the dead letters are not cut back before their lines are made again", 19)
+@mutant("the dead letters are not cut back before their lines are made again", 19, dies_at="after_dead:2")
 def gravedigger() -> None:
     uncut(lambda name: name.startswith("dead_letters"))
 
@@ -203,7 +209,7 @@ def offbyone() -> None:
                 records.readline()
                 self.state.mark = {**self.state.mark, "offset": records.tell()}
 
-    DiskJournal.open = opened  # type: ignore[method-assign]
+    DiskJournal.open = opened
 
 
 @mutant("the unfinished output already lies in its place", 13)
@@ -213,22 +219,22 @@ def hasty() -> None:
     def in_place(self: Any, path: Any, **given: Any) -> None:
         init(self, path, **{**given, "staged": False})
 
-    LineSink.__init__ = in_place  # type: ignore[method-assign]
+    LineSink.__init__ = in_place
 
 
 @mutant("a signal breaks off what is under way", 20, needs="stops")
 def abrupt() -> None:
-    Publisher.stop = lambda *_: False  # type: ignore[method-assign,assignment]
+    Publisher.stop = lambda *_: False
 
 
 @mutant("a commit does not wait for the results log to be on the disk", 2, needs="power")
 def unsynced() -> None:
-    ResultsLog.sync = lambda *_: None  # type: ignore[method-assign,assignment]
+    ResultsLog.sync = lambda *_: None
 
 
 @mutant("a commit does not wait for the output to be on the disk", 11, 19, needs="power")
 def unsynced_output() -> None:
-    LineSink.sync = lambda *_: None  # type: ignore[method-assign,assignment]
+    LineSink.sync = lambda *_: None
 
 
 @mutant("checksums are not looked at", 2, 9, 10, 11, needs="damage")
@@ -251,12 +257,16 @@ def hurried() -> None:
             await sink.flush()
         return self.counts
 
-    Subscriber.run = run  # type: ignore[method-assign]
+    Subscriber.run = run
 
 
 def main() -> None:
-    """Put the bug in and run."""
-    MUTANTS[sys.argv.pop(1)].put_in()
+    """Put the bug in and run; a word before its name says where to die."""
+    word = sys.argv.pop(1)
+    if word not in MUTANTS:
+        crashing.die_at(word)
+        word = sys.argv.pop(1)
+    MUTANTS[word].put_in()
     if "KILL_SYNCED" in os.environ:
         from kill import synced  # noqa: PLC0415 - not every bug needs a power cut
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
+MOST_TOLD = 20
+"""Kinds of retry that get a line each; the end of the run counts all of them."""
+
 REFRESH = 0.1
 """Seconds between two drawings: more often would cost more than it tells."""
 
@@ -87,7 +90,9 @@ class Progress:
         if event.held:  # everybody waits, which is told once for all
             return
         line = (event.what, event.attempt, event.reason)
-        if line not in self._told:  # many requests in flight fail alike: one line for all of them
+        if (
+            line not in self._told and len(self._told) < MOST_TOLD
+        ):  # many fail alike: one line for all of them
             self._told.add(line)
             named = event.reason.startswith(event.what.partition(" ")[0])
             what = "" if named else f"{event.what}: "

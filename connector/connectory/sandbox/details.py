@@ -94,7 +94,7 @@ OUTCOMES: Mapping[str, tuple[str, ...]] = {
 }
 """The states a command may lead to; the first that the item's schema knows is taken."""
 
-KEPT = ("uploads", "upload.parts")
+KEPT = ("uploads", "upload.parts", "chat.completions", "responses", "beta.responses")
 """Collections that the catalogue cannot tell as such, because nothing reads them."""
 
 NAMED: Mapping[str, Mapping[str, tuple[str, int]]] = {

@@ -68,9 +68,10 @@ def soak(folder: Path, records: int) -> dict[str, Any]:
         origin = server.stderr.readline().decode().strip().removeprefix("sandbox: ").removesuffix("/v1")
         (folder / "connectory.yaml").write_text(CONFIG.format(origin=origin))
         begun = time.monotonic()
-        run = start(folder, "run", "outgoing", "moderate", "--input", "in.jsonl", "--output", "out.jsonl")
-        samples = watch(run, begun)
-        said = run.stderr.read().decode()
+        with (folder / "said.txt").open("wb") as said:
+            words = ("run", "outgoing", "moderate", "--input", "in.jsonl", "--output", "out.jsonl")
+            run = start(folder, *words, stderr=said)
+            samples = watch(run, begun)
     finally:
         server.terminate()
         server.wait()
@@ -79,19 +80,19 @@ def soak(folder: Path, records: int) -> dict[str, Any]:
         run.returncode == 0 and counts["lines"] == records and not counts["wrong"] and not counts["errors"]
     )
     return {
-        "records": records, "code": run.returncode, "samples": samples, "said": said, "right": right,
+        "records": records, "code": run.returncode, "samples": samples, "right": right,
         "seconds": samples[-1][0], **counts,
     }  # fmt: skip
 
 
-def start(folder: Path, *words: str) -> Any:
+def start(folder: Path, *words: str, stderr: Any = subprocess.PIPE) -> Any:
     roots = os.pathsep.join(str(ROOT / name) for name in ("connector", "schemas", "transformers"))
     return subprocess.Popen(
         [sys.executable, "-m", "connectory", *words],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": roots},
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
     )
 
 
