@@ -20,6 +20,14 @@ def no_canary_is_left_on_disk(tmp_path_factory: pytest.TempPathFactory) -> Itera
     assert found == [], "files that hold a secret"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def interrupts_are_heard() -> Iterator[None]:
+    """Hear interrupts as on a terminal: what a shell starts in the background ignores them, and its children too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(autouse=True)
 def no_handler_is_left() -> Iterator[None]:
     """See that what a test ran in this process took back its handlers of signals."""

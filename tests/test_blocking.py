@@ -398,16 +398,8 @@ def test_an_exception_in_the_block_closes_the_connector():
     assert made._portal is None
 
 
-@pytest.fixture
-def heard():
-    """Interrupts are heard, even where the tests were started in the background, which ignores them."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="the signal reaches no waiting thread there")
-def test_an_interrupted_call_ends_what_it_waits_for(heard):
+def test_an_interrupted_call_ends_what_it_waits_for():
     cancelled = threading.Event()
 
     class Interrupting(Server):

@@ -159,19 +159,22 @@ async def _interruptible(
             task.cancel()
 
     loop = asyncio.get_running_loop()
+    heard: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         try:
             loop.add_signal_handler(number, interrupt, number)
-        except (
-            NotImplementedError
-        ):  # Windows' event loop has no signal handlers: Ctrl-C raises KeyboardInterrupt
+        except NotImplementedError:  # on Windows Ctrl-C raises KeyboardInterrupt instead
             break
+        heard.append(number)
     try:
         return await task
     except asyncio.CancelledError:
         if reasons:
             raise reasons[-1] from None
         raise
+    finally:
+        for number in heard:  # uvloop leaves its handlers to a process that goes on
+            loop.remove_signal_handler(number)
 
 
 def tell(event: Event) -> None:
