@@ -26,7 +26,7 @@ from connected import (
 
 from connectory.assembly import Endpoint
 from connectory.config import config_from_dict
-from connectory.connector import AsyncConnector, log_event
+from connectory.connector import AsyncConnector
 from connectory.errors import (
     ApiError,
     ConfigError,
@@ -36,6 +36,7 @@ from connectory.errors import (
     UnknownNameError,
 )
 from connectory.events import Held, Noticed, RequestRetried, RunStarted
+from connectory.logs import log_event
 from connectory.sandbox import EmbeddedSandbox
 
 ECHO = {**POSTS, "payload": "&{@}"}

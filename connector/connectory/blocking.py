@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from anyio.from_thread import start_blocking_portal
 
-from connectory.config import config_from_dict, load_config
-from connectory.connector import AsyncConnector, openai_config
+from connectory.config import config_from_dict, load_config, one_client
+from connectory.connector import AsyncConnector
 from connectory.parameters import Given
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Connector:
     @classmethod
     def openai(cls, *, token: str, base_uri: str | None = None, **options: Any) -> Self:
         """Make one client and no named connections."""
-        return cls(openai_config(token, base_uri), **options)
+        return cls(one_client(token, base_uri), **options)
 
     def __enter__(self) -> Self:
         return self

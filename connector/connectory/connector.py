@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -20,14 +19,15 @@ from connectory.assembly import (
 )
 from connectory.catalogue import Catalogue, end_of
 from connectory.client import Call, Client
-from connectory.config import SqlOutput, config_from_dict, load_config
+from connectory.config import SqlOutput, config_from_dict, load_config, one_client
 from connectory.errors import ConfigError
-from connectory.events import Event, Held, Listener, Noticed, RequestRetried, StateChanged
-from connectory.journal import Job, Known, MemoryJournal, Runs, Seen, new_facts
+from connectory.events import Listener, Noticed
+from connectory.journal import Job, MemoryJournal, Runs, new_facts
+from connectory.logs import log_event
 from connectory.parameters import Given
-from connectory.picklists import MODEL, model_options, schema_options
+from connectory.picklists import MODEL, model_options, property_options
 from connectory.publisher import Publisher
-from connectory.redaction import LogFilter
+from connectory.remembered import open_known
 from connectory.running import closing_run
 from connectory.subscriber import Subscriber
 
@@ -42,13 +42,10 @@ if TYPE_CHECKING:
     from connectory.config import Config, WebhookConfig
     from connectory.errors import RecordError
     from connectory.interfaces import Journal, Sink, Source
-    from connectory.journal import Run
+    from connectory.journal import Known, Seen
     from connectory.publication import Part
     from connectory.record import Record, Result
     from connectory.subscription import Subscription
-
-logger = logging.getLogger("connectory")
-logger.addFilter(LogFilter())
 
 
 class AsyncConnector:
@@ -87,7 +84,7 @@ class AsyncConnector:
     @classmethod
     def openai(cls, *, token: str, base_uri: str | None = None, **options: Any) -> Self:
         """Make one client and no named connections."""
-        return cls(openai_config(token, base_uri), **options)
+        return cls(one_client(token, base_uri), **options)
 
     async def __aenter__(self) -> Self:
         return self
@@ -151,18 +148,18 @@ class AsyncConnector:
         """
         if job is None:
             return _results(self.publisher(name).deliver(IterableSource(records)))
-        target = self.assembly.publication(name, run={}).target
-        return self._journaled(
-            name, IterableSource(records, marked=True), Job("outgoing", name, {"job": job}), target
-        )
+        return self._journaled(name, IterableSource(records, marked=True), Job("outgoing", name, {"job": job}))
 
     async def _journaled(
-        self, name: str, source: IterableSource, job: Job, target: str
+        self, name: str, source: IterableSource, job: Job
     ) -> AsyncGenerator[list[Result], None]:
+        target = self.assembly.publication(name, run={}).target
         power = self.assembly.outgoing(name).durability == "power"
         run = self.runs.begin(job, new_facts(job, target=target), power=power)
         async with closing_run(run):
-            publisher = self.publisher(name, journal=run.journal, known=self.known(name, run))
+            publisher = self.publisher(
+                name, journal=run.journal, known=open_known(self.assembly, self.runs, name, run)
+            )
             if run.journal.state.mark is not None:
                 source.resume(run.journal.state.mark, run.journal.start)
             async with aclosing(_results(publisher.deliver(source))) as groups:
@@ -174,15 +171,6 @@ class AsyncConnector:
     def runs(self) -> Runs:
         """The runs whose journals lie in the configuration's state folder."""
         return Runs(self.config.state_folder)
-
-    def known(self, name: str, run: Run, *, client: str | None = None) -> Known | None:
-        """Open the table of what earlier runs of a connection had answered, if it wants to know."""
-        if self.assembly.outgoing(name).only is None:
-            return None
-        given = {"client": client, "sandbox": self.assembly.clients.elsewhere}
-        known = Known(self.runs.folder / "known" / f"{Job('outgoing', name, given).id}.db")
-        run.journal.remember(known)
-        return known
 
     async def read(
         self,
@@ -254,12 +242,7 @@ class AsyncConnector:
         suggest it first. `ENTITY.PROPERTY`, such as `images.generations.size`, is looked up in the catalogue.
         """
         if name != MODEL:
-            found = schema_options(self.catalogue, name)
-            if mode is None:
-                return found
-            if name.rpartition(".")[2] != MODEL:
-                raise ConfigError(f"a mode goes with models, not with {name!r}")
-            return model_options([str(one["value"]) for one in found], mode)
+            return property_options(self.catalogue, name, mode)
         model_options((), mode)  # a wrong mode is told before anything is asked
         models = [str(one["id"]) async for one in self.read("models", client=client) if "id" in one]
         return model_options(models, mode)
@@ -309,27 +292,10 @@ class AsyncConnector:
             raise ConfigError(self.config.problem(("incoming", name), message, key=True))
         run = run_scope(journal)
         subscription = self.assembly.subscription(name, run=run, given=given, limit=limit)
-        more = {
-            "above": [
-                (one, self.client(by)) for one, by in levels_above(self.assembly, subscription, client)
-            ],
-            "source": source or open_input(self.assembly, name),
-            "seen": seen,
-        }
+        above = [(one, self.client(by)) for one, by in levels_above(self.assembly, subscription, client)]
+        more = {"above": above, "source": source or open_input(self.assembly, name), "seen": seen}
         chosen = self.client(client or self.assembly.incoming(name).client)
         return self._subscriber(subscription, chosen, journal, on_error, **more)
-
-    def seen(self, run: Run, given: Mapping[str, Any], *, name: str | None = None) -> Seen | None:
-        """Open the table of what earlier runs of an incoming read; `given` is what makes it another reading.
-
-        A route has a table of its own: what the incoming by itself has read did not pass through the route.
-        """
-        if not remembers(self.assembly, name or run.facts.connection):
-            return None
-        named = {**given, "sandbox": self.assembly.clients.elsewhere}
-        table = Job(run.facts.kind, run.facts.connection, named).id
-        run.seen = Seen(self.runs.folder / "known" / f"{table}.db", run.journal)
-        return run.seen
 
     def reader(
         self,
@@ -372,17 +338,10 @@ class AsyncConnector:
         """Build the sink that posts lines to a URL, or runs a statement for each."""
         if isinstance(settings, SqlOutput):
             return sql_sink(self.config, settings, listen=self._listen)
-        return self.webhook(settings)
-
-    def webhook(self, settings: WebhookConfig) -> WebhookSink:
-        """Build the sink that posts lines to a URL."""
         prototype = self.catalogue.prototypes["openai-compatible"]
+        redactor = self.config.redactor
         return WebhookSink(
-            settings,
-            prototype,
-            transport=self._transport,
-            listen=self._listen,
-            redactor=self.config.redactor,
+            settings, prototype, transport=self._transport, listen=self._listen, redactor=redactor
         )
 
     def _subscriber(
@@ -424,28 +383,6 @@ class AsyncConnector:
 def run_scope(journal: Journal) -> Record:
     """Give what expressions see as `run`; `started_at` is in epoch seconds."""
     return {"id": journal.run, "started_at": journal.started_at}
-
-
-def log_event(event: Event) -> None:
-    """Hand events to the logger `connectory`: the default listener."""
-    match event:
-        case Noticed(message):
-            logger.warning(message)
-        case Held(wait, reason):
-            logger.info("all requests wait for %.1f s: %s", wait, reason)
-        case StateChanged(connection, _, name, item, state):
-            logger.info("%s: %s of record %r is %s", connection, item, name, state)
-        case RequestRetried(what, attempt, wait, reason, held=False):
-            logger.info("%s: attempt %d failed, next in %.1f s: %s", what, attempt, wait, reason)
-        case _:
-            pass
-
-
-def openai_config(token: str, base_uri: str | None) -> Config:
-    """Make the configuration of one client; what looks like a placeholder in a given value is none."""
-    given = {"token": token, "base_uri": base_uri}
-    client = {name: value.replace("${", "$${") for name, value in given.items() if value}
-    return config_from_dict({"version": 1, "clients": {"openai": client}})
 
 
 async def _records(subscriber: Subscriber) -> AsyncGenerator[Record, None]:

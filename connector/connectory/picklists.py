@@ -107,6 +107,16 @@ def schema_options(catalogue: Catalogue, place: str) -> list[Option]:
     return [{"text": write(value), "value": value} for value in values]
 
 
+def property_options(catalogue: Catalogue, place: str, mode: str | None) -> list[Option]:
+    """Make the pick-list of a property; with a mode, that of a model for such work. Raises ConfigError."""
+    found = schema_options(catalogue, place)
+    if mode is None:
+        return found
+    if place.rpartition(".")[2] != MODEL:
+        raise ConfigError(f"a mode goes with models, not with {place!r}")
+    return model_options([str(one["value"]) for one in found], mode)
+
+
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else str(value).lower()
 

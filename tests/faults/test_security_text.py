@@ -11,9 +11,9 @@ from canary import canary, plant
 from command import connectory
 from echo_server import EchoServer
 
-from connectory.connector import log_event
 from connectory.errors import ConfigError
 from connectory.events import RequestRetried
+from connectory.logs import log_event
 from connectory.validation.validator import Validator
 
 TOKEN = canary("local-token")

@@ -188,6 +188,7 @@ def _route(
     from connectory.cli.routing import following
     from connectory.cli.wiring import DeadLetters, lines_of_ok
     from connectory.journal import DEAD_LETTERS
+    from connectory.remembered import open_known
     from connectory.route import Route, Step
 
     path = run.folder / INPUT
@@ -195,7 +196,7 @@ def _route(
         write_letters(path, chosen)
     source = DeadLetterSource(path)
     source.results = selection.results
-    known = made.known(facts.connection, run, client=options["client"])
+    known = open_known(made.assembly, made.runs, facts.connection, run, client=options["client"])
     publisher = made.publisher(facts.connection, client=options["client"], journal=run.journal, known=known)
     publisher.lines = lines_of_ok  # the lines of those that failed before are in the output
     first = Step(run, publisher, DeadLetters(run.folder / DEAD_LETTERS))

@@ -19,6 +19,7 @@ from connectory.cli.setup import run_loop
 from connectory.cli.wiring import DeadLetters, dead_letters, destination, place, suit
 from connectory.errors import ConnectoryError, RunDetachedError
 from connectory.journal import Job, new_facts
+from connectory.remembered import open_known, open_seen
 from connectory.route import Route, Step
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def run_route(
         limit=options["limit"],
         journal=run.journal,
         on_error=failures.append,
-        seen=made.seen(run, reading_of(options), name=first),
+        seen=open_seen(made.assembly, made.runs, run, reading_of(options), name=first),
     )
     steps = following(made, run, others, options, power=power)
     suit(steps[-1].publisher, sink)
@@ -134,7 +135,7 @@ def _step(
 ) -> Step:
     target = made.assembly.publication(name, run={}).target
     run = made.runs.step(route, number, name, power=power, target=target, then=then)
-    known = made.known(name, run, client=options["client"])
+    known = open_known(made.assembly, made.runs, name, run, client=options["client"])
     publisher = made.publisher(name, client=options["client"], journal=run.journal, known=known)
     return Step(run, publisher, dead_letters(made, run.facts))
 

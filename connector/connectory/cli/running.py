@@ -125,6 +125,7 @@ def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> N
     from connectory.cli.wiring import MOST_SHOWN, destination, place
     from connectory.journal import Job, new_facts
     from connectory.parameters import Given
+    from connectory.remembered import open_seen
     from connectory.running import run_incoming
 
     settings = made.assembly.incoming(name)
@@ -161,7 +162,7 @@ def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> N
         journal=run.journal,
         on_error=hear,
         source=source,
-        seen=made.seen(run, reading_of(options)),
+        seen=open_seen(made.assembly, made.runs, run, reading_of(options)),
     )
 
     async def main() -> None:
@@ -191,6 +192,7 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
     from connectory.cli.wiring import dead_letters, destination, place, refuse_same, suit
     from connectory.journal import Job, new_facts
     from connectory.parameters import Given
+    from connectory.remembered import open_known
     from connectory.running import run_outgoing
 
     settings = made.assembly.outgoing(name)
@@ -222,7 +224,7 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
     if progress.shown:
         progress.total = source.count()
     progress.start_at(run.journal.counts)
-    known = made.known(name, run, client=options["client"])
+    known = open_known(made.assembly, made.runs, name, run, client=options["client"])
     publisher = made.publisher(
         name, given=parameters, client=options["client"], journal=run.journal, known=known
     )

@@ -61,6 +61,13 @@ def config_from_dict(
     return _checked(config, problems)
 
 
+def one_client(token: str, base_uri: str | None) -> Config:
+    """Make the configuration of one client; what looks like a placeholder in a given value is none."""
+    given = {"token": token, "base_uri": base_uri}
+    client = {name: value.replace("${", "$${") for name, value in given.items() if value}
+    return config_from_dict({"version": 1, "clients": {"openai": client}})
+
+
 def lint(
     path: FilePath | str, catalogue: Catalogue | None = None, environ: Mapping[str, str] | None = None
 ) -> list[Problem]:

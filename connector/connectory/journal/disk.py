@@ -68,7 +68,7 @@ class DiskJournal:
         self._moved: dict[str, Any] = {}
         self._seen: list[Row] = []
         self._full: StorageError | None = None
-        self.on_commit: Callable[[Position], None] = _ignore
+        self.on_commit: Callable[[Position], None] = _nothing
         self.make_room: Callable[[], None] = _nothing
         self._known: Known | None = None
         self._syncing: list[Callable[[], None]] = []
@@ -395,9 +395,5 @@ class DiskJournal:
         self._store.commit(change)
 
 
-def _nothing() -> None:
-    """Make no room: there is no ballast."""
-
-
-def _ignore(_position: Position) -> None:
-    """Tell nobody how far the output has come."""
+def _nothing(*_: object) -> None:
+    """Nobody wants to know how far the output has come; there is no ballast to make room of."""

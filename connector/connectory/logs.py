@@ -1,0 +1,30 @@
+"""Events and everything else that goes to the logger `connectory`; no secret passes it."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from connectory.events import Held, Noticed, RequestRetried, StateChanged
+from connectory.redaction import LogFilter
+
+if TYPE_CHECKING:
+    from connectory.events import Event
+
+logger = logging.getLogger("connectory")
+logger.addFilter(LogFilter())
+
+
+def log_event(event: Event) -> None:
+    """Hand events to the logger `connectory`: the default listener."""
+    match event:
+        case Noticed(message):
+            logger.warning(message)
+        case Held(wait, reason):
+            logger.info("all requests wait for %.1f s: %s", wait, reason)
+        case StateChanged(connection, _, name, item, state):
+            logger.info("%s: %s of record %r is %s", connection, item, name, state)
+        case RequestRetried(what, attempt, wait, reason, held=False):
+            logger.info("%s: attempt %d failed, next in %.1f s: %s", what, attempt, wait, reason)
+        case _:
+            pass
