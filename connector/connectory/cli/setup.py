@@ -159,7 +159,7 @@ async def _interruptible(
             task.cancel()
 
     loop = asyncio.get_running_loop()
-    heard: list[int] = []
+    heard: list[signal.Signals] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         try:
             loop.add_signal_handler(number, interrupt, number)
