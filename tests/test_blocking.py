@@ -19,8 +19,8 @@ import pytest
 from connected import BASE, POSTS, Server, body_of, configuration, refusal, router, transport
 
 from connectory import Connector
-from connectory.blocking import MOST_AHEAD
 from connectory.errors import ApiError, CredentialsError, RequestError, UnknownNameError
+from connectory.exchange import MOST_AHEAD
 from connectory.sandbox import EmbeddedSandbox
 from connectory.workers import WINDOW
 

@@ -1,4 +1,4 @@
-"""Jobs in Python: `outgoing(..., job=)` has a journal, and the same records take up a run that broke off."""
+"""Jobs in Python: with `job=` there is a journal, and the same call takes up what broke off."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from connected import body_of, extend, refusal, run
+from connected import Server, body_of, extend, refusal, run
 from journaled import ECHO, Project, Wall, numbered, refusing
 
 from connectory import Connector
@@ -262,3 +262,96 @@ def test_a_slow_caller_is_not_taken_for_one_who_has_dealt_with_a_result(project)
             summary = project.summary
             assert summary.done <= len(seen) - 1
             break
+
+
+# Readings
+
+
+ITEMS = 25
+
+
+class Pages(Server):
+    """A list of items in pages of five; newer items come first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.items = [{"id": str(number)} for number in reversed(range(ITEMS))]
+
+    async def answer(self, request: httpx.Request) -> httpx.Response:
+        after = request.url.params.get("after")
+        start = next((n + 1 for n, one in enumerate(self.items) if one["id"] == after), 0)
+        page = self.items[start : start + 5]
+        return httpx.Response(200, json={"data": page, "has_more": start + 5 < len(self.items)})
+
+
+@pytest.fixture
+def reading(tmp_path):
+    return Project(
+        tmp_path,
+        incoming={"in": {"entity": "files"}, "fresh": {"entity": "files", "only": "new"}},
+    )
+
+
+def take(
+    project: Project, network: Any, name: str = "in", *, most: int | None = None, job: str = "nightly"
+) -> list[int]:
+    async def main():
+        taken: list[int] = []
+        async with project.made(network) as made, aclosing(made.incoming(name, job=job)) as records:
+            async for record in records:
+                taken.append(int(record["id"]))
+                if len(taken) == most:
+                    break
+        return taken
+
+    return run(main)
+
+
+@pytest.mark.parametrize("most", [1, 5, 6, 13, 24])
+def test_a_reading_that_broke_off_goes_on_at_the_page_that_was_not_given_whole(reading, most: int):
+    server = Pages()
+    first = take(reading, server, most=most)
+    asked = len(server.requests)
+    second = take(reading, server)
+
+    newest = ITEMS - 1
+    page = (most - 1) // 5
+    assert first == list(range(newest, newest - most, -1))
+    assert second == list(range(newest - 5 * page, -1, -1))
+    assert len(server.requests) - asked == ITEMS // 5 - page
+
+
+def test_a_reading_that_has_ended_begins_anew_and_other_jobs_know_nothing_of_it(reading):
+    server = Pages()
+    assert take(reading, server, most=8)
+    assert take(reading, server, job="other") == list(reversed(range(ITEMS)))
+    assert len(take(reading, server)) == ITEMS - 5
+    assert len(take(reading, server)) == ITEMS
+
+
+def test_a_job_remembers_what_its_earlier_readings_gave(reading):
+    server = Pages()
+    assert len(take(reading, server, "fresh")) == ITEMS
+    server.items.insert(0, {"id": "100"})
+    assert take(reading, server, "fresh") == [100]
+    assert take(reading, server, "fresh") == []
+    assert len(take(reading, server, "fresh", job="other")) == ITEMS + 1
+
+
+def test_the_blocking_door_reads_a_job_on(reading):
+    server = Pages()
+    with blocking(reading, server) as made:
+        records = made.incoming("in", job="nightly")
+        assert [int(next(records)["id"]) for _ in range(7)] == list(range(24, 17, -1))
+        records.close()
+        assert [int(one["id"]) for one in made.incoming("in", job="nightly")] == list(range(19, -1, -1))
+
+
+def test_a_reading_under_way_is_busy(reading):
+    with blocking(reading, Pages()) as made, blocking(reading, Pages()) as other:
+        records = made.incoming("in", job="nightly")
+        next(records)
+        with pytest.raises(JobBusyError, match="nothing was done"):
+            next(other.incoming("in", job="nightly"))
+        records.close()
+        assert len(list(other.incoming("in", job="nightly"))) == ITEMS

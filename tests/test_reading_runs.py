@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +188,77 @@ def test_records_on_stdin_are_sets_of_request_parameters(tmp_path: Path):
     assert sorted(one["asked"] for one in done.lines) == ["a", "b"]
     assert done.code == 1
     assert "404" in done.said
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "written"),
+    [
+        ("names.csv", b"name;size\na;1\nb;2\n", {"csv": "names.csv", "delimiter": ";"}),
+        ("names.tsv", b"name\tsize\na\t1\nb\t2\n", "names.tsv"),
+        ("names.jsonl.gz", gzip.compress(b'{"name": "a"}\n{"name": "b"}\n'), "names.jsonl.gz"),
+    ],
+)
+def test_an_incoming_reads_every_form_of_input(tmp_path: Path, name: str, content: bytes, written: Any):
+    archive = Archive({"/models/a": [{"id": "a"}], "/models/b": [{"id": "b"}]})
+    with serving(archive) as base:
+        config = project(tmp_path, base) / "connectory.yaml"
+        config.write_text(config.read_text().replace("names.jsonl", json.dumps(written)))
+        (tmp_path / name).write_bytes(content)
+        preview = connectory("preview", "incoming", "models", folder=tmp_path)
+        done = connectory("run", "incoming", "models", folder=tmp_path)
+    assert sorted(one["asked"] for one in done.lines) == ["a", "b"]
+    assert [one["request"]["url"][-2:] for one in preview.lines if "request" in one] == ["/a", "/b"]
+
+
+def test_an_incoming_is_read_for_rows_and_for_files(tmp_path: Path):
+    archive = Archive({"/models/a": [{"id": "a"}], "/models/b": [{"id": "b"}]})
+    archive.single = True
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as database:
+        database.executescript(
+            "CREATE TABLE wanted (n INTEGER, name TEXT); INSERT INTO wanted VALUES (1, 'b')"
+        )
+    (tmp_path / "wanted").mkdir()
+    (tmp_path / "wanted" / "a").touch()
+    forms = {"rows": {"sql": "SELECT n, name FROM wanted", "database": "shop.db", "key": "n"}}
+    forms["files"] = {"files": "*", "folder": "wanted"}
+    names = {"rows": "&{name}", "files": "&{file.name}"}
+    with serving(archive) as base:
+        config = project(tmp_path, base) / "connectory.yaml"
+        written = {
+            kind: {"entity": "model", "input": form, "request_parameters": {"path": {"model": names[kind]}}}
+            for kind, form in forms.items()
+        }
+        config.write_text(config.read_text() + f"  rows: {json.dumps(written['rows'])}\n")
+        config.write_text(config.read_text() + f"  files-of: {json.dumps(written['files'])}\n")
+        rows = connectory("run", "incoming", "rows", folder=tmp_path)
+        files = connectory("run", "incoming", "files-of", folder=tmp_path)
+    assert ([one["id"] for one in rows.lines], [one["id"] for one in files.lines]) == (["b"], ["a"])
+
+
+def test_a_route_whose_input_was_changed_is_not_taken_up(tmp_path: Path):
+    archive = Archive({"/models/a": [{"id": "a"}], "/models/b": [{"id": "b"}]})
+    with serving(archive) as base:
+        config = project(tmp_path, base) / "connectory.yaml"
+        closed = f"  closed: {json.dumps({'base_uri': base})}\n"  # without a token: the run stops
+        note = {"client": "closed", "request": {"method": "POST", "path": "/notes"}, "payload": "&{asked}"}
+        more = f"outgoing: {json.dumps({'note': note})}\nroutes: {{way: [models, note]}}\n"
+        text = config.read_text().replace("incoming:", f"{closed}incoming:").replace("  api:", "  default:")
+        config.write_text(text + more)
+        (tmp_path / "names.jsonl").write_text('{"name": "a"}\n')
+        broken = connectory("run", "route", "way", folder=tmp_path)
+        (tmp_path / "names.jsonl").write_text('{"name": "b"}\n')
+        changed = connectory("run", "route", "way", folder=tmp_path)
+    assert broken.code == 4
+    assert changed.code == 3
+    assert "is not the file that the unfinished run" in changed.said
+
+
+def test_what_each_parent_fills_in_cannot_be_given(tmp_path: Path):
+    with serving(Archive(jobs(1))) as base:
+        words = ("run", "incoming", "events", "--path", "fine_tuning_job_id=ftjob-0")
+        done = connectory(*words, folder=project(tmp_path, base))
+    assert done.code == 3
+    assert "'fine_tuning_job_id' of incoming 'events' is filled in from each parent" in done.said
 
 
 # -- the examples

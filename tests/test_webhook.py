@@ -42,7 +42,7 @@ class Taking:
         made = AsyncConnector.from_dict(
             configuration(), transport=httpx.MockTransport(self), listen=self.events.append
         )
-        return made.webhook(WebhookConfig.model_validate({"webhook": URL, **settings}))
+        return made.sink(WebhookConfig.model_validate({"webhook": URL, **settings}))
 
 
 def write(sink: Any, *groups: list[Any]) -> None:
@@ -97,7 +97,7 @@ def test_a_webhook_that_cannot_be_reached_stops_the_run():
         raise httpx.ConnectError("refused")
 
     made = AsyncConnector.from_dict(configuration(), transport=httpx.MockTransport(refuse))
-    sink = made.webhook(WebhookConfig.model_validate({"webhook": URL}))
+    sink = made.sink(WebhookConfig.model_validate({"webhook": URL}))
     with pytest.raises(UnavailableError, match="does not take the results: refused"):
         write(sink, [1])
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import atexit
-from collections import deque
-from contextlib import ExitStack, aclosing
+from contextlib import ExitStack
 from functools import partial
 from importlib.util import find_spec
 from threading import Lock, get_ident
@@ -14,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from anyio.from_thread import start_blocking_portal
 
 from connectory.config import config_from_dict, load_config, one_client
-from connectory.connector import AsyncConnector
+from connectory.connector import AsyncConnector, pages_of
+from connectory.exchange import Exchange, hop
 from connectory.parameters import Given
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Iterator, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -28,19 +27,9 @@ if TYPE_CHECKING:
     from connectory.answers import Answer
     from connectory.catalogue import Catalogue
     from connectory.config import Config
-    from connectory.reading import Page
     from connectory.record import Record, Result
-    from connectory.subscriber import Subscriber
-
-    Deliver = Callable[[AsyncGenerator[Record, None]], AsyncGenerator[list[Result], None]]
 
 T = TypeVar("T")
-
-MOST_AHEAD = 256
-"""Records that may wait for a worker: more would only use memory."""
-
-GATHERING = 0.005
-"""Seconds in which results gather while records wait: a hop into the event loop costs as much as several records."""
 
 
 class Connector:
@@ -52,7 +41,7 @@ class Connector:
 
     def __init__(self, config: Config, **options: Any) -> None:
         self._connector = AsyncConnector(config, **options)
-        self._exchanges: set[_Exchange] = set()
+        self._exchanges: set[Exchange] = set()
         self._stack = ExitStack()
         self._starting = Lock()
         self._portal: BlockingPortal | None = None
@@ -99,10 +88,20 @@ class Connector:
         return self._connector.catalogue
 
     def incoming(
-        self, name: str, *, path: Mapping[str, Any] | None = None, query: Mapping[str, Any] | None = None
+        self,
+        name: str,
+        *,
+        path: Mapping[str, Any] | None = None,
+        query: Mapping[str, Any] | None = None,
+        job: str | None = None,
     ) -> Iterator[Record]:
-        """Read a named connection; pages are fetched as you go. Raises ApiError when a request is refused."""
-        return self._read(lambda: self._connector.subscriber(name, given=Given(path or {}, query or {})))
+        """Read a named connection; pages are fetched as you go. Raises ApiError when a request is refused.
+
+        With a `job` the reading has a journal on disk: the same job takes up a reading that broke off, at the page that
+        was not given whole.
+        """
+        given = Given(path or {}, query or {})
+        return self._read(lambda: self._connector.pages(name, given=given, job=job))
 
     def outgoing(self, name: str, records: Iterable[Record], *, job: str | None = None) -> Iterator[Result]:
         """Send records through a named connection: lazily, in bounded memory, one result a delivery.
@@ -112,7 +111,7 @@ class Connector:
         the iterable raises comes back after the results of the records before it.
         """
         portal = self._start()
-        exchange = _hop(portal, partial(self._exchange, name, job))
+        exchange = hop(portal, partial(self._exchange, name, job))
         try:
             failure = yield from exchange.feed(portal, records)
             exchange.end()
@@ -136,8 +135,8 @@ class Connector:
         With `save_to` the answer goes to that file, and the one item says what it is.
         """
         given = Given(path or {}, query or {})
-        read = partial(self._connector.reader, entity, given=given, client=client)
-        return self._read(partial(read, save_to=save_to))
+        read = partial(self._connector.reader, entity, given=given, client=client, save_to=save_to)
+        return self._read(lambda: pages_of(read()))
 
     def create(
         self,
@@ -210,7 +209,7 @@ class Connector:
         """
         prepare = partial(self._connector.prepare, action, entity, validate=validate, client=client)
         request = partial(prepare, path=path, query=query, payload=payload)
-        return _hop(self._start(), partial(_asked, request))
+        return hop(self._start(), partial(_asked, request))
 
     def _start(self) -> BlockingPortal:
         with self._starting:
@@ -225,20 +224,20 @@ class Connector:
             return self._portal
 
     def _call(self, begin: Callable[[], Awaitable[T]]) -> T:
-        return _hop(self._start(), begin)
+        return hop(self._start(), begin)
 
-    def _read(self, build: Callable[[], Subscriber]) -> Iterator[Record]:
+    def _read(self, build: Callable[[], AsyncGenerator[list[Record], None]]) -> Iterator[Record]:
         portal = self._start()
-        pages = _hop(portal, partial(_asked, build)).pages()
+        pages = hop(portal, partial(_asked, build))
         try:
-            while (page := _hop(portal, partial(_next_page, pages))) is not None:
-                yield from page.records
+            while (records := hop(portal, partial(_next_page, pages))) is not None:
+                yield from records
         finally:
             self._leave(portal, pages.aclose)
 
-    async def _exchange(self, name: str, job: str | None) -> _Exchange:
+    async def _exchange(self, name: str, job: str | None) -> Exchange:
         deliver = partial(self._connector.groups, name, job=job)
-        exchange = _Exchange(deliver, self._exchanges.discard, patient=job is not None)
+        exchange = Exchange(deliver, self._exchanges.discard, patient=job is not None)
         self._exchanges.add(exchange)
         return exchange
 
@@ -257,141 +256,9 @@ class Connector:
         await self._connector.aclose()
 
 
-class _Exchange:
-    """Trades records for results between the caller's thread and the event loop.
-
-    Each side appends to a deque that the other one empties, which is safe between threads; the caller hops into the
-    loop only to wait.
-    """
-
-    def __init__(self, deliver: Deliver, closed: Callable[[_Exchange], None], *, patient: bool) -> None:
-        self._records: deque[Record] = deque()
-        self._results: deque[Result] = deque()
-        self._ended = self._hungry = False
-        self._fed, self._changed = asyncio.Event(), asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        self._patient = patient
-        self._pump = asyncio.ensure_future(self._run(deliver(self._given())))
-        self._pump.add_done_callback(lambda _: self._changed.set())
-        self._closed = closed
-
-    # -- in the caller's thread
-
-    def feed(
-        self, portal: BlockingPortal, records: Iterable[Record]
-    ) -> Generator[Result, None, Exception | None]:
-        """Hand over records as fast as there is room, with the results so far; give what the iterable raised."""
-        source = iter(records)
-        while not self._pump.done():
-            try:
-                record = next(source)
-            except StopIteration:
-                break
-            except Exception as error:  # noqa: BLE001 - raised again, after the results
-                return error
-            self._records.append(record)
-            self._wake()
-            if len(self._records) >= MOST_AHEAD:
-                _hop(portal, self._wait)
-            yield from self._ready()
-        return None
-
-    def end(self) -> None:
-        """Say that no record follows."""
-        self._ended = True
-        self._wake()
-
-    def rest(self, portal: BlockingPortal) -> Iterator[Result]:
-        """Give the results that are still to come. Raises what stopped the run."""
-        while not self._pump.done():
-            _hop(portal, self._wait)
-            yield from self._ready()
-        yield from self._ready()
-        self._pump.result()
-
-    def _ready(self) -> Iterator[Result]:
-        while self._results:
-            yield self._results[0]
-            self._results.popleft()  # not before: until here the caller may not have dealt with it
-        if self._patient:
-            self._loop.call_soon_threadsafe(self._changed.set)
-
-    def _wake(self) -> None:
-        if self._hungry:
-            self._hungry = False
-            self._loop.call_soon_threadsafe(self._fed.set)
-
-    # -- in the event loop
-
-    async def aclose(self) -> None:
-        """Give up what is under way."""
-        self._pump.cancel()
-        await asyncio.wait({self._pump})
-        if not self._pump.cancelled():
-            self._pump.exception()  # it was raised where the results were read
-        self._closed(self)
-
-    async def _wait(self) -> None:
-        """Wait until there are results or room for many records, or until the run is over."""
-        while not (self._results or self._pump.done() or self._has_room()):
-            self._changed.clear()
-            await self._changed.wait()
-        if not (self._ended or self._pump.done() or self._has_room()):
-            await asyncio.sleep(GATHERING)
-
-    def _has_room(self) -> bool:
-        return not self._ended and len(self._records) <= MOST_AHEAD // 2
-
-    async def _run(self, delivered: AsyncGenerator[list[Result], None]) -> None:
-        async with aclosing(delivered) as groups:
-            async for results in groups:
-                self._results.extend(results)
-                self._changed.set()
-                while (
-                    self._patient and self._results
-                ):  # a journal notes what the caller has, not what waits here
-                    self._changed.clear()
-                    await self._changed.wait()
-
-    async def _given(self) -> AsyncGenerator[Record, None]:
-        while True:
-            ended = self._ended  # looked at first: what came before the end is still taken
-            while self._records:
-                yield self._records.popleft()
-                self._changed.set()
-            if ended:
-                return
-            self._fed.clear()
-            self._hungry = True
-            if not self._records and not self._ended:
-                await self._fed.wait()
-
-
 async def _asked(build: Callable[[], T]) -> T:
     return build()
 
 
-async def _next_page(pages: AsyncGenerator[Page, None]) -> Page | None:
+async def _next_page(pages: AsyncGenerator[list[Record], None]) -> list[Record] | None:
     return await anext(pages, None)
-
-
-def _hop(portal: BlockingPortal, work: Callable[[], Awaitable[T]]) -> T:
-    """Run something in the event loop and wait for it; an interrupted wait ends it first."""
-    begun: list[asyncio.Task[Any] | None] = []
-
-    async def run() -> T:
-        begun.append(asyncio.current_task())
-        return await work()
-
-    async def end() -> None:
-        for task in filter(None, begun):
-            task.cancel()
-            await asyncio.wait({task})
-
-    try:
-        return portal.call(run)
-    except Exception:
-        raise
-    except BaseException:
-        portal.call(end)
-        raise

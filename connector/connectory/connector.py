@@ -7,69 +7,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from connectory.adapters.memory import IterableSource
-from connectory.assembly import (
-    Assembly,
-    Endpoint,
-    WebhookSink,
-    levels_above,
-    open_input,
-    raw_call,
-    remembers,
-    sql_sink,
-)
-from connectory.catalogue import Catalogue, end_of
-from connectory.client import Call, Client
-from connectory.config import SqlOutput, config_from_dict, load_config, one_client
-from connectory.errors import ConfigError
-from connectory.events import Listener, Noticed
+from connectory.assembly import raw_call
+from connectory.client import Call
+from connectory.config import config_from_dict, load_config, one_client
+from connectory.flows import Flows
 from connectory.journal import Job, MemoryJournal, Runs, new_facts
-from connectory.logs import log_event
 from connectory.parameters import Given
 from connectory.picklists import MODEL, model_options, property_options
 from connectory.publisher import Publisher
-from connectory.remembered import open_known
+from connectory.remembered import open_known, open_seen
 from connectory.running import closing_run
-from connectory.subscriber import Subscriber
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
     from types import TracebackType
 
     import httpx
 
     from connectory.answers import Answer
-    from connectory.catalogue import Action, Entity
-    from connectory.config import Config, WebhookConfig
-    from connectory.errors import RecordError
-    from connectory.interfaces import Journal, Sink, Source
-    from connectory.journal import Known, Seen
     from connectory.publication import Part
     from connectory.record import Record, Result
-    from connectory.subscription import Subscription
+    from connectory.subscriber import Subscriber
 
 
-class AsyncConnector:
+class AsyncConnector(Flows):
     """Reads, creates and deletes entities, by named connections or directly.
 
     Use it as an async context manager, in one event loop. `transport` replaces the network for every client, for
     tests (`httpx.MockTransport(router.async_handler)` with respx); `endpoint` points every client to a sandbox.
     """
-
-    def __init__(
-        self,
-        config: Config,
-        *,
-        catalogue: Catalogue | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
-        endpoint: Endpoint | None = None,
-        listen: Listener | None = None,
-    ) -> None:
-        files = [config.folder / name for name in config.catalogue]
-        self.config, self.catalogue = config, catalogue or Catalogue.load(*files)
-        self.assembly = Assembly(config, self.catalogue, endpoint=endpoint)
-        self._transport, self._listen = transport, listen or log_event
-        self._clients: dict[str, Client] = {}
-        self._noticed: set[str] = set()
 
     @classmethod
     def from_file(cls, path: str | Path = "connectory.yaml", **options: Any) -> Self:
@@ -94,36 +60,50 @@ class AsyncConnector:
     ) -> None:
         await self.aclose()
 
-    async def aclose(self) -> None:
-        """Close every connection."""
-        clients, self._clients = self._clients, {}
-        for client in clients.values():
-            await client.aclose()
-
-    def client(self, name: str | None = None) -> Client:
-        """Give a client by its name; without one the only client, or `default`."""
-        name = self.assembly.clients.name(name)
-        if name not in self._clients:
-            options = self.assembly.clients.options(name)
-            self._clients[name] = Client(
-                options,
-                self._transport or self.assembly.clients.transport(name),
-                schema=self.catalogue.schema,
-                listen=self._listen,
-            )
-        return self._clients[name]
-
     async def incoming(
-        self, name: str, *, path: Mapping[str, Any] | None = None, query: Mapping[str, Any] | None = None
+        self,
+        name: str,
+        *,
+        path: Mapping[str, Any] | None = None,
+        query: Mapping[str, Any] | None = None,
+        job: str | None = None,
     ) -> AsyncGenerator[Record, None]:
         """Read a named connection; pages are fetched as you go.
 
-        Raises ApiError when a request is refused; an item that a transformer cannot shape is logged and left out.
+        With a `job` the reading has a journal on disk: the same job takes up a reading that broke off, at the page that
+        was not given whole. Raises ApiError when a request is refused, JobBusyError when another process works on the
+        job; an item that a transformer cannot shape is logged and left out.
         """
-        subscriber = self.subscriber(name, given=Given(path or {}, query or {}))
-        async with aclosing(_records(subscriber)) as records:
-            async for record in records:
-                yield record
+        given = Given(path or {}, query or {})
+        async with aclosing(self.pages(name, given=given, job=job)) as pages:
+            async for records in pages:
+                for record in records:
+                    yield record
+
+    async def pages(
+        self, name: str, *, given: Given, job: str | None = None
+    ) -> AsyncGenerator[list[Record], None]:
+        """Read as `incoming` does, and give the records of a page in a list.
+
+        Who asks for the next page has dealt with this one: then it is not given again after a crash.
+        """
+        if job is None:
+            async with aclosing(pages_of(self.subscriber(name, given=given))) as pages:
+                async for records in pages:
+                    yield records
+            return
+        named = {"job": job, "path": given.path, "query": given.query}
+        found = Job("incoming", name, named)
+        source = self.assembly.subscription(name, run={}, given=given)
+        run = self.runs.begin(found, new_facts(found, target=source.target))
+        async with closing_run(run):
+            seen = open_seen(self.assembly, self.runs, run, named)
+            subscriber = self.subscriber(name, given=given, journal=run.journal, seen=seen)
+            async with aclosing(subscriber.pages()) as walk:
+                async for page in walk:
+                    yield page.records
+                    await subscriber.commit(page)
+            await run.finish()
 
     async def outgoing(
         self, name: str, records: Iterable[Record] | AsyncIterable[Record], *, job: str | None = None
@@ -148,7 +128,9 @@ class AsyncConnector:
         """
         if job is None:
             return _results(self.publisher(name).deliver(IterableSource(records)))
-        return self._journaled(name, IterableSource(records, marked=True), Job("outgoing", name, {"job": job}))
+        return self._journaled(
+            name, IterableSource(records, marked=True), Job("outgoing", name, {"job": job})
+        )
 
     async def _journaled(
         self, name: str, source: IterableSource, job: Job
@@ -187,9 +169,10 @@ class AsyncConnector:
         """
         given = Given(path or {}, query or {})
         subscriber = self.reader(entity, given=given, client=client, save_to=save_to)
-        async with aclosing(_records(subscriber)) as records:
-            async for record in records:
-                yield record
+        async with aclosing(pages_of(subscriber)) as pages:
+            async for records in pages:
+                for record in records:
+                    yield record
 
     async def create(
         self,
@@ -268,102 +251,6 @@ class AsyncConnector:
         call = Call(found, found.actions[action], *parameters, payload, validate, files_root=Path.cwd())
         return self.client(client).prepare(call)
 
-    def subscriber(
-        self,
-        name: str,
-        *,
-        given: Given | None = None,
-        client: str | None = None,
-        limit: int | None = None,
-        journal: Journal | None = None,
-        on_error: Callable[[RecordError], None] | None = None,
-        source: Source | None = None,
-        seen: Seen | None = None,
-        look: bool = False,
-    ) -> Subscriber:
-        """Build the Subscriber of a named connection, with another client if one is named.
-
-        A connection with `only` or `incremental` needs what was `seen` before, unless it is only to `look` at it.
-        `source` stands for its `input`. Raises ConfigError.
-        """
-        journal = journal or MemoryJournal()
-        if seen is None and not look and remembers(self.assembly, name):
-            message = "'only' and 'incremental' ask what earlier runs read: they work in `connectory run`"
-            raise ConfigError(self.config.problem(("incoming", name), message, key=True))
-        run = run_scope(journal)
-        subscription = self.assembly.subscription(name, run=run, given=given, limit=limit)
-        above = [(one, self.client(by)) for one, by in levels_above(self.assembly, subscription, client)]
-        more = {"above": above, "source": source or open_input(self.assembly, name), "seen": seen}
-        chosen = self.client(client or self.assembly.incoming(name).client)
-        return self._subscriber(subscription, chosen, journal, on_error, **more)
-
-    def reader(
-        self,
-        entity: str,
-        *,
-        given: Given,
-        client: str | None = None,
-        limit: int | None = None,
-        save_to: str | Path | None = None,
-    ) -> Subscriber:
-        """Build the Subscriber of an entity without a named connection."""
-        subscription = self.assembly.direct_subscription(entity, given, limit=limit, save=save_to)
-        return self._subscriber(subscription, self.client(client))
-
-    def publisher(
-        self,
-        name: str,
-        *,
-        given: Given | None = None,
-        client: str | None = None,
-        journal: Journal | None = None,
-        known: Known | None = None,
-    ) -> Publisher:
-        """Build the Publisher of a named connection, with another client if one is named.
-
-        A connection with `only` needs the table of what was `known` before. Raises ConfigError without one.
-        """
-        journal = journal or MemoryJournal()
-        settings = self.assembly.outgoing(name)
-        publication = self.assembly.publication(name, run=run_scope(journal), given=given)
-        self._notice_end(publication.entity, next(iter(publication.actions.values())))
-        if publication.only is not None and known is None:
-            place = ("outgoing", name, "only")
-            message = "'only' asks what earlier runs did: it works in `connectory run`, and in Python with job=\"...\""
-            raise ConfigError(self.config.problem(place, message))
-        chosen = self.client(client or settings.client)
-        return Publisher(publication, chosen, journal, listen=self._listen, known=known)
-
-    def sink(self, settings: WebhookConfig | SqlOutput) -> Sink:
-        """Build the sink that posts lines to a URL, or runs a statement for each."""
-        if isinstance(settings, SqlOutput):
-            return sql_sink(self.config, settings, listen=self._listen)
-        prototype = self.catalogue.prototypes["openai-compatible"]
-        redactor = self.config.redactor
-        return WebhookSink(
-            settings, prototype, transport=self._transport, listen=self._listen, redactor=redactor
-        )
-
-    def _subscriber(
-        self,
-        subscription: Subscription,
-        client: Client,
-        journal: Journal | None = None,
-        on_error: Callable[[RecordError], None] | None = None,
-        **more: Any,
-    ) -> Subscriber:
-        self._notice_end(subscription.entity, subscription.action)
-        return Subscriber(
-            subscription, client, journal or MemoryJournal(), listen=self._listen, on_error=on_error, **more
-        )
-
-    def _notice_end(self, entity: Entity, action: Action) -> None:
-        """Tell once what the API gives up; it is sent all the same, because another server may have it."""
-        message = end_of(entity, action.name)
-        if message is not None and message not in self._noticed:
-            self._noticed.add(message)
-            self._listen(Noticed(message))
-
     async def _write(
         self,
         action: str,
@@ -380,16 +267,11 @@ class AsyncConnector:
         return result.unwrap()
 
 
-def run_scope(journal: Journal) -> Record:
-    """Give what expressions see as `run`; `started_at` is in epoch seconds."""
-    return {"id": journal.run, "started_at": journal.started_at}
-
-
-async def _records(subscriber: Subscriber) -> AsyncGenerator[Record, None]:
+async def pages_of(subscriber: Subscriber) -> AsyncGenerator[list[Record], None]:
+    """Give the records of each page that is read."""
     async with aclosing(subscriber.pages()) as pages:
         async for page in pages:
-            for record in page.records:
-                yield record
+            yield page.records
 
 
 async def _results(

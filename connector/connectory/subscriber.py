@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
     from connectory.client import Call, Client
-    from connectory.interfaces import Item, Journal, Sink, Source
+    from connectory.interfaces import Item, Journal, Position, Sink, Source
     from connectory.journal import Seen
     from connectory.record import Record
     from connectory.subscription import Subscription
@@ -104,7 +104,7 @@ class Subscriber:
                 if page.read:
                     await sink.write(page.records)
                     await sink.flush()
-                await self._commit(page, sink)
+                await self.commit(page, sink.position)
         self.listen(RunFinished(self.journal.run, self.subscription.name, self.counts.as_dict()))
         return self.counts
 
@@ -127,6 +127,13 @@ class Subscriber:
                 if self._room() == 0:
                     return
         self._tell_gone()
+
+    async def commit(self, page: Page, position: Position = None) -> None:
+        """Note that a page was dealt with, together with how far the sink has come."""
+        for name, count in self.counts.as_dict().items():
+            self.journal.counts[name] = count
+        self.journal.place(position, None)
+        await self.journal.commit(page.stream, page.cursor, drop=page.drop, seen=page.seen)
 
     def parameter_sets(self) -> Iterator[Record]:
         """Give the sets of `{path, query}` to ask with, after the input transformers. Raises RecordError."""
@@ -255,13 +262,6 @@ class Subscriber:
                     f"over, because the server answered 404 to {targets}"
                 )
             )
-
-    async def _commit(self, page: Page, sink: Sink) -> None:
-        """Note that a page is in the sink, together with how far the sink has come."""
-        for name, count in self.counts.as_dict().items():
-            self.journal.counts[name] = count
-        self.journal.place(sink.position, None)
-        await self.journal.commit(page.stream, page.cursor, drop=page.drop, seen=page.seen)
 
     def _level(
         self, subscription: Subscription, client: Client, room: Callable[[], int | None] = lambda: None

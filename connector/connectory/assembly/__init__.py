@@ -5,7 +5,7 @@ from __future__ import annotations
 from connectory.assembly.clients import Clients, Endpoint
 from connectory.assembly.connections import Assembly
 from connectory.assembly.ends import Input, input_of, known_source, sql_sink
-from connectory.assembly.levels import levels_above, open_input, remembers
+from connectory.assembly.levels import input_above, levels_above, remembers
 from connectory.assembly.raw import raw_call, raw_entity
 from connectory.assembly.webhook import WebhookSink
 
@@ -15,10 +15,10 @@ __all__ = [
     "Endpoint",
     "Input",
     "WebhookSink",
+    "input_above",
     "input_of",
     "known_source",
     "levels_above",
-    "open_input",
     "raw_call",
     "raw_entity",
     "remembers",

@@ -70,6 +70,10 @@ class Assembly:
         action, clock = entity.actions["read"], run_clock(run)
         memory = Memory(self.config, place, settings, self._placed, clock)
         known = entity if settings.entity is not None else None
+        fills = fill(self.config, self.catalogue, settings, known)
+        if fills is not None and given is not None and fills in given.path:
+            what = f"the path parameter {fills!r} of incoming {name!r} is filled in from each parent"
+            raise ConfigError(f"{what}; leave it out, or read entity {entity.name!r} without a connection")
         return Subscription(
             name=name,
             entity=entity,
@@ -82,7 +86,7 @@ class Assembly:
             save=save_to(self.config, place, settings, action),
             validate=None if settings.request is None else "off",
             run=run,
-            fills=fill(self.config, self.catalogue, settings, known),
+            fills=fills,
             parent_field=entity.parent_field,
             identifier=memory.identifier(),
             incremental=memory.incremental(action, raw=known is None),

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from connectory.adapters.csvsource import CsvSource
 from connectory.adapters.folder import FolderSource
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """What an outgoing reads, not opened yet.
+    """The records that a connection reads, not opened yet.
 
     `name` tells it from every other input, from every folder; `file` is the one that is read, None where there is no
     one file, `-` for standard input. `command` says whether the command line gave it.
@@ -53,16 +53,18 @@ class Input:
             raise ConfigError(self._locate(error.problems[0].message)) from None
 
 
-def input_of(config: Config, name: str, given: str | None = None) -> Input:
-    """Find the input of an outgoing: what the command line gives, relative to the current folder, else the configured.
+def input_of(
+    config: Config, name: str, given: str | None = None, *, kind: Literal["incoming", "outgoing"] = "outgoing"
+) -> Input:
+    """Find the input of a connection: what the command line gives, relative to the current folder, else the configured.
 
     A CSV file that the command line gives is read as the configuration says of its own. Raises ConfigError.
     """
-    configured = config.outgoing[name].input
+    configured = (config.outgoing if kind == "outgoing" else config.incoming)[name].input
     if given is None:
         found = _input(configured or "-", config.folder, command=False)
         if isinstance(configured, SqlInput | FilesInput):
-            return replace(found, _locate=partial(config.problem, ("outgoing", name, "input")))
+            return replace(found, _locate=partial(config.problem, (kind, name, "input")))
         return found
     form = parse_input(given)
     if isinstance(form, str) and is_csv(form) and isinstance(configured, CsvInput):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from connectory.adapters.jsonl import LineSource
+from connectory.assembly.ends import input_of
 from connectory.errors import ConfigError
 
 if TYPE_CHECKING:
     from connectory.assembly.connections import Assembly
+    from connectory.assembly.ends import Input
     from connectory.subscription import Subscription
 
 
@@ -36,12 +37,9 @@ def remembers(assembly: Assembly, name: str) -> bool:
     return own.remembers or any(one.subscription.remembers for one in assembly.above(name, run={}))
 
 
-def open_input(assembly: Assembly, name: str, written: str | None = None) -> LineSource | None:
-    """Open the records for which an incoming is read: those of a file, `-` for stdin, or its `input`."""
+def input_above(assembly: Assembly, name: str, given: str | None = None) -> Input | None:
+    """Find the records for which an incoming is read: those that the command line gives, else its `input`."""
     owner = assembly.input_of(name)
-    if owner is None and written is not None:
+    if owner is None and given is not None:
         raise ConfigError(f"incoming {name!r} has no 'input'; there is nothing that its records would fill")
-    if owner is None:
-        return None
-    configured = str(assembly.incoming(owner).input)
-    return LineSource(written or (configured if configured == "-" else assembly.config.file(configured)))
+    return None if owner is None else input_of(assembly.config, owner, given, kind="incoming")

@@ -83,12 +83,13 @@ def outgoing(name: str, **options: Any) -> None:
 
 
 async def _incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> None:
-    from connectory.assembly import open_input
+    from connectory.assembly import input_above
     from connectory.parameters import Given
     from connectory.subscription import Parent
 
     given = Given(options["path"], options["query"])
-    source = open_input(made.assembly, name, options["input"])
+    read = input_above(made.assembly, name, options["input"])
+    source = None if read is None else read.open()
     subscriber = made.subscriber(name, given=given, client=options["client"], source=source, look=True)
     async with made:
         parents: list[Any] = [None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from shlex import join
 from typing import TYPE_CHECKING, Any
 
+from connectory.assembly import input_above
 from connectory.cli.journaling import (
     absolute,
     command,
@@ -50,15 +51,21 @@ def run_route(
     targets += [one.target for one in publications]
     job = Job("route", name, given(options))
     made.runs.refuse_busy(job)
+    read = input_above(made.assembly, first)
+    source = None if read is None else read.open()
     sink = destination(made, options["output"], settings.output, mode=settings.output_mode)
     facts = new_facts(
         job,
+        input=None if read is None else read.name,
+        fingerprint=None if source is None else source.fingerprint(),
         target=", ".join(targets),
         command=command("route", name, options),
         output=absolute(place(made.config, options["output"], settings.output)),
     )
     run = made.runs.begin(job, facts, new=options["new"], power=power)
     say_resumed(run)
+    if source is not None:
+        source.keep_in(run.folder)
     failures: list[RecordError] = []
     subscriber = made.subscriber(
         first,
@@ -66,6 +73,7 @@ def run_route(
         limit=options["limit"],
         journal=run.journal,
         on_error=failures.append,
+        source=source,
         seen=open_seen(made.assembly, made.runs, run, reading_of(options), name=first),
     )
     steps = following(made, run, others, options, power=power)

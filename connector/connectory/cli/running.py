@@ -120,8 +120,8 @@ def route(name: str, **options: Any) -> None:
 
 
 def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> None:
-    from connectory.assembly import open_input
-    from connectory.cli.journaling import absolute, command, given, reading_of, say_resumed
+    from connectory.assembly import input_above
+    from connectory.cli.journaling import command, given, reading_of, say_resumed
     from connectory.cli.wiring import MOST_SHOWN, destination, place
     from connectory.journal import Job, new_facts
     from connectory.parameters import Given
@@ -130,7 +130,8 @@ def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> N
 
     settings = made.assembly.incoming(name)
     _refuse_disabled(f"incoming {name!r}", disabled=settings.disabled)
-    source = open_input(made.assembly, name, options["input"])
+    read = input_above(made.assembly, name, options["input"])
+    source = None if read is None else read.open()
     failures: list[RecordError] = []
 
     def hear(error: RecordError) -> None:
@@ -140,7 +141,7 @@ def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> N
 
     parameters = Given(options["path"], options["query"])
     target = made.assembly.subscription(name, run={}, given=parameters).target
-    path = None if source is None else absolute(str(source.path))
+    path = None if read is None else read.name
     job = Job("incoming", name, given(options) if path is None else given(options, input=path))
     made.runs.refuse_busy(job)
     sink = destination(made, options["output"], settings.output, mode=settings.output_mode)
@@ -154,6 +155,8 @@ def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> N
     )
     run = made.runs.begin(job, facts, new=options["new"])
     say_resumed(run)
+    if source is not None:
+        source.keep_in(run.folder)
     subscriber = made.subscriber(
         name,
         given=parameters,

@@ -21,6 +21,7 @@ from connectory.config.fields import (
     Text,
     TextOrList,
 )
+from connectory.config.input import Input
 
 
 class IncomingRequest(Section):
@@ -86,9 +87,10 @@ class IncomingConfig(Section):
     request_parameters: Annotated[RequestParameters, EmptyMap] = Field(
         default_factory=RequestParameters, description="Path and query parameters (default: none)"
     )
-    input: OptionalText = Field(
+    input: Input = Field(
         default=None,
-        description="File of records, or '-' for stdin: one set of request parameters for each (default: none)",
+        description="File of records ('-' for stdin), files of a folder, CSV or a query: one set of request "
+        "parameters for each (default: none)",
     )
     each: OptionalText = Field(
         default=None,

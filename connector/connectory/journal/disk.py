@@ -321,8 +321,8 @@ class DiskJournal:
         self._recalled, end, use = Recalled(self.state.seq), 0, Use(self.count, intended=1)
         for entry in self._log.scan(start):
             end = max(end, entry.seq + 1)
-            if counted is not None and entry.start >= counted and "requests" in self.counts:
-                use.add(entry)
+            if counted is not None and "requests" in self.counts:
+                (use.add if entry.start >= counted else use.pass_over)(entry)
             if self.is_shown(entry.seq, entry.part):
                 continue
             self._recalled.put(entry.seq, entry.part, entry.start)

@@ -41,7 +41,10 @@ class Known:
 
     def row(self, key: bytes) -> bytes | None:
         """Give what is written under a key."""
-        row = self._reader.execute("SELECT body FROM known WHERE id = ?", (key,)).fetchone()
+        try:
+            row = self._reader.execute("SELECT body FROM known WHERE id = ?", (key,)).fetchone()
+        except sqlite3.Error as error:
+            raise StorageError(f"cannot read {str(self.path)!r}: {error}") from error
         return None if row is None else row[0]
 
     def add(self, identifier: str, body: bytes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from connectory.errors import StorageError
 from connectory.record import Intent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from connectory.interfaces import Row
@@ -156,20 +156,25 @@ class Store:
 
     def seen(self, key: bytes) -> bytes | None:
         """Give what was noted of an item that was read; may be called beside `commit`."""
-        row = self._reader().execute("SELECT body FROM seen WHERE id = ?", (key,)).fetchone()
+        with self._reading_it() as reader:
+            row = reader.execute("SELECT body FROM seen WHERE id = ?", (key,)).fetchone()
         return None if row is None else row[0]
 
     def all_seen(self, size: int = 10_000) -> Iterator[Sequence[Row]]:
         """Give everything that was noted of items, in lists of so many."""
-        with closing(self._reader().execute("SELECT id, body FROM seen")) as rows:
+        with self._reading_it() as reader, closing(reader.execute("SELECT id, body FROM seen")) as rows:
             while chunk := rows.fetchmany(size):
                 yield chunk
 
-    def _reader(self) -> sqlite3.Connection:
+    @contextmanager
+    def _reading_it(self) -> Generator[sqlite3.Connection, None, None]:
         """Give a connection of its own to who only reads: the other one is busy in another thread."""
-        if self._reading is None:
-            self._reading = sqlite3.connect(self.path, check_same_thread=False, timeout=30)
-        return self._reading
+        try:
+            if self._reading is None:
+                self._reading = sqlite3.connect(self.path, check_same_thread=False, timeout=30)
+            yield self._reading
+        except sqlite3.Error as error:
+            raise StorageError(f"cannot read the journal {str(self.path)!r}: {error}") from error
 
     def close(self) -> None:
         """Close the database."""

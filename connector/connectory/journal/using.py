@@ -17,6 +17,13 @@ class Use:
         self._count, self._intended = count, intended
         self._begun: set[tuple[int, int]] = set()
 
+    def pass_over(self, entry: Entry) -> None:
+        """Take note of an outcome that is counted already."""
+        if entry.status == "begun":
+            self._begun.add((entry.seq, entry.part))
+        else:
+            self._begun.discard((entry.seq, entry.part))
+
     def add(self, entry: Entry) -> None:
         """Count an outcome. Of what was begun the requests are in that line, and the tokens in the last one."""
         result, place = entry.result(), (entry.seq, entry.part)

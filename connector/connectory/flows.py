@@ -1,0 +1,186 @@
+"""The clients of a configuration, and the flow of each connection, made when they are asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from connectory.assembly import (
+    Assembly,
+    Endpoint,
+    WebhookSink,
+    input_above,
+    levels_above,
+    remembers,
+    sql_sink,
+)
+from connectory.catalogue import Catalogue, end_of
+from connectory.client import Client
+from connectory.config import SqlOutput
+from connectory.errors import ConfigError
+from connectory.events import Listener, Noticed
+from connectory.journal import MemoryJournal
+from connectory.logs import log_event
+from connectory.publisher import Publisher
+from connectory.subscriber import Subscriber
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import httpx
+
+    from connectory.catalogue import Action, Entity
+    from connectory.config import Config, WebhookConfig
+    from connectory.errors import RecordError
+    from connectory.interfaces import Journal, Sink, Source
+    from connectory.journal import Known, Seen
+    from connectory.parameters import Given
+    from connectory.record import Record
+    from connectory.subscription import Subscription
+
+
+class Flows:
+    """Makes clients, and a Subscriber or a Publisher of each connection.
+
+    `transport` replaces the network for every client, for tests (`httpx.MockTransport(router.async_handler)` with
+    respx); `endpoint` points every client to a sandbox.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        catalogue: Catalogue | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        endpoint: Endpoint | None = None,
+        listen: Listener | None = None,
+    ) -> None:
+        files = [config.folder / name for name in config.catalogue]
+        self.config, self.catalogue = config, catalogue or Catalogue.load(*files)
+        self.assembly = Assembly(config, self.catalogue, endpoint=endpoint)
+        self._transport, self._listen = transport, listen or log_event
+        self._clients: dict[str, Client] = {}
+        self._noticed: set[str] = set()
+
+    def client(self, name: str | None = None) -> Client:
+        """Give a client by its name; without one the only client, or `default`."""
+        name = self.assembly.clients.name(name)
+        if name not in self._clients:
+            options = self.assembly.clients.options(name)
+            self._clients[name] = Client(
+                options,
+                self._transport or self.assembly.clients.transport(name),
+                schema=self.catalogue.schema,
+                listen=self._listen,
+            )
+        return self._clients[name]
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        clients, self._clients = self._clients, {}
+        for client in clients.values():
+            await client.aclose()
+
+    def subscriber(
+        self,
+        name: str,
+        *,
+        given: Given | None = None,
+        client: str | None = None,
+        limit: int | None = None,
+        journal: Journal | None = None,
+        on_error: Callable[[RecordError], None] | None = None,
+        source: Source | None = None,
+        seen: Seen | None = None,
+        look: bool = False,
+    ) -> Subscriber:
+        """Build the Subscriber of a named connection, with another client if one is named.
+
+        A connection with `only` or `incremental` needs what was `seen` before, unless it is only to `look` at it.
+        `source` stands for its `input`. Raises ConfigError.
+        """
+        journal = journal or MemoryJournal()
+        if seen is None and not look and remembers(self.assembly, name):
+            what = "'only' and 'incremental' ask what earlier runs read"
+            message = f'{what}: they work in `connectory run`, and in Python with job="..."'
+            raise ConfigError(self.config.problem(("incoming", name), message, key=True))
+        run = run_scope(journal)
+        subscription = self.assembly.subscription(name, run=run, given=given, limit=limit)
+        above = [(one, self.client(by)) for one, by in levels_above(self.assembly, subscription, client)]
+        if source is None and (found := input_above(self.assembly, name)) is not None:
+            source = found.open()
+        more = {"above": above, "source": source, "seen": seen}
+        chosen = self.client(client or self.assembly.incoming(name).client)
+        return self._subscriber(subscription, chosen, journal, on_error, **more)
+
+    def reader(
+        self,
+        entity: str,
+        *,
+        given: Given,
+        client: str | None = None,
+        limit: int | None = None,
+        save_to: str | Path | None = None,
+    ) -> Subscriber:
+        """Build the Subscriber of an entity without a named connection."""
+        subscription = self.assembly.direct_subscription(entity, given, limit=limit, save=save_to)
+        return self._subscriber(subscription, self.client(client))
+
+    def publisher(
+        self,
+        name: str,
+        *,
+        given: Given | None = None,
+        client: str | None = None,
+        journal: Journal | None = None,
+        known: Known | None = None,
+    ) -> Publisher:
+        """Build the Publisher of a named connection, with another client if one is named.
+
+        A connection with `only` needs the table of what was `known` before. Raises ConfigError without one.
+        """
+        journal = journal or MemoryJournal()
+        settings = self.assembly.outgoing(name)
+        publication = self.assembly.publication(name, run=run_scope(journal), given=given)
+        self._notice_end(publication.entity, next(iter(publication.actions.values())))
+        if publication.only is not None and known is None:
+            place = ("outgoing", name, "only")
+            message = "'only' asks what earlier runs did: it works in `connectory run`, and in Python with job=\"...\""
+            raise ConfigError(self.config.problem(place, message))
+        chosen = self.client(client or settings.client)
+        return Publisher(publication, chosen, journal, listen=self._listen, known=known)
+
+    def sink(self, settings: WebhookConfig | SqlOutput) -> Sink:
+        """Build the sink that posts lines to a URL, or runs a statement for each."""
+        if isinstance(settings, SqlOutput):
+            return sql_sink(self.config, settings, listen=self._listen)
+        prototype = self.catalogue.prototypes["openai-compatible"]
+        redactor = self.config.redactor
+        return WebhookSink(
+            settings, prototype, transport=self._transport, listen=self._listen, redactor=redactor
+        )
+
+    def _subscriber(
+        self,
+        subscription: Subscription,
+        client: Client,
+        journal: Journal | None = None,
+        on_error: Callable[[RecordError], None] | None = None,
+        **more: Any,
+    ) -> Subscriber:
+        self._notice_end(subscription.entity, subscription.action)
+        return Subscriber(
+            subscription, client, journal or MemoryJournal(), listen=self._listen, on_error=on_error, **more
+        )
+
+    def _notice_end(self, entity: Entity, action: Action) -> None:
+        """Tell once what the API gives up; it is sent all the same, because another server may have it."""
+        message = end_of(entity, action.name)
+        if message is not None and message not in self._noticed:
+            self._noticed.add(message)
+            self._listen(Noticed(message))
+
+
+def run_scope(journal: Journal) -> Record:
+    """Give what expressions see as `run`; `started_at` is in epoch seconds."""
+    return {"id": journal.run, "started_at": journal.started_at}

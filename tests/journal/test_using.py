@@ -1,0 +1,45 @@
+"""What the outcomes in a results log have used is counted once, wherever a life ended."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from connectory.journal.log import Entry
+from connectory.journal.using import Use
+
+
+def entry(status: str, seq: int = 0, *, attempts: int = 2, tokens: int = 0) -> Entry:
+    line = {"seq": seq, "part": 0, "key": f"k{seq}", "life": 1, "status": status, "index": seq, "id": None}
+    line |= {"http_status": 200, "request_id": None, "attempts": attempts, "in_doubt": False}
+    return Entry({**line, "usage": {"total_tokens": tokens}}, 0)
+
+
+LOG = [entry("begun"), entry("ok", 1, tokens=5), entry("ok", tokens=7), entry("error", 2, attempts=1)]
+
+
+@pytest.mark.parametrize("counted", range(len(LOG) + 1))
+def test_every_outcome_counts_once_wherever_the_counting_broke_off(counted):
+    counts = Counter[str]()
+
+    def count(name: str, amount: int = 1) -> None:
+        counts[name] += amount
+
+    first = Use(count)
+    for one in LOG[:counted]:
+        first.add(one)
+    second = Use(count)
+    for one in LOG[:counted]:
+        second.pass_over(one)
+    for one in LOG[counted:]:
+        second.add(one)
+    assert counts == {"requests": 5, "tokens": 12}
+
+
+def test_a_delivery_that_was_begun_anew_counts_again():
+    counts = Counter[str]()
+    use = Use(lambda name, amount: counts.update({name: amount}))
+    for one in (entry("begun"), entry("ok", tokens=1), entry("begun"), entry("error", tokens=1)):
+        use.add(one)
+    assert counts["requests"] == 4
