@@ -20,6 +20,7 @@ from connectory.adapters.linesink import LineSink
 from connectory.config import config_from_dict
 from connectory.connector import AsyncConnector
 from connectory.journal import DEAD_LETTERS, DiskJournal, Job, Run, Runs, Summary, new_facts
+from connectory.remembered import open_known
 from connectory.running import run_incoming, run_outgoing
 
 ECHO: dict[str, Any] = {**POSTS, "payload": "&{@}", "concurrency": 2, "on_uncertain": "resend"}
@@ -167,7 +168,8 @@ class Project:
                 note(life, run)
                 place = sink or LineSink(self.output, mode=self.output_mode)
                 dead = LineSink(run.folder / DEAD_LETTERS, lazy=True, staged=False)
-                publisher = made.publisher("out", journal=run.journal, known=made.known("out", run))
+                known = open_known(made.assembly, made.runs, "out", run)
+                publisher = made.publisher("out", journal=run.journal, known=known)
                 work = asyncio.ensure_future(run_outgoing(run, publisher, source, place, dead))
                 if crash is not None:
                     plan(run.journal, crash, moment, work, made)

@@ -13,6 +13,7 @@ from journaled import Crash, Life, Project, hasten, lines_of, plan, watched
 from connectory.adapters.linesink import LineSink
 from connectory.connector import AsyncConnector
 from connectory.journal import DEAD_LETTERS, Job, Run, new_facts
+from connectory.remembered import open_known
 from connectory.route import Route, Step
 
 READS: dict[str, Any] = {"request": {"path": "/things"}}
@@ -79,7 +80,8 @@ class Routed(Project):
         target = made.assembly.publication(name, run={}).target
         run = self.runs.step(route, number, name, target=target, then=())
         hasten(run.journal)
-        publisher = made.publisher(name, journal=run.journal, known=made.known(name, run))
+        known = open_known(made.assembly, made.runs, name, run)
+        publisher = made.publisher(name, journal=run.journal, known=known)
         return Step(run, publisher, LineSink(run.folder / DEAD_LETTERS, lazy=True, staged=False))
 
     async def travelled(self, route: Route, sink: LineSink) -> None:
