@@ -276,9 +276,10 @@ def test_the_example_of_fine_tuning_holds_what_it_says_of_a_kill_and_a_second_ru
     archive = Archive(jobs(5, 3, 4))
     for job in archive.lists["/fine_tuning/jobs"]:
         job["model"] = "gpt-4o-mini"
-    example("fine-tuning-events", tmp_path)
+    config = example("fine-tuning-events", tmp_path) / "connectory.yaml"
     with serving(archive) as base:
-        environ = {"OPENAI_BASE_URL": base, "OPENAI_API_KEY": "sk-made-up-1234"}
+        config.write_text(config.read_text().replace("  openai:\n", f"  openai:\n    base_uri: {base}\n"))
+        environ = {"OPENAI_API_KEY": "sk-made-up-1234"}
         assert run_until_killed(tmp_path, archive, 6, **environ) == -signal.SIGKILL
         done = connectory("run", "incoming", "events", folder=tmp_path, **environ)
         assert done.code == 0, done.said

@@ -48,7 +48,8 @@ def serve(
 class EmbeddedSandbox:
     """A sandbox on a free loopback port for as long as the block lasts.
 
-    `faults` names what goes wrong and how often, as in `{"429": 0.1, "drop": 0.01}`; `seed` decides when.
+    `faults` names what goes wrong and how often, as in `{"429": 0.1, "drop": 0.01}`; `seed` decides when. `clock`, in
+    epoch seconds, says when items are made.
     """
 
     def __init__(
@@ -59,11 +60,12 @@ class EmbeddedSandbox:
         allow_anonymous: bool = False,
         faults: Mapping[str, float] | None = None,
         seed: int = 0,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.token = token
         self.base_uri = ""
         self._server = _server(
-            catalogue, token=token, allow_anonymous=allow_anonymous, faults=faults, seed=seed
+            catalogue, token=token, allow_anonymous=allow_anonymous, faults=faults, seed=seed, clock=clock
         )
         self._socket: socket.socket | None = None
         self._thread: threading.Thread | None = None
