@@ -214,8 +214,21 @@ def _record_by_name(*, record: dict) -> dict:
     return record
 
 
-async def _asynchronous(record: dict) -> dict:
-    return record
+class _Uncalled:
+    pass
+
+
+class _OptionsAtCall:
+    def __call__(self, record: dict, *, field: str) -> dict:
+        return record
+
+
+class _PositionalClass:
+    def __init__(self, field: str) -> None:
+        self.field = field
+
+    def __call__(self, record: dict) -> dict:
+        return record
 
 
 def _positional(record: dict, field: str) -> dict:
@@ -247,7 +260,12 @@ class Uncheckable:
     ("function", "words"),
     [
         (3, "is no function"),
-        (_asynchronous, "is asynchronous; write it with a plain 'def'"),
+        (_Uncalled, "is a class without '__call__(self, record)', which takes each record"),
+        (
+            _OptionsAtCall,
+            "takes 'field' beside the record; the options of a class are parameters of '__init__'",
+        ),
+        (_PositionalClass, "has the option 'field' that is not keyword-only; put '*' after self"),
         (_without_record, "must take the record as its first argument"),
         (_record_by_name, "must take the record as its first argument"),
         (dict.fromkeys, "has the option 'value' that is not keyword-only; put '*' after the record"),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import inspect
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 
+from connectory.aside import off_loop, pulled, wait_for
 from connectory.errors import (
     ConfigError,
     ExpressionError,
@@ -16,6 +17,7 @@ from connectory.errors import (
     TransformerError,
 )
 from connectory.interfaces import Context, Step
+from connectory.opening import Opening
 from connectory.placeholders import fresh
 from connectory.plugins import Transformer, load_code, load_transformer, transformer_names
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 Place: TypeAlias = tuple[str | int, ...]
 Locate: TypeAlias = Callable[[Place, str], Problem]
+T = TypeVar("T")
 
 
 class StepConfig(Protocol):
@@ -68,9 +71,18 @@ class Traced:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """Built steps, run depth-first: a record goes all the way before the next one is made."""
+    """Built steps, run depth-first: a record goes all the way before the next one is made.
+
+    `kept` are the objects among them that are closed at the end; `waits` says that some step is awaited.
+    """
 
     steps: tuple[Step, ...] = ()
+    kept: tuple[Opening, ...] = ()
+    waits: bool = False
+
+    def then(self, other: Chain) -> Chain:
+        """Give a chain that runs the steps of both."""
+        return Chain((*self.steps, *other.steps), (*self.kept, *other.kept), waits=self.waits or other.waits)
 
     def apply(self, record: Record, scope: Mapping[str, Any]) -> Iterator[Record]:
         """Give what the record becomes; `input` in the scope stays as it was read, whatever steps change."""
@@ -92,6 +104,19 @@ class Chain:
             traced.append(Traced(step.name, fresh(made)))
             records = made
         return traced
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do work that applies this chain; where a step waits, the caller's event loop goes on meanwhile."""
+        return await off_loop(work) if self.waits else work()
+
+    async def close(self) -> None:
+        """Close what its steps have opened; the next record opens it again."""
+        if any(one.is_open for one in self.kept):
+            await self.run(self._close)
+
+    def _close(self) -> None:
+        for one in reversed(self.kept):
+            one.close()
 
     def _run(self, record: Record, context: Context, start: int) -> Iterator[Record]:
         for index in range(start, len(self.steps)):
@@ -121,7 +146,16 @@ def build_chain(
     built = list(builder.build(steps, within=()))
     if builder.problems:
         raise ConfigError(builder.problems)
-    return Chain(tuple(built))
+    return Chain(tuple(built), tuple(builder.kept), builder.waits)
+
+
+def single_chain(found: Transformer, options: Any) -> Chain:
+    """Build a chain of one transformer that was found already; a ConfigError lists what is wrong with the options."""
+    builder = _Builder({}, None, _unlocated)
+    built = list(builder.step(found, options, ()))
+    if builder.problems:
+        raise ConfigError(builder.problems)
+    return Chain(tuple(built), tuple(builder.kept), builder.waits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +170,16 @@ class _Step:
     def __call__(self, record: Record, context: Context) -> Iterable[Record]:
         try:
             made = self.function(record, **{self.context: context}) if self.context else self.function(record)
+            if inspect.isawaitable(made):
+                made = wait_for(made)
         except (Exception, SystemExit) as error:  # a plug-in may raise anything; it is this record's error
             raise self._failure(error) from error
         if type(made) is dict or isinstance(made, dict):
             return (cast("Record", made),)
         if made is None:
             return self._nothing()
+        if isinstance(made, AsyncIterable):
+            made = pulled(cast("AsyncIterable[object]", made))
         if isinstance(made, Iterable) and not isinstance(made, (str, bytes, Mapping)):
             return self._many(cast("Iterable[object]", made))
         raise TransformerError(
@@ -181,6 +219,8 @@ class _Builder:
     folder: Path | None
     locate: Locate
     problems: list[Problem] = field(default_factory=list[Problem])
+    kept: list[Opening] = field(default_factory=list[Opening])
+    waits: bool = False
 
     def build(self, steps: Iterable[StepConfig], *, within: tuple[str, ...]) -> Iterator[Step]:
         for step in steps:
@@ -188,19 +228,29 @@ class _Builder:
                 yield from self._chain(step, step.name, within)
                 continue
             try:
-                found = self._find(step)
-                arguments, complaints = found.check(step.options)
+                yield from self.step(self._find(step), step.options, step.options_path, within)
             except ConfigError as error:
                 self.problems += [self.locate(step.path, problem.message) for problem in error.problems]
-                continue
-            self.problems += [self.locate((*step.options_path, *where), what) for where, what in complaints]
-            name = "/".join((*within, found.name))
-            yield _Step(name, partial(found.function, **arguments), found.context, found.may_drop)
+
+    def step(
+        self, found: Transformer, options: Any, place: Place, within: tuple[str, ...] = ()
+    ) -> Iterator[Step]:
+        """Give the step of a transformer, or note what is wrong with its options. Raises ConfigError."""
+        arguments, complaints = found.check(options)
+        self.problems += [self.locate((*place, *where), what) for where, what in complaints]
+        if complaints:
+            return
+        function = found.bind(arguments)
+        self.waits = self.waits or found.waits
+        if found.is_class:
+            function = Opening(found.name, function)
+            self.kept.append(function)
+        yield _Step("/".join((*within, found.name)), function, found.context, found.may_drop)
 
     def _find(self, step: StepConfig) -> Transformer:
         if step.use is not None:
             return load_code(step.use, folder=self.folder)
-        return load_transformer(step.name or "", also=self.named)
+        return load_transformer(step.name or "", also=self.named, folder=self.folder)
 
     def _chain(self, step: StepConfig, name: str, within: tuple[str, ...]) -> Iterator[Step]:
         problem = ""
@@ -208,7 +258,7 @@ class _Builder:
             problem = f"the chain {name!r} runs itself, by way of {' → '.join((*within, name))}"
         elif step.options is not None:
             problem = f"{name!r} is a chain and takes no options"
-        elif name in transformer_names():
+        elif name in transformer_names(self.folder):
             problem = f"{name!r} is a chain here and a transformer too; give the chain another name"
         if problem:
             self.problems.append(self.locate(step.path, problem))

@@ -80,7 +80,7 @@ class Delivering:
         return (
             await self._taken_up(part, earlier)
             if earlier.status == "begun"
-            else self._recalled(part, earlier)
+            else await self._recalled(part, earlier)
         )
 
     async def _new(self, part: Part) -> Result | None:
@@ -153,7 +153,7 @@ class Delivering:
         blank_error(result, self._client.redactor)
         await self.holding.settle(part, result)
         if call is not None and result.ok:
-            self._shape(part, call, result)
+            await self._shape(part, call, result)
         if result.status != "skipped":
             await self._listen_for_alarm(result)
         return result
@@ -168,7 +168,7 @@ class Delivering:
         blank_error(result, self._client.redactor)
         await self._journal.record(part.delivery, result)
         if result.ok:
-            self._shape(part, call, result)
+            await self._shape(part, call, result)
         return result
 
     async def _taken_up(self, part: Part, result: Result) -> Result | None:
@@ -184,19 +184,19 @@ class Delivering:
             return await self._record(part, result)
         return await self._wait(part, call, result, fresh=False)
 
-    def _recalled(self, part: Part, result: Result) -> Result:
+    async def _recalled(self, part: Part, result: Result) -> Result:
         """Take over what an earlier life of the run bought: it is shaped, and never sent."""
         result.record = part.item.record
         if result.ok and part.record is not None:
             try:
                 call = self._publication.call(part)
                 self._remember(part, fingerprint(self._client.prepare(call)))
-                self._shape(part, call, result)
+                await self._shape(part, call, result)
             except RecordError as error:  # the configuration was changed since
                 failed_shaping(result, error)
         return result
 
-    def _shape(self, part: Part, call: Call, result: Result) -> None:
+    async def _shape(self, part: Part, call: Call, result: Result) -> None:
         """Shape an ok result. It was bought and is in the journal: a failure here keeps it and sends nothing again."""
         http = seen_http(result)
         try:
@@ -204,7 +204,9 @@ class Delivering:
                 result.status, result.error = "error", Failure("accept", NOT_ACCEPTED)
                 result.cause = AcceptError(NOT_ACCEPTED)
                 return
-            output = self._publication.shape(part, call, result.response, http=http)
+            shape = partial(self._publication.shape, part, call, result.response, http=http)
+            chain = self._publication.response_chain
+            output = shape() if chain is None else await chain.run(shape)
             # what a response transformer gave may be no JSON, and would break the sink for all
             text, redactor = dumps(output), self._client.redactor
             result.output = redactor.value(output) if redactor.seen_in(text) else output

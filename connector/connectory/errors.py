@@ -218,7 +218,7 @@ class RunStoppedError(ConnectoryError):
 
 
 class SetupError(RunStoppedError):
-    """The server or proxy that is configured cannot be spoken to: certificate, name or protocol is wrong."""
+    """What is configured cannot be used: a server's certificate, name or protocol; a transformer that cannot open."""
 
 
 class CredentialsError(RunStoppedError):

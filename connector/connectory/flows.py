@@ -104,7 +104,7 @@ class Flows:
             what = "'only' and 'incremental' ask what earlier runs read"
             message = f'{what}: they work in `connectory run`, and in Python with job="..."'
             raise ConfigError(self.config.problem(("incoming", name), message, key=True))
-        run = run_scope(journal)
+        run = run_scope(journal, self.assembly.clients.name(client or self.assembly.incoming(name).client))
         subscription = self.assembly.subscription(name, run=run, given=given, limit=limit)
         above = [(one, self.client(by)) for one, by in levels_above(self.assembly, subscription, client)]
         if source is None and (found := input_above(self.assembly, name)) is not None:
@@ -141,7 +141,8 @@ class Flows:
         """
         journal = journal or MemoryJournal()
         settings = self.assembly.outgoing(name)
-        publication = self.assembly.publication(name, run=run_scope(journal), given=given)
+        run = run_scope(journal, self.assembly.clients.name(client or settings.client))
+        publication = self.assembly.publication(name, run=run, given=given)
         self._notice_end(publication.entity, next(iter(publication.actions.values())))
         if publication.only is not None and known is None:
             place = ("outgoing", name, "only")
@@ -181,6 +182,6 @@ class Flows:
             self._listen(Noticed(message))
 
 
-def run_scope(journal: Journal) -> Record:
-    """Give what expressions see as `run`; `started_at` is in epoch seconds."""
-    return {"id": journal.run, "started_at": journal.started_at}
+def run_scope(journal: Journal, client: str) -> Record:
+    """Give what expressions see as `run`; `started_at` is in epoch seconds, `client` the name of the client."""
+    return {"id": journal.run, "started_at": journal.started_at, "client": client}

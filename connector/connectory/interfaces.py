@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
+
+from connectory.logs import transformers_logger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from logging import Logger
     from pathlib import Path
 
     from connectory.errors import RecordError
@@ -24,10 +27,25 @@ Row: TypeAlias = tuple[bytes, bytes]
 class Context:
     """What surrounds the record that passes: a transformer that names a parameter of this type is handed it.
 
-    `scope` holds `input` (the record as read), `run` (`id`, `started_at`), and `parent` where there is one.
+    `scope` holds `input` (the record as read), `run` (`id`, `started_at`, `client`), and `parent` where there is one.
     """
 
     scope: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def run(self) -> Mapping[str, Any]:
+        """The run: its `id`, and `started_at` in epoch seconds; empty where nothing runs."""
+        return cast("Mapping[str, Any]", self.scope.get("run") or {})
+
+    @property
+    def client(self) -> str:
+        """The name of the client that the connection uses; empty where there is none."""
+        return str(self.run.get("client", ""))
+
+    @property
+    def logger(self) -> Logger:
+        """Where a transformer writes what a person should know; no secret passes it."""
+        return transformers_logger
 
 
 @dataclass(frozen=True, slots=True)

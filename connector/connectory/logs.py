@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("connectory")
 logger.addFilter(LogFilter())
 
+transformers_logger = logging.getLogger("connectory.transformers")
+transformers_logger.addFilter(LogFilter())  # a filter is asked for the logger's own lines only
+
 
 def log_event(event: Event) -> None:
     """Hand events to the logger `connectory`: the default listener."""

@@ -149,6 +149,12 @@ class Publication:
             delivery = Delivery(run, item.position, number, seq)
             yield Part(item, index, delivery, part_id, record, whole=False, key=key)
 
+    async def aclose(self) -> None:
+        """Close what the transformers have opened."""
+        for chain in (self.chain, self.response_chain):
+            if chain is not None:
+                await chain.close()
+
     def call(self, part: Part) -> Call:
         """Make the request of a part in the catalogue's words. Raises RecordError."""
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from connectory.delivering import Delivering
@@ -86,7 +87,7 @@ class Publisher:
         self.listen(RunStarted(self.journal.run, self.publication.name, source.total))
         gone: Exception | None = None
         try:
-            async with aclosing(self._settled(source)) as groups:
+            async with aclosing(self.publication), aclosing(self._settled(source)) as groups:
                 async for settled in groups:
                     if gone is None:
                         try:
@@ -109,7 +110,7 @@ class Publisher:
 
         Who asks for the next group has dealt with this one: only then is it acknowledged to the source.
         """
-        async with aclosing(self._settled(source)) as groups:
+        async with aclosing(self.publication), aclosing(self._settled(source)) as groups:
             async for settled in groups:
                 yield settled
                 self._show(settled)
@@ -190,7 +191,7 @@ class Publisher:
                 self.journal.read(seq, item.mark)
                 if self.journal.is_shown(seq):
                     continue
-                parts = list(self.publication.parts(item, seq, self.journal.run))
+                parts = await self.publication.chain.run(partial(self._made, item, seq))
                 pending = [part for part in parts if not self.journal.is_shown(seq, part.delivery.part)]
                 if parts and (note := self._repeats.hear(parts[0].id, item.position)):
                     self.listen(Noticed(note))
@@ -205,6 +206,9 @@ class Publisher:
             self.journal.set_total(seq + 1)
         finally:
             await close(items)
+
+    def _made(self, item: Item, seq: int) -> list[Part]:
+        return list(self.publication.parts(item, seq, self.journal.run))
 
     async def _deliver(self, part: Part) -> tuple[Part, Result | None]:
         """Settle a delivery when it is its turn; without a result it stays pending."""

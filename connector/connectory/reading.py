@@ -115,7 +115,7 @@ class Reading:
         for item in await self.first_items(self.first_query(parameters)):
             kept = self.subscription.kept(as_record(item), parent)
             path = {**(parent.path if parent else {}), **parameters["path"]}
-            made += [Parent(record, (), path) for record in self._shape(kept, parent)]
+            made += [Parent(record, (), path) for record in await self._shape(kept, parent)]
         return made
 
     async def pages(
@@ -137,7 +137,7 @@ class Reading:
             call = self.call({"path": parameters["path"], "query": query})
             answer = await self.client.call(self._saving(call, parameters, stream, parent))
             items = self._items(answer.value) if answer.events is None else [*answer.events]
-            page = self._page(stream, items, shifted.without(items), newer, parent)
+            page = await self._page(stream, items, shifted.without(items), newer, parent)
             page.path = parameters["path"]
             cursor = {**cursor, "pages": cursor["pages"] + 1, "following": None}
             if newer is not None:
@@ -199,7 +199,7 @@ class Reading:
         field_name = str(getattr(wanted.incremental and wanted.incremental.field, "text", ""))
         return (*keys, wanted.target, field_name, _digest(wanted.parameters.template.source))
 
-    def _page(
+    async def _page(
         self, stream: str, items: list[Any], fresh: list[Any], newer: Newer | None, parent: Parent | None
     ) -> Page:
         """Shape the items that are new; an item that cannot be is told and counted, and stops no other."""
@@ -209,7 +209,7 @@ class Reading:
                 page.cut = True
                 break
             try:
-                taken = self._take(as_record(item), newer, parent)
+                taken = await self._take(as_record(item), newer, parent)
             except RecordError as error:
                 page.errors += 1
                 self.fail(error)
@@ -224,7 +224,7 @@ class Reading:
             page.taken.append(taken)
         return page
 
-    def _take(self, record: Record, newer: Newer | None, parent: Parent | None) -> Taken | None:
+    async def _take(self, record: Record, newer: Newer | None, parent: Parent | None) -> Taken | None:
         """Shape an item; None for one that earlier runs had."""
         wanted = self.subscription
         value: Any = None
@@ -238,11 +238,12 @@ class Reading:
             if self.seen.has(keys, None if wanted.only == "new" else state):
                 return None
             row = item_row(keys, state)
-        return Taken(key, self._shape(wanted.kept(record, parent), parent), row)
+        return Taken(key, await self._shape(wanted.kept(record, parent), parent), row)
 
-    def _shape(self, record: Record, parent: Parent | None) -> list[Record]:
+    async def _shape(self, record: Record, parent: Parent | None) -> list[Record]:
         chain = self.subscription.chain
-        made = list(chain.apply(record, {**self.subscription.scope(parent), "input": record}))
+        scope = {**self.subscription.scope(parent), "input": record}
+        made = await chain.run(lambda: list(chain.apply(record, scope)))
         if not chain.steps:
             return made
         try:

@@ -120,13 +120,20 @@ class Subscriber:
             return
         levels, name = self.levels, self.subscription.name
         walk = self._below(levels, _Family(Parent({}, ()), name), None)
-        async with aclosing(walk if self._source is None else self._given(levels, self._source)) as pages:
+        walk = walk if self._source is None else self._given(levels, self._source)
+        async with aclosing(self), aclosing(walk) as pages:
             async for page in pages:
                 self._count(page)
                 yield page
                 if self._room() == 0:
                     return
         self._tell_gone()
+
+    async def aclose(self) -> None:
+        """Close what the transformers have opened, those of the parents too."""
+        for one in (self.subscription, *(above for above, _ in self._above)):
+            await one.input_chain.close()
+            await one.chain.close()
 
     async def commit(self, page: Page, position: Position = None) -> None:
         """Note that a page was dealt with, together with how far the sink has come."""

@@ -36,7 +36,7 @@ class Speech:
 
     def after(self, own: Chain) -> Chain:
         """Put the dialect's steps behind the connection's own."""
-        return Chain((*own.steps, *self.chain.steps))
+        return own.then(self.chain)
 
 
 def resolve_dialect(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COMMANDS = {
+    "add": "adding",
     "catalogue": "cataloguing",
     "check": "checking",
     "create": "direct",

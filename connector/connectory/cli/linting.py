@@ -35,14 +35,16 @@ def lint(file: str | None) -> None:
 @click.command()
 @catalogue_option
 def schema(config: str | None) -> None:
-    """Print the JSON Schema of the configuration, for editors.
+    """Print the JSON Schema of the configuration, for editors, with every transformer that is there.
 
     \b
     connectory schema > connectory.schema.json
     """
     from connectory.config import config_schema
+    from connectory.plugins import list_transformers
 
-    click.echo(json.dumps(config_schema(load_catalogue(config)), indent=2))
+    found = list_transformers(config_path(config).parent)
+    click.echo(json.dumps(config_schema(load_catalogue(config), found), indent=2))
 
 
 def _problems(path: Path) -> list[Problem]:

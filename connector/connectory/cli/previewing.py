@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from contextlib import aclosing
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
@@ -91,7 +92,7 @@ async def _incoming(made: AsyncConnector, name: str, options: dict[str, Any]) ->
     read = input_above(made.assembly, name, options["input"])
     source = None if read is None else read.open()
     subscriber = made.subscriber(name, given=given, client=options["client"], source=source, look=True)
-    async with made:
+    async with made, aclosing(subscriber):
         parents: list[Any] = [None]
         if source is not None:
             items = [item async for item in source]
@@ -155,9 +156,10 @@ async def _outgoing(made: AsyncConnector, name: str, options: dict[str, Any]) ->
     given = Given(options["path"], options["query"])
     publisher = made.publisher(name, given=given, client=options["client"])
     failed = index = 0
-    async for item in input_of(made.config, name, options["input"]).open(limit=options["limit"]):
-        failed += _show_item(made, publisher, item, index)
-        index += 1
+    async with aclosing(publisher.publication):
+        async for item in input_of(made.config, name, options["input"]).open(limit=options["limit"]):
+            failed += _show_item(made, publisher, item, index)
+            index += 1
     return failed
 
 

@@ -7,6 +7,15 @@ from typing import Any
 
 import click
 
+from connectory.cli.setup import config_path
+
+folder_option = click.option(
+    "-c",
+    "--config",
+    metavar="FILE",
+    help="Look in the folder of this configuration too (default: ./connectory.yaml).",
+)
+
 
 @click.group()
 def transformers() -> None:
@@ -15,11 +24,12 @@ def transformers() -> None:
 
 @transformers.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def list_(*, as_json: bool) -> None:
-    """List transformers: built-in ones and those of installed packages."""
+@folder_option
+def list_(*, as_json: bool, config: str | None) -> None:
+    """List transformers: built-in ones, those of installed packages and of the configuration's folder."""
     from connectory.plugins import list_transformers
 
-    found = list_transformers()
+    found = list_transformers(config_path(config).parent)
     if as_json:
         for one in found:
             click.echo(json.dumps(_as_dict(one), ensure_ascii=False))
@@ -31,12 +41,15 @@ def list_(*, as_json: bool) -> None:
 
 @transformers.command()
 @click.argument("name")
-def show(name: str) -> None:
+@folder_option
+def show(name: str, *, config: str | None) -> None:
     """Show a transformer and its options."""
-    from connectory.plugins import list_transformers, load_transformer
+    from connectory.errors import ConfigError
+    from connectory.plugins import describe
 
-    load_transformer(name)
-    found = next(one for one in list_transformers() if one.name == name)
+    found = describe(name, config_path(config).parent)
+    if found.problem:
+        raise ConfigError(found.problem)
     click.echo(f"{found.name}: {found.doc}")
     click.echo(f"  from  {found.origin}")
     for option in found.options:
@@ -46,4 +59,5 @@ def show(name: str) -> None:
 
 def _as_dict(one: Any) -> dict[str, Any]:
     options = [{"name": o.name, "type": o.type, "required": o.required} for o in one.options]
-    return {"name": one.name, "origin": one.origin, "doc": one.doc, "options": options}
+    problem = {"problem": one.problem} if one.problem else {}
+    return {"name": one.name, "origin": one.origin, "doc": one.doc, "options": options, **problem}

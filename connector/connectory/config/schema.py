@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, cast
 
 from connectory.config.model import ConfigModel
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from connectory.catalogue import Catalogue
+    from connectory.plugins import Listed
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _FROM_ENVIRONMENT = {"type": "string", "pattern": r"\$\{", "description": "From the environment: ${NAME}"}
@@ -17,8 +19,11 @@ _KEPT = ("description", "default")
 _NEVER_TEXT = frozenset({"integer", "number", "boolean"})
 
 
-def config_schema(catalogue: Catalogue) -> dict[str, Any]:
-    """Give the schema, the same for the same catalogue; the catalogue's names are only suggestions."""
+def config_schema(catalogue: Catalogue, transformers: Iterable[Listed] = ()) -> dict[str, Any]:
+    """Give the schema, the same for the same catalogue; the catalogue's names are only suggestions.
+
+    A step with the name of one of the `transformers` has its options; other names may be those of chains.
+    """
     schema = ConfigModel.model_json_schema(mode="validation")
     definitions = cast("dict[str, dict[str, Any]]", schema["$defs"])
     for model in (schema, *definitions.values()):
@@ -36,6 +41,7 @@ def config_schema(catalogue: Catalogue) -> dict[str, Any]:
     _suggest(outgoing["entity"], _names(catalogue, ("create", "delete")))
     _suggest(outgoing["dialect"], sorted(catalogue.dialects))
     _suggest(definitions["ClientConfig"]["properties"]["prototype"], sorted(catalogue.prototypes))
+    _offer(definitions["StepConfig"], list(transformers))
     # nothing below a section's name, or below `request_parameters`, is the same as an empty mapping
     for section in ("clients", "incoming", "outgoing", "routes", "transformers"):
         _accept_nothing(schema["properties"][section])
@@ -52,6 +58,51 @@ def _suggest(described: dict[str, Any], names: list[str]) -> None:
     kept: dict[str, Any] = {key: described[key] for key in _KEPT if key in described}
     described.clear()
     described.update(kept, anyOf=[{"enum": names}, {"type": "string", "minLength": 1}])
+
+
+def _offer(step: dict[str, Any], transformers: list[Listed]) -> None:
+    """Put the names of transformers and their options into the forms that a step can have."""
+    if not transformers:
+        return
+    name, _, long, mapping = cast("list[dict[str, Any]]", step["anyOf"])
+    names = [one.name for one in transformers]
+    name.pop("type")
+    name["anyOf"] = [
+        {"enum": [one.name for one in transformers if one.alone]},
+        # another name is that of a chain
+        {"type": "string", "minLength": name.pop("minLength"), "not": {"enum": names}},
+    ]
+    long["properties"]["prototype"]["examples"] = names
+    mapping["properties"] = {one.name: _described(one) for one in transformers}
+
+
+def _described(one: Listed) -> dict[str, Any]:
+    """Give the schema of a step's options; what an option refers to elsewhere in its own schema is not followed."""
+    known: dict[str, Any] = (
+        {} if one.schema is None or "$ref" in json.dumps(one.schema) else _lenient(one.schema)
+    )
+    if one.alone and known:
+        known = {"anyOf": [known, {"type": "null"}]}
+    return {"description": one.doc or one.problem, **known}
+
+
+def _lenient(schema: Any) -> Any:
+    """Let a reference to the environment stand wherever no text may."""
+    if isinstance(schema, list):
+        return [_lenient(one) for one in schema]  # pyright: ignore[reportUnknownVariableType] - JSON holds anything
+    if not isinstance(schema, dict):
+        return schema
+    given = cast("dict[str, Any]", schema)
+    made: dict[str, Any] = {
+        key: {name: _lenient(inner) for name, inner in value.items()}
+        if key == "properties"
+        else _lenient(value)
+        if key in {"anyOf", "oneOf", "allOf", "items", "additionalProperties", "prefixItems"}
+        else value
+        for key, value in given.items()
+        if key != "title"
+    }
+    return {"anyOf": [made, dict(_FROM_ENVIRONMENT)]} if made.get("type") in _NEVER_TEXT else made
 
 
 def _tidy(described: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from types import NoneType, SimpleNamespace
 from typing import Any, TypeAlias, TypeVar, cast, get_args, get_type_hints, overload
 
@@ -75,7 +75,10 @@ class Option:
 
 @dataclass(frozen=True)
 class Transformer:
-    """A function that can be a step, and what its signature says."""
+    """A function or class that can be a step, and what its signature says.
+
+    A class keeps a state: its constructor takes the options, its instances the record. `waits` says that it is awaited.
+    """
 
     name: str
     origin: str
@@ -84,6 +87,24 @@ class Transformer:
     value: str | None
     context: str | None
     may_drop: bool
+    waits: bool = False
+
+    @property
+    def is_class(self) -> bool:
+        """Say whether a step makes an object of it."""
+        return isinstance(self.function, type)
+
+    def bind(self, arguments: Mapping[str, Any]) -> Function:
+        """Give what takes the record: the function with its options, or a new object. Raises ConfigError."""
+        if not self.is_class:
+            return partial(self.function, **arguments)
+        try:
+            return cast("Function", self.function(**arguments))
+        except (
+            Exception
+        ) as error:  # a plug-in's own code: whatever it raises is a problem of the configuration
+            problem = f"{type(error).__name__}: {error}"
+            raise ConfigError(f"transformer {self.name!r} cannot be made: {problem}") from error
 
     @property
     def doc(self) -> str:
@@ -162,36 +183,71 @@ class Transformer:
 
 
 def read_signature(name: str, function: Function, *, origin: str) -> Transformer:
-    """Read a function's signature; one that no step can have is a ConfigError."""
+    """Read the signature of a function, or of a class; one that no step can have is a ConfigError."""
     what = f"transformer {name!r}"
     if not callable(function):
         raise ConfigError(f"{what} is no function")
-    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        raise ConfigError(f"{what} is asynchronous; write it with a plain 'def'")
-    try:
-        signature = inspect.signature(function)
-    except (ValueError, TypeError):
-        raise ConfigError(f"{what} has no readable signature; wrap it in a function of your own") from None
+    call = _call_of(function, what=what) if isinstance(function, type) else function
+    signature = _signature(call, what=what)
     parameters = list(signature.parameters.values())
+    if isinstance(function, type):
+        parameters = parameters[1:]
     if not parameters or parameters[0].kind not in _POSITIONAL:
         raise ConfigError(f"{what} must take the record as its first argument")
-    hints = {one.name: _resolve(function, one.annotation, what=what) for one in parameters[1:]}
+    hints = {one.name: _resolve(call, one.annotation, what=what) for one in parameters[1:]}
     context = next((one for one, hint in hints.items() if hint is Context), None)
-    options = {
-        one.name: Option(one.name, _spell(one.annotation), hints[one.name], one.default)
-        for one in parameters[1:]
-        if one.name != context
-    }
-    for one in parameters[1:]:
-        if one.name in options and one.kind is not inspect.Parameter.KEYWORD_ONLY:
+    given = [one for one in parameters[1:] if one.name != context]
+    if isinstance(function, type):
+        if given:
             raise ConfigError(
-                f"{what} has the option {one.name!r} that is not keyword-only; put '*' after the record"
+                f"{what} takes {given[0].name!r} beside the record; the options of a class are parameters of '__init__'"
+            )
+        given = _made_with(function, what=what)
+        maker: Function = getattr(function, "__init__")  # noqa: B009 - mypy calls `function.__init__` unsound
+        hints = {one.name: _resolve(maker, one.annotation, what=what) for one in given}
+    options = {
+        one.name: Option(one.name, _spell(one.annotation), hints[one.name], one.default) for one in given
+    }
+    for one in given:
+        if one.kind is not inspect.Parameter.KEYWORD_ONLY:
+            after = "self" if isinstance(function, type) else "the record"
+            raise ConfigError(
+                f"{what} has the option {one.name!r} that is not keyword-only; put '*' after {after}"
             )
     value = cast("str | None", getattr(function, _MARK, None))
     if value is not None and value not in options:
         raise ConfigError(f"{what} is marked with value={value!r}, which is none of its options")
-    may_drop = _allows_none(function, signature.return_annotation)
-    return Transformer(name, origin, function, options, value, context, may_drop)
+    may_drop = _allows_none(call, signature.return_annotation)
+    return Transformer(name, origin, function, options, value, context, may_drop, _is_awaited(call))
+
+
+def _call_of(made: type, *, what: str) -> Function:
+    call = getattr(made, "__call__", None)  # noqa: B004 - its signature is wanted, not whether there is one
+    if not inspect.isfunction(call):
+        raise ConfigError(f"{what} is a class without '__call__(self, record)', which takes each record")
+    return call
+
+
+def _made_with(made: type, *, what: str) -> list[inspect.Parameter]:
+    """Give what the constructor of a class takes."""
+    if "__init__" not in {
+        name for one in made.__mro__[:-1] for name in vars(one)
+    }:  # object's own takes nothing
+        return []
+    return list(_signature(made, what=what).parameters.values())
+
+
+def _signature(function: Function, *, what: str) -> inspect.Signature:
+    try:
+        return inspect.signature(function)
+    except (ValueError, TypeError):
+        raise ConfigError(f"{what} has no readable signature; wrap it in a function of your own") from None
+
+
+def _is_awaited(call: Function) -> bool:
+    """Say whether a function, or what an object does when it is called, is asynchronous."""
+    kinds = [call, getattr(type(call), "__call__", None)]  # noqa: B004 - the same
+    return any(inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one) for one in kinds)
 
 
 _POSITIONAL = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
@@ -201,7 +257,9 @@ def _resolve(function: Function, annotation: Any, *, what: str) -> Any:
     if annotation is inspect.Parameter.empty:
         return Any
     holder = SimpleNamespace(__annotations__={"it": annotation})
-    names = getattr(inspect.unwrap(function), "__globals__", {})
+    names = getattr(inspect.unwrap(function), "__globals__", None)
+    if names is None:  # an object that can be called: its class says where its names are
+        names = getattr(type(function).__call__, "__globals__", {})
     try:
         return get_type_hints(holder, globalns=names, include_extras=True)["it"]
     except (NameError, TypeError, AttributeError, SyntaxError) as error:
