@@ -8,9 +8,11 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import threading
 import tomllib
 import venv
 import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -210,6 +212,61 @@ def test_every_public_name_is_there_without_extras(installed: Environment):
 
 def test_a_strangers_transformers_package_stays_the_strangers(installed: Environment):
     assert installed.evaluate("import transformers; print(transformers.OWNER)") == "a stranger"
+
+
+SHOP = """\
+version: 1
+clients: {shop: {prototype: shop, base_uri: "http://127.0.0.1:PORT"}}
+outgoing:
+  announce:
+    request: {method: POST, path: /announcements}
+    input: {use: "connectory_shop.orders:orders", options: {count: 2}}
+    transformers:
+      - mask: email
+      - numbered: {into: place}
+    payload: "&{@}"
+    output: {use: "connectory_shop.orders:Drawer", options: {file: drawer.txt}}
+"""
+
+
+def test_a_package_that_extends_adds_transformers_a_source_a_sink_and_a_prototype(
+    wheel: Path, tmp_path: Path
+):
+    """The example package of docs/extending.md, installed beside the wheel."""
+    source = tmp_path / "example_package"
+    shutil.copytree(ROOT / "tests" / "example_package", source)
+    environment = Environment(tmp_path / "venv")
+    environment.install(wheel, build(source, "wheel", tmp_path / "dist"))
+    listed = [
+        json.loads(line) for line in environment.connectory("transformers", "list", "--json").splitlines()
+    ]
+    assert {one["name"] for one in listed if one["origin"] == "connectory-shop 1.0"} == {"mask", "numbered"}
+    assert '"mask"' in environment.connectory("schema")
+    heard: list[object] = []
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            heard.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        config = SHOP.replace("PORT", str(server.server_address[1]))
+        (environment.folder / "connectory.yaml").write_text(config, encoding="utf-8")
+        environment.connectory("lint")
+        environment.connectory("run", "outgoing", "announce")
+        server.shutdown()
+    assert sorted(heard, key=str) == [{"id": f"order-{n}", "email": "cu***", "place": n} for n in (1, 2)]
+    assert (environment.folder / "drawer.txt").read_text().split() == ['"order-1"', '"order-2"']
+    environment.uninstall("connectory-shop")
+    assert "mask" not in environment.connectory("transformers", "list").split()
 
 
 def test_uninstalling_leaves_nothing_of_ours_and_all_of_the_strangers(

@@ -12,10 +12,11 @@ from connectory.assembly import (
     levels_above,
     remembers,
     sql_sink,
+    used_sink,
 )
 from connectory.catalogue import Catalogue, end_of
 from connectory.client import Client
-from connectory.config import SqlOutput
+from connectory.config import SqlOutput, UsedOutput
 from connectory.errors import ConfigError
 from connectory.events import Listener, Noticed
 from connectory.journal import MemoryJournal
@@ -151,8 +152,10 @@ class Flows:
         chosen = self.client(client or settings.client)
         return Publisher(publication, chosen, journal, listen=self._listen, known=known)
 
-    def sink(self, settings: WebhookConfig | SqlOutput) -> Sink:
-        """Build the sink that posts lines to a URL, or runs a statement for each."""
+    def sink(self, settings: WebhookConfig | SqlOutput | UsedOutput) -> Sink:
+        """Build the sink that posts lines to a URL, runs a statement for each, or is one of the user's own."""
+        if isinstance(settings, UsedOutput):
+            return used_sink(self.config, settings)
         if isinstance(settings, SqlOutput):
             return sql_sink(self.config, settings, listen=self._listen)
         prototype = self.catalogue.prototypes["openai-compatible"]

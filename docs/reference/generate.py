@@ -38,12 +38,14 @@ SECTIONS = {
     "FilesInput": "Outgoing: input of files",
     "CsvInput": "Outgoing: input of CSV",
     "SqlInput": "Outgoing: input of a query",
+    "UsedInput": "Outgoing: input of code",
     "UploadConfig": "Outgoing: upload",
     "BudgetConfig": "Outgoing: budget",
     "UntilConfig": "Outgoing: until",
     "RequestParameters": "Request parameters",
     "WebhookConfig": "Output: webhook",
     "SqlOutput": "Output: statement",
+    "UsedOutput": "Output: code",
 }
 STEPS = """
 ## Steps of a chain

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from contextlib import aclosing
 from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, cast
 
-from connectory.errors import ConfigError, RecordError
+from connectory.errors import ConfigError, ConnectoryError, InputError, RecordError
 from connectory.interfaces import Item
 from connectory.jsontext import JsonTextError, dumps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable
+    from pathlib import Path
 
 
 class IterableSource:
@@ -59,6 +60,50 @@ class IterableSource:
         """Do nothing: an iterable does not need to hear."""
 
 
+class NamedIterable(IterableSource):
+    """Read the records that code of the user's gives: it is called anew in each life of a run.
+
+    `known` says, as JSON, by what it is known again; `limit` ends the reading after so many records.
+    """
+
+    def __init__(self, make: Callable[[], Any], what: str, known: Any, *, limit: int | None = None) -> None:
+        super().__init__((), marked=True)
+        self.total: int | None = None
+        self._make, self._what, self._known, self._limit = make, what, known, limit
+
+    async def __aiter__(self) -> AsyncGenerator[Item, None]:
+        self.records = self._make()
+        if not isinstance(self.records, Iterable | AsyncIterable):
+            kind = type(self.records).__name__
+            raise ConfigError(f"{self._what} gave a value of type {kind!r}; return records, or yield them")
+        items = super().__aiter__()
+        async with aclosing(items):
+            while True:
+                try:
+                    item = await anext(items)
+                except StopAsyncIteration:
+                    return
+                except ConnectoryError:
+                    raise
+                except Exception as error:  # the user's code: whatever it raises ends the reading
+                    problem = f"{type(error).__name__}: {error}"
+                    raise InputError(f"{self._what} failed: {problem}") from error
+                if self._limit is not None and int(item.position) > self._limit:
+                    return
+                yield item
+
+    def count(self) -> int | None:
+        """Nobody knows before it is read."""
+        return None
+
+    def fingerprint(self) -> Any:
+        """Say by what it is known again."""
+        return self._known
+
+    def keep_in(self, folder: Path) -> None:
+        """Keep nothing."""
+
+
 def _item(number: int, record: Any) -> Item:
     if isinstance(record, dict):
         return Item(str(number), record)
@@ -71,7 +116,7 @@ def _item(number: int, record: Any) -> Item:
 def _changed(number: int) -> ConfigError:
     return ConfigError(
         f"the first {number} records are not those that the unfinished run of this job began with; "
-        "nothing was sent. Give the same records, or another job name"
+        "nothing was sent. Give the same records, another job name, or begin anew with --new"
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from connectory.assembly.clients import Clients, Endpoint, most_at_once
 from connectory.assembly.dialects import Speech, resolve_dialect
+from connectory.assembly.ends import used_problems
 from connectory.assembly.files import files_root, fixed_target, save_to, stream, upload
 from connectory.assembly.parents import Memory, fill, resolve_above, run_clock
 from connectory.assembly.raw import Server, raw_entity
@@ -197,7 +198,7 @@ class Assembly:
                     build(name, run={})
                 except ConfigError as error:
                     found += [problem for problem in error.problems if problem not in found]
-        return found
+        return [*found, *used_problems(self.config)]
 
     def _write(self, name: str, settings: OutgoingConfig) -> tuple[Entity, Mapping[str, Action]]:
         if settings.request is not None:

@@ -11,15 +11,19 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from connectory.adapters.csvsource import CsvSource
 from connectory.adapters.folder import FolderSource
 from connectory.adapters.jsonl import LineSource
+from connectory.adapters.memory import NamedIterable
 from connectory.adapters.sqlsink import SqlSink
 from connectory.adapters.sqlsource import SqlSource
-from connectory.config import CsvInput, FilesInput, SqlInput, is_csv, parse_input
+from connectory.config import CsvInput, FilesInput, SqlInput, UsedInput, UsedOutput, is_csv, parse_input
 from connectory.databases import Sqlite
 from connectory.errors import ConfigError, InputError
+from connectory.interfaces import Sink
+from connectory.jsontext import dumps
+from connectory.plugins import load_maker
 from connectory.rows import Form
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from connectory.config import Config, InputForm, SqlOutput
     from connectory.errors import Problem
@@ -63,7 +67,7 @@ def input_of(
     configured = (config.outgoing if kind == "outgoing" else config.incoming)[name].input
     if given is None:
         found = _input(configured or "-", config.folder, command=False)
-        if isinstance(configured, SqlInput | FilesInput):
+        if isinstance(configured, SqlInput | FilesInput | UsedInput):
             return replace(found, _locate=partial(config.problem, (kind, name, "input")))
         return found
     form = parse_input(given)
@@ -86,11 +90,39 @@ def sql_sink(config: Config, settings: SqlOutput, *, listen: Listener) -> SqlSin
     return SqlSink(Sqlite(config.file(settings.database)), settings.sql, listen=listen)
 
 
+def used_sink(config: Config, settings: UsedOutput) -> Sink:
+    """Make a sink of the user's own. Raises ConfigError."""
+    made = load_maker("sink", settings.use, settings.options, folder=config.folder)()
+    if lacking := [name for name in ("write", "flush", "close") if not callable(getattr(made, name, None))]:
+        raise ConfigError(f"sink {settings.use!r} has no {lacking[0]!r}; derive it from connectory.Sink")
+    if Sink not in type(made).__mro__:
+        raise ConfigError(
+            f"sink {settings.use!r} is not derived from connectory.Sink, which says how a run is resumed"
+        )
+    return cast("Sink", made)
+
+
+def used_problems(config: Config) -> Iterator[Problem]:
+    """Give what is wrong with the sources and sinks that are code: neither is made."""
+    connections = {"incoming": config.incoming, "outgoing": config.outgoing}
+    for kind, name in [(kind, name) for kind, named in connections.items() for name in named]:
+        settings = connections[kind][name]
+        for key, word in (("input", "source"), ("output", "sink")):
+            used = getattr(settings, key, None)
+            if isinstance(used, UsedInput | UsedOutput):
+                try:
+                    load_maker(word, used.use, used.options, folder=config.folder)
+                except ConfigError as error:
+                    yield from (config.problem((kind, name, key), one.message) for one in error.problems)
+
+
 def _input(form: InputForm, folder: Path, *, command: bool) -> Input:
     if isinstance(form, FilesInput):
         return _files(form, folder, command=command)
     if isinstance(form, SqlInput):
         return _sql(form, folder, command=command)
+    if isinstance(form, UsedInput):
+        return _used(form, folder, command=command)
     written = form.csv if isinstance(form, CsvInput) else form
     path = written if written == "-" else str(folder / Path(written).expanduser())
     name = path if path == "-" else os.path.realpath(path)
@@ -114,3 +146,14 @@ def _sql(form: SqlInput, folder: Path, *, command: bool) -> Input:
     path = folder / Path(form.database).expanduser()
     name = f"sql {form.sql} by {form.key} of {os.path.realpath(path)}"
     return Input(name, None, command, lambda limit: SqlSource(Sqlite(path), form.sql, form.key, limit=limit))
+
+
+def _used(form: UsedInput, folder: Path, *, command: bool) -> Input:
+    """Read what code gives; code that the command line names must be installed."""
+    known = {"use": form.use, "options": form.options}
+
+    def opened(limit: int | None) -> NamedIterable:
+        make = load_maker("source", form.use, form.options, folder=None if command else folder)
+        return NamedIterable(make, f"source {form.use!r}", known, limit=limit)
+
+    return Input(f"use {dumps(known).decode()}", None, command, opened)

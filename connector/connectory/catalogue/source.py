@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+from functools import cache
+from importlib.metadata import entry_points
 from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from connectory.errors import ConfigError, Problem
@@ -11,11 +15,11 @@ from connectory.errors import ConfigError, Problem
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from importlib.resources.abc import Traversable
-    from pathlib import Path
 
     from connectory.catalogue.entity import Json
 
 DEFS = "#/$defs/"
+GROUP = "connectory.catalogues"
 
 
 class Source:
@@ -89,6 +93,25 @@ def user_source(path: Path, taken: set[str]) -> Source:
     if problems := _violations(raw, str(path)):
         raise ConfigError(problems)
     return Source(raw, read=read, key=key, file=str(path))
+
+
+@cache
+def installed_files() -> tuple[Path, ...]:
+    """Find the catalogue files that installed packages bring: entry points that say `package:file`; no code runs."""
+    found: list[Path] = []
+    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
+        package, _, name = point.value.partition(":")
+        spec = find_spec(package) if package.isidentifier() else None
+        folders = spec.submodule_search_locations if spec else None
+        file = next((Path(one) / name for one in folders or () if (Path(one) / name).is_file()), None)
+        if file is None or not name:
+            owner = f" of {point.dist.name}" if point.dist else ""
+            raise ConfigError(
+                f"the entry point {point.name!r}{owner} says {point.value!r}, and there is no such file; write "
+                "'package:file.json', or uninstall it"
+            )
+        found.append(file)
+    return tuple(found)
 
 
 def _read(path: Path) -> str:

@@ -19,6 +19,8 @@ from connectory.config.input import (
     InputForm,
     SqlInput,
     SqlOutput,
+    UsedInput,
+    UsedOutput,
     is_csv,
     parse_input,
 )
@@ -50,6 +52,8 @@ __all__ = [
     "StepConfig",
     "TimeoutConfig",
     "Unset",
+    "UsedInput",
+    "UsedOutput",
     "WebhookConfig",
     "check_against",
     "config_from_dict",

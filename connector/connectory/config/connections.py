@@ -21,7 +21,7 @@ from connectory.config.fields import (
     nothing,
     wrong,
 )
-from connectory.config.input import SqlOutput
+from connectory.config.input import SqlOutput, UsedOutput
 from connectory.config.shapes import is_map
 from connectory.config.steps import StepConfig
 
@@ -44,11 +44,15 @@ class WebhookConfig(Section):
     )
 
 
-_OUTPUTS = "must be the name of a file, or {webhook: URL} or {sql: STATEMENT, database: FILE}"
+_OUTPUTS = (
+    "must be the name of a file, or {webhook: URL}, {sql: STATEMENT, database: FILE} or {use: MODULE:CLASS}"
+)
 
 
 def _output_kind(value: Any) -> str | None:
     if is_map(value):
+        if "use" in value:
+            return "<use>"
         return "<sql>" if "sql" in value or "database" in value else "<webhook>"
     return "<text>" if isinstance(value, str) else None
 
@@ -63,7 +67,8 @@ Output = Annotated[
     Annotated[
         Annotated[Text, Tag("<text>")]
         | Annotated[WebhookConfig, Tag("<webhook>")]
-        | Annotated[SqlOutput, Tag("<sql>")],
+        | Annotated[SqlOutput, Tag("<sql>")]
+        | Annotated[UsedOutput, Tag("<use>")],
         Discriminator(_output_kind),
         BeforeValidator(_refuse_others),
     ]

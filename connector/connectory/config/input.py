@@ -17,8 +17,12 @@ from connectory.errors import ConfigError
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _SQLITE = "sqlite:///"
 _CSV_NAME = re.compile(r"\.(?:csv|tsv|tab)(?:\.gz)?$", re.IGNORECASE)
-_KINDS = ("files", "csv", "sql")
-_FORMS = "must be the name of a file, or {files: PATTERN}, {csv: FILE} or {sql: QUERY, database: FILE, key: COLUMN}"
+_KINDS = ("files", "csv", "sql", "use")
+_FORMS = (
+    "must be the name of a file, or {files: PATTERN}, {csv: FILE}, {sql: QUERY, database: FILE, key: COLUMN} or "
+    "{use: MODULE:FUNCTION}"
+)
+_CODE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _ONE_BYTE = 127
 
 
@@ -49,6 +53,12 @@ def _database(value: str) -> str:
     return value.removeprefix(_SQLITE)
 
 
+def _code(value: str) -> str:
+    if not _CODE.fullmatch(value):
+        raise wrong("is not 'module:function'")
+    return value
+
+
 def _pattern(value: Any) -> Any:
     for one in [value] if isinstance(value, str) else value:
         if PurePosixPath(one).is_absolute() or PureWindowsPath(one).drive or ".." in PurePosixPath(one).parts:
@@ -71,6 +81,7 @@ Character = Annotated[str, AfterValidator(_character)]
 Quote = Annotated[str, AfterValidator(lambda value: value and _character(value))]
 Database = Annotated[str, Field(min_length=1), AfterValidator(_database)]
 Statement = Annotated[str, AfterValidator(_statement)]
+Code = Annotated[Text, AfterValidator(_code)]
 Pattern = Annotated[TextOrList, AfterValidator(_pattern)]
 
 
@@ -117,6 +128,20 @@ class SqlInput(Section):
     )
 
 
+class UsedInput(Section):
+    """Records of a function of one's own."""
+
+    use: Code = Field(description="Function or class that gives the records, as module:name (required)")
+    options: Any = Field(default=None, repr=False, description="Its options (default: none)")
+
+
+class UsedOutput(Section):
+    """A sink of one's own."""
+
+    use: Code = Field(description="Class or function that makes the sink, as module:name (required)")
+    options: Any = Field(default=None, repr=False, description="Its options (default: none)")
+
+
 class SqlOutput(Section):
     """A statement that is run for every line."""
 
@@ -143,11 +168,12 @@ _Forms = Annotated[
     Annotated[Text, Tag("<text>")]
     | Annotated[FilesInput, Tag("<files>")]
     | Annotated[CsvInput, Tag("<csv>")]
-    | Annotated[SqlInput, Tag("<sql>")],
+    | Annotated[SqlInput, Tag("<sql>")]
+    | Annotated[UsedInput, Tag("<use>")],
     Discriminator(_kind),
     BeforeValidator(_refuse_others),
 ]
-InputForm = str | FilesInput | CsvInput | SqlInput
+InputForm = str | FilesInput | CsvInput | SqlInput | UsedInput
 Input = Annotated[_Forms | None, EmptyText]
 _INPUT: TypeAdapter[InputForm] = TypeAdapter(_Forms)
 

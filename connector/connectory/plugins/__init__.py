@@ -1,4 +1,4 @@
-"""Plug-ins: transformers found by name, by entry point, in the configuration's folder, or as `module:function`."""
+"""Plug-ins: transformers found by name or as `module:function`; sources and sinks as `module:name`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from connectory.plugins.lookup import (
     load_transformer,
     transformer_names,
 )
+from connectory.plugins.makers import load_maker
 from connectory.plugins.signatures import Complaint, Option, Transformer, read_signature, transformer
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "describe",
     "list_transformers",
     "load_code",
+    "load_maker",
     "load_transformer",
     "read_signature",
     "transformer",

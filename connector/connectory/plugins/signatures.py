@@ -88,6 +88,7 @@ class Transformer:
     context: str | None
     may_drop: bool
     waits: bool = False
+    kind: str = "transformer"
 
     @property
     def is_class(self) -> bool:
@@ -123,7 +124,7 @@ class Transformer:
         for name, option in self.options.items():
             if option.required and name not in given and not complaints:
                 what = f"a value, its {name!r}" if name == self.value else f"the option {name!r}"
-                complaints.append(((), f"transformer {self.name!r} needs {what} ({option.type})"))
+                complaints.append(((), f"{self.kind} {self.name!r} needs {what} ({option.type})"))
         return checked, complaints
 
     def schema(self) -> dict[str, Any]:
@@ -146,7 +147,7 @@ class Transformer:
         if self.value and self._is_bare(written):
             return {self.value: written}, []
         if not isinstance(written, dict):
-            return {}, [((), f"transformer {self.name!r} takes {self._choice()}, as an object")]
+            return {}, [((), f"{self.kind} {self.name!r} takes {self._choice()}, as an object")]
         given = cast("dict[str, Any]", written)
         unknown = [name for name in given if name not in self.options]
         if not unknown:
@@ -159,7 +160,7 @@ class Transformer:
 
     def _unknown(self, name: str) -> str:
         guess = did_you_mean(name, self.options)
-        return f"transformer {self.name!r} has no option {name!r}{guess or f'; it takes {self._choice()}'}"
+        return f"{self.kind} {self.name!r} has no option {name!r}{guess or f'; it takes {self._choice()}'}"
 
     def _choice(self) -> str:
         return f"the options {', '.join(self.options)}" if self.options else "no options"
@@ -168,7 +169,7 @@ class Transformer:
         complaints: list[Complaint] = []
         for one in error.errors(include_url=False):
             place = one["loc"] if bare else (name, *one["loc"])
-            label = f"transformer {self.name!r}, option {'.'.join(map(str, (name, *one['loc'])))!r}"
+            label = f"{self.kind} {self.name!r}, option {'.'.join(map(str, (name, *one['loc'])))!r}"
             cause = getattr(one.get("ctx", {}).get("error"), "__cause__", None)
             if isinstance(cause, ConfigError):
                 for problem in cause.problems:
@@ -205,20 +206,34 @@ def read_signature(name: str, function: Function, *, origin: str) -> Transformer
         given = _made_with(function, what=what)
         maker: Function = getattr(function, "__init__")  # noqa: B009 - mypy calls `function.__init__` unsound
         hints = {one.name: _resolve(maker, one.annotation, what=what) for one in given}
-    options = {
-        one.name: Option(one.name, _spell(one.annotation), hints[one.name], one.default) for one in given
-    }
-    for one in given:
-        if one.kind is not inspect.Parameter.KEYWORD_ONLY:
-            after = "self" if isinstance(function, type) else "the record"
-            raise ConfigError(
-                f"{what} has the option {one.name!r} that is not keyword-only; put '*' after {after}"
-            )
+    after = "self" if isinstance(function, type) else "the record"
+    options = _options(given, hints, what=what, after=after)
     value = cast("str | None", getattr(function, _MARK, None))
     if value is not None and value not in options:
         raise ConfigError(f"{what} is marked with value={value!r}, which is none of its options")
     may_drop = _allows_none(call, signature.return_annotation)
     return Transformer(name, origin, function, options, value, context, may_drop, _is_awaited(call))
+
+
+def options_of(function: Function, *, what: str) -> dict[str, Option]:
+    """Read the options of a function or class that takes nothing else. Raises ConfigError."""
+    if isinstance(function, type):
+        given = _made_with(function, what=what)
+        maker: Function = getattr(function, "__init__")  # noqa: B009 - mypy calls `function.__init__` unsound
+    else:
+        given, maker = list(_signature(function, what=what).parameters.values()), function
+    hints = {one.name: _resolve(maker, one.annotation, what=what) for one in given}
+    return _options(given, hints, what=what, after="self" if isinstance(function, type) else "")
+
+
+def _options(
+    given: list[inspect.Parameter], hints: Mapping[str, Any], *, what: str, after: str
+) -> dict[str, Option]:
+    for one in given:
+        if one.kind is not inspect.Parameter.KEYWORD_ONLY:
+            where = f"after {after}" if after else "before it"
+            raise ConfigError(f"{what} has the option {one.name!r} that is not keyword-only; put '*' {where}")
+    return {one.name: Option(one.name, _spell(one.annotation), hints[one.name], one.default) for one in given}
 
 
 def _call_of(made: type, *, what: str) -> Function:
