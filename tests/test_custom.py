@@ -18,9 +18,9 @@ from command import connectory
 from connected import POSTS, Kept, Listed, connected, router, run
 
 from connectory import Context
-from connectory.chain import build_chain
+from connectory.chain import build_chain, single_chain
 from connectory.errors import ConfigError, SetupError, TransformerError
-from connectory.plugins import describe, list_transformers, load_transformer
+from connectory.plugins import describe, list_transformers, load_transformer, read_signature
 
 Record = dict[str, Any]
 MODULE = "custom_plugins"
@@ -302,6 +302,17 @@ def test_each_step_has_an_object_of_its_own(code):
     assert EVENTS == ["open", "open", "close", "close"]
 
 
+def test_steps_that_stand_in_a_step_are_waited_for_and_closed_with_it(code):
+    def each(record: Record, *, steps: Any) -> list[Record]:
+        return list(steps.apply(record, {}))
+
+    built = single_chain(read_signature("each", each, origin=""), {"steps": chain(code(CountingLater))})
+    assert built.waits
+    assert list(built.apply({}, {})) == [{"number": 1}]
+    asyncio.run(built.close())
+    assert EVENTS == ["open", "close"]
+
+
 def test_what_cannot_be_opened_stops_the_run_and_nothing_is_sent(code):
     class Unopened(Counting):
         def open(self) -> None:
@@ -505,3 +516,26 @@ def test_the_schema_for_editors_knows_every_transformer_and_its_options(tmp_path
     assert not fits({"mask": {"kep": 3}})
     assert not fits({"mask": {"keep": []}})
     assert not fits("keep_if")
+
+
+def test_a_run_that_is_stopped_does_not_wait_for_a_transformer_that_hangs(code):
+    hanging = threading.Event()
+
+    class Hanging(Counting):
+        async def __call__(self, record: Record) -> Record:
+            hanging.set()
+            await asyncio.sleep(100_000)
+            return record
+
+    async def main():
+        outgoing = {"out": {**POSTS, "transformers": [code(Hanging)], "payload": "&{@}"}}
+        async with connected(lambda _: httpx.Response(200, json={}), outgoing=outgoing) as made:
+            publisher = made.publisher("out")
+            running = asyncio.ensure_future(publisher.run(Listed([{"n": 1}]), Kept(), Kept()))
+            assert await asyncio.to_thread(hanging.wait, 30)
+            publisher.stop(SetupError("enough"))
+            with pytest.raises(SetupError, match="enough"):
+                await running
+
+    run(main)
+    assert EVENTS == ["open", "close"]

@@ -105,14 +105,14 @@ class Chain:
             records = made
         return traced
 
-    async def run(self, work: Callable[[], T]) -> T:
+    async def aside(self, work: Callable[[], T]) -> T:
         """Do work that applies this chain; where a step waits, the caller's event loop goes on meanwhile."""
         return await off_loop(work) if self.waits else work()
 
     async def close(self) -> None:
         """Close what its steps have opened; the next record opens it again."""
         if any(one.is_open for one in self.kept):
-            await self.run(self._close)
+            await self.aside(self._close)
 
     def _close(self) -> None:
         for one in reversed(self.kept):
@@ -146,7 +146,7 @@ def build_chain(
     built = list(builder.build(steps, within=()))
     if builder.problems:
         raise ConfigError(builder.problems)
-    return Chain(tuple(built), tuple(builder.kept), builder.waits)
+    return Chain(tuple(built), tuple(builder.kept), bool(builder.awaited))
 
 
 def single_chain(found: Transformer, options: Any) -> Chain:
@@ -155,7 +155,7 @@ def single_chain(found: Transformer, options: Any) -> Chain:
     built = list(builder.step(found, options, ()))
     if builder.problems:
         raise ConfigError(builder.problems)
-    return Chain(tuple(built), tuple(builder.kept), builder.waits)
+    return Chain(tuple(built), tuple(builder.kept), bool(builder.awaited))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +170,7 @@ class _Step:
     def __call__(self, record: Record, context: Context) -> Iterable[Record]:
         try:
             made = self.function(record, **{self.context: context}) if self.context else self.function(record)
-            if inspect.isawaitable(made):
-                made = wait_for(made)
+            made = _arrived(made)
         except (Exception, SystemExit) as error:  # a plug-in may raise anything; it is this record's error
             raise self._failure(error) from error
         if type(made) is dict or isinstance(made, dict):
@@ -220,7 +219,7 @@ class _Builder:
     locate: Locate
     problems: list[Problem] = field(default_factory=list[Problem])
     kept: list[Opening] = field(default_factory=list[Opening])
-    waits: bool = False
+    awaited: list[str] = field(default_factory=list[str])
 
     def build(self, steps: Iterable[StepConfig], *, within: tuple[str, ...]) -> Iterator[Step]:
         for step in steps:
@@ -241,7 +240,12 @@ class _Builder:
         if complaints:
             return
         function = found.bind(arguments)
-        self.waits = self.waits or found.waits
+        if found.waits:
+            self.awaited.append(found.name)
+        for nested in arguments.values():
+            if isinstance(nested, Chain):  # what stands in a step is closed with it, and waited for
+                self.kept += nested.kept
+                self.awaited += [found.name] * nested.waits
         if found.is_class:
             function = Opening(found.name, function)
             self.kept.append(function)
@@ -272,6 +276,11 @@ def _unlocated(place: Place, message: str) -> Problem:
 
 def _with_input(scope: Mapping[str, Any], record: Record) -> Mapping[str, Any]:
     return scope if "input" in scope else {**scope, "input": record}
+
+
+def _arrived(made: Any) -> Any:
+    """Wait for what has to be awaited; nearly all is a record, and is known at a glance."""
+    return wait_for(made) if type(made) is not dict and inspect.isawaitable(made) else made
 
 
 def _type(value: Any) -> str:

@@ -206,7 +206,7 @@ class Delivering:
                 return
             shape = partial(self._publication.shape, part, call, result.response, http=http)
             chain = self._publication.response_chain
-            output = shape() if chain is None else await chain.run(shape)
+            output = shape() if chain is None else await chain.aside(shape)
             # what a response transformer gave may be no JSON, and would break the sink for all
             text, redactor = dumps(output), self._client.redactor
             result.output = redactor.value(output) if redactor.seen_in(text) else output

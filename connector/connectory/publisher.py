@@ -191,7 +191,7 @@ class Publisher:
                 self.journal.read(seq, item.mark)
                 if self.journal.is_shown(seq):
                     continue
-                parts = await self.publication.chain.run(partial(self._made, item, seq))
+                parts = await self.publication.chain.aside(partial(self._made, item, seq))
                 pending = [part for part in parts if not self.journal.is_shown(seq, part.delivery.part)]
                 if parts and (note := self._repeats.hear(parts[0].id, item.position)):
                     self.listen(Noticed(note))

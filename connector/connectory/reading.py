@@ -243,7 +243,7 @@ class Reading:
     async def _shape(self, record: Record, parent: Parent | None) -> list[Record]:
         chain = self.subscription.chain
         scope = {**self.subscription.scope(parent), "input": record}
-        made = await chain.run(lambda: list(chain.apply(record, scope)))
+        made = await chain.aside(lambda: list(chain.apply(record, scope)))
         if not chain.steps:
             return made
         try:

@@ -23,11 +23,22 @@ def files_of(folder: Path | None) -> dict[str, Path]:
 
     A folder with an `__init__.py` is somebody's package, and no list of transformers.
     """
+    place = _place(folder)
+    return {} if place is None else {file.stem: file for file in sorted(place.glob("*.py")) if _defines(file)}
+
+
+def file_of(folder: Path | None, name: str) -> Path | None:
+    """Give the file of a configuration's folder that is the transformer of a name."""
+    place = _place(folder)
+    if place is None or not name.isidentifier():
+        return None
+    file = place / f"{name}.py"
+    return file if file.is_file() and _defines(file) else None
+
+
+def _place(folder: Path | None) -> Path | None:
     place = folder and folder / FOLDER
-    if place is None or not place.is_dir() or (place / "__init__.py").exists():
-        return {}
-    files = sorted(place.glob("*.py"))
-    return {file.stem: file for file in files if file.stem.isidentifier() and _defines(file)}
+    return None if place is None or not place.is_dir() or (place / "__init__.py").exists() else place
 
 
 def load_file(file: Path, *, what: str) -> Any:
@@ -67,7 +78,7 @@ def _module(file: Path) -> ModuleType:
 
 def _defines(file: Path) -> bool:
     """Say whether a file defines its own name; one that cannot be read is told of when it is loaded."""
-    if file.stem.startswith("_"):
+    if file.stem.startswith("_") or not file.stem.isidentifier():
         return False
     try:
         tree = ast.parse(file.read_bytes())

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from connectory.errors import ConfigError, UnknownNameError
-from connectory.plugins.folder import files_of, load_file
+from connectory.plugins.folder import file_of, files_of, load_file
 from connectory.plugins.importing import fetch
 from connectory.plugins.signatures import Option, Transformer, read_signature
 
@@ -107,7 +107,7 @@ def _origins(name: str, folder: Path | None) -> list[_Origin]:
         found.append(_Origin("built in", code, partial(fetch, code, what=what, folder=None)))
     for title, code in sorted((_distribution(point), point.value) for point in _entry_points().get(name, ())):
         found.append(_Origin(title, code, partial(fetch, code, what=what, folder=None)))
-    file = files_of(folder).get(name)
+    file = file_of(folder, name)
     if file is not None:
         place = f"{file.parent.name}/{file.name}"
         load = partial(load_file, file, what=what)
