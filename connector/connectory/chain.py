@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
@@ -279,8 +278,8 @@ def _with_input(scope: Mapping[str, Any], record: Record) -> Mapping[str, Any]:
 
 
 def _arrived(made: Any) -> Any:
-    """Wait for what has to be awaited; nearly all is a record, and is known at a glance."""
-    return wait_for(made) if type(made) is not dict and inspect.isawaitable(made) else made
+    """Wait for what has to be awaited; a record has not."""
+    return wait_for(made) if hasattr(made, "__await__") else made
 
 
 def _type(value: Any) -> str:
