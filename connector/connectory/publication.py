@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from connectory.client import Call
+from connectory.building import Call
 from connectory.errors import ExpressionError, RecordError, RequestError, TransformerError
 from connectory.jsontext import dumps
 from connectory.parameters import as_object

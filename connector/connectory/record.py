@@ -29,12 +29,14 @@ class Delivery:
     position: str
     part: int = 0
     seq: int = 0
+    key: str = field(init=False, compare=False)
+    """24 URL-safe characters that hash exactly run, position and part: the same on every attempt."""
 
-    @property
-    def key(self) -> str:
-        """24 URL-safe characters that hash exactly run, position and part: the same on every attempt."""
+    def __post_init__(self) -> None:
+        """Make the key, once: it is asked for often."""
         name = f"{self.run}\n{self.position}\n{self.part}".encode()
-        return base64.urlsafe_b64encode(hashlib.sha256(name).digest()[:18]).decode()
+        key = base64.urlsafe_b64encode(hashlib.sha256(name).digest()[:18]).decode()
+        object.__setattr__(self, "key", key)
 
 
 @dataclass(frozen=True, slots=True)
