@@ -17,6 +17,10 @@ Status: TypeAlias = Literal["ok", "error", "skipped", "begun"]
 """What became of a delivery. `begun` is the journal's word alone: something is created, and not at its end."""
 
 
+class ResultLine(dict[str, Any]):
+    """A result as the object of a line: all numbers in it were read from JSON, so nobody has to look for NaN."""
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """The identity of one delivery: the run, the position in its source, and the part.
@@ -143,5 +147,5 @@ class Result:
 
     def lines(self) -> list[Any]:
         """Give what goes to the output: events, then the shaped lines of an ok result, else the result itself."""
-        own = self.output if self.output is not None else [self.as_dict()]
+        own = self.output if self.output is not None else [ResultLine(self.as_dict())]
         return [*self.events, *own] if self.events else own
