@@ -9,8 +9,9 @@ import pytest
 import trustme
 
 from connectory.assembly import Assembly, Endpoint, raw_call
+from connectory.building import Call
 from connectory.catalogue import Catalogue
-from connectory.client import Call, Client
+from connectory.client import Client
 from connectory.config import config_from_dict, load_config
 from connectory.errors import ConfigError, RequestError, UnknownNameError
 from connectory.lanes import Limits

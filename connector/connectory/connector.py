@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from connectory.adapters.memory import IterableSource
 from connectory.assembly import raw_call
-from connectory.client import Call
+from connectory.building import Call
 from connectory.config import config_from_dict, load_config, one_client
 from connectory.flows import Flows
 from connectory.journal import Job, MemoryJournal, Runs, new_facts

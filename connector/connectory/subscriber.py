@@ -16,7 +16,8 @@ from connectory.subscription import Parent, hashed
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
-    from connectory.client import Call, Client
+    from connectory.building import Call
+    from connectory.client import Client
     from connectory.interfaces import Item, Journal, Position, Sink, Source
     from connectory.journal import Seen
     from connectory.record import Record
