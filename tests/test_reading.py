@@ -64,7 +64,7 @@ class Recalled:
 
     def has(self, keys: Any, body: bytes | None) -> bool:
         key = digest(_text("item", keys))
-        found = self.shared.get(key) or self.own.get(key)
+        found = self.own.get(key) or self.shared.get(key)
         return found is not None and (body is None or found == body)
 
     def mark(self, keys: Any) -> Any:
