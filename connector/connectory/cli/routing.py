@@ -62,7 +62,7 @@ def run_route(
     made.runs.refuse_busy(job)
     read = input_above(made.assembly, first)
     output = place(made.config, options["output"], settings.output)
-    refuse_same(read and read.file, output, [copy_of_letters(made, one) for one in others])
+    refuse_same(None if read is None else read.file, output, [copy_of_letters(made, one) for one in others])
     source = None if read is None else read.open()
     sink = destination(made, options["output"], settings.output, mode=settings.output_mode)
     facts = new_facts(

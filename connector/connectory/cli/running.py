@@ -132,7 +132,7 @@ def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> N
     _refuse_disabled(f"incoming {name!r}", disabled=settings.disabled)
     read = input_above(made.assembly, name, options["input"])
     output = place(made.config, options["output"], settings.output)
-    refuse_same(read and read.file, output)
+    refuse_same(None if read is None else read.file, output)
     source = None if read is None else read.open()
     failures: list[RecordError] = []
 
