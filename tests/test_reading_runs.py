@@ -199,6 +199,35 @@ def test_a_resumed_reading_still_knows_what_failed_before(tmp_path: Path):
     assert done.code == 1
 
 
+def test_a_limit_that_cut_a_page_holds_in_the_next_life_too(tmp_path: Path):
+    """The rest of that page would be missing: the run goes on behind it."""
+    archive = Archive({"/files": [{"id": f"file-{n}", "kept": n % 2 == 0} for n in range(12)]}, size=6)
+    wanted = {"entity": "files", "transformers": [{"keep_if": "kept"}], "output": "some.jsonl"}
+    kill = "import os; from connectory.adapters.linesink import LineSink\nLineSink.seal = lambda _: os.kill(os.getpid(), 9)\n"
+    words = ["run", "incoming", "some", "--limit", "2"]
+    code = f"{kill}from connectory.cli import main\nmain({words})"
+    with serving(archive) as base:
+        config = project(tmp_path, base) / "connectory.yaml"
+        config.write_text(config.read_text() + f"  some: {json.dumps(wanted)}\n")
+        environ = {**os.environ, "PYTHONPATH": os.pathsep.join(ROOTS)}
+        process = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            env=environ,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        more = connectory("run", "incoming", "some", folder=tmp_path)
+        same = connectory(*words, folder=tmp_path)
+    assert process.returncode == -signal.SIGKILL, process.stderr
+    assert more.code == 3
+    assert "finish it with the same --limit" in more.said
+    assert same.code == 0
+    lines = (tmp_path / "some.jsonl").read_text().splitlines()
+    assert [json.loads(line)["id"] for line in lines] == ["file-0", "file-2"]
+
+
 def test_a_resumed_route_still_knows_what_could_not_be_read(tmp_path: Path):
     archive = Archive({})
     with serving(archive) as base:

@@ -144,6 +144,8 @@ class Reading:
                 cursor["high"] = newer.high
             if page.errors or cursor.get("failed"):
                 cursor["failed"] = True
+            if page.cut:
+                cursor["cut"] = True
             page.cursor = cursor
             try:
                 following = None if newer and newer.may_stop else walk.following(answer.value, items)
@@ -171,6 +173,11 @@ class Reading:
             raise ConfigError(
                 f"incoming {self.subscription.name!r}: the unfinished run {self.journal.run} read with other request "
                 "parameters; put them back to finish that run, or start anew with --new"
+            )
+        if cursor.get("cut"):  # whoever wants more now would miss the rest of that page
+            raise ConfigError(
+                f"incoming {self.subscription.name!r}: the unfinished run {self.journal.run} was to end amid "
+                "a page, by its --limit; finish it with the same --limit, or start anew with --new"
             )
         return dict(cursor)
 
