@@ -375,6 +375,18 @@ def test_only_leaves_out_what_earlier_runs_gave(only: str, second: list[str]):
     assert ids(read(server, {"in": wanted}, "in", seen=seen)[0]) == second
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 6])
+def test_with_a_mark_the_same_thing_at_another_time_is_another_item(size: int):
+    wanted = {"request": {"path": "/parents"}, "incremental": {"field": "at"}, "identifier": "name"}
+    things = [{"id": str(n), "name": "a", "at": n} for n in range(5, 0, -1)]
+    server, seen = Tree({"/parents": things}, size), Recalled()
+    given = [one["at"] for one in read(server, {"in": wanted}, "in", seen=seen)[0]]
+    assert given == [5, 4, 3, 2, 1]
+    server.lists["/parents"].insert(0, {"id": "6", "name": "a", "at": 6})
+    assert [one["at"] for one in read(server, {"in": wanted}, "in", seen=seen)[0]] == [6]
+    assert read(server, {"in": wanted}, "in", seen=seen)[0] == []
+
+
 def test_an_identifier_may_be_made_of_several_fields():
     server, seen = Tree({"/parents": [{"id": "1", "a": 1, "b": 1}, {"id": "2", "a": 1, "b": 2}]}), Recalled()
     wanted = {"request": {"path": "/parents"}, "only": "new", "identifier": ["a", "b"]}
