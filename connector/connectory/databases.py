@@ -14,7 +14,7 @@ from connectory.errors import ConfigError, RunStoppedError, StorageError
 from connectory.jsontext import dumps
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Mapping, Sequence
     from pathlib import Path
 
 PATIENCE = 30.0
@@ -63,7 +63,7 @@ class Database(Protocol):
         """
         ...
 
-    def every(self, query: str, key: str) -> Iterator[tuple[Any, ...]]:
+    def every(self, query: str, key: str) -> Generator[tuple[Any, ...], None, None]:
         """Give all rows in the key's order, as they are at one moment. Raises RunStoppedError."""
         ...
 
@@ -117,7 +117,7 @@ class Sqlite:
                 size += sum(len(value) for value in row if isinstance(value, str | bytes))
         return Chunk(taken)
 
-    def every(self, query: str, key: str) -> Iterator[tuple[Any, ...]]:
+    def every(self, query: str, key: str) -> Generator[tuple[Any, ...], None, None]:
         """Give all rows in the key's order, as they are at one moment."""
         with self._reading(), closing(self._open(writes=False)) as connection:
             for row in connection.execute(f"SELECT * {_of(query)} ORDER BY {_binary(key)}"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
+from contextlib import closing
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -111,10 +112,11 @@ class SqlSource:
     def _every(self) -> Iterator[list[Any]]:
         """Read all rows, each as its key, its record, and what is wrong with it."""
         place, last = self._columns.index(self.key), None
-        for row in self.database.every(self.query, self.key):
-            self._check(row[place], behind=last)
-            last = row[place]
-            yield self._row(last, row)
+        with closing(self.database.every(self.query, self.key)) as rows:
+            for row in rows:
+                self._check(row[place], behind=last)
+                last = row[place]
+                yield self._row(last, row)
 
     def _check(self, key: Any, *, behind: Any = None) -> None:
         """Refuse a key by which rows cannot be put in an order."""
