@@ -199,6 +199,14 @@ def test_a_parent_that_is_gone_is_passed_over_and_told_once():
     assert "404 to GET /parents/{parent}/children" in note
 
 
+def test_where_every_parent_is_gone_the_path_is_doubted():
+    server = Tree({"/parents": [{"id": "a"}, {"id": "b"}]})
+    _, told = read(server, {"parents": PARENTS, "children": CHILDREN})
+    assert [note.partition("; ")[2] for note in told] == [
+        "as it knows none of them, look whether the path is right"
+    ]
+
+
 def test_a_parent_for_which_nothing_can_be_read_does_not_stop_the_others():
     server, failures = Tree(family(1, 1)), list[RecordError]()
     server.broken.add("/parents/p0/children")
