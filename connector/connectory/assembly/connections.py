@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from connectory.assembly.parents import Level
     from connectory.catalogue import Action, Catalogue, Entity
     from connectory.config import Config, IncomingConfig, OutgoingConfig, StepConfig
-    from connectory.errors import Problem
     from connectory.expressions import Clock, Expression
 
 
@@ -183,21 +182,6 @@ class Assembly:
             files_root=Path.cwd(),
             save=fixed_target(save),
         )
-
-    def problems(self) -> list[Problem]:
-        """Resolve every connection, and give everything that is wrong with any."""
-        found: list[Problem] = []
-        for build, names in (
-            (self.subscription, self.config.incoming),
-            (self.above, self.config.incoming),
-            (self.publication, self.config.outgoing),
-        ):
-            for name in names:
-                try:
-                    build(name, run={})
-                except ConfigError as error:
-                    found += [problem for problem in error.problems if problem not in found]
-        return found
 
     def _write(self, name: str, settings: OutgoingConfig) -> tuple[Entity, Mapping[str, Action]]:
         if settings.request is not None:
