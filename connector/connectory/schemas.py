@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any, cast
+from urllib.parse import unquote
 
 from connectory.errors import ConfigError
 from connectory.expressions import CompiledOption
@@ -52,6 +53,19 @@ def _refuse_invalid(schema: dict[str, Any]) -> None:
             raise ConfigError(
                 f"the schema refers to {reference!r}, and nothing is fetched; put it below '$defs'"
             )
+        if reference.startswith("#/") and not _leads_somewhere(schema, reference):
+            raise ConfigError(f"the schema refers to {reference!r}, which it does not have")
+
+
+def _leads_somewhere(schema: Any, reference: str) -> bool:
+    place = schema
+    for step in unquote(reference[2:]).split("/"):
+        key: Any = step.replace("~1", "/").replace("~0", "~")
+        try:
+            place = place[int(key) if isinstance(place, list) else key]
+        except (LookupError, ValueError, TypeError):
+            return False
+    return True
 
 
 def _references(value: Any) -> list[str]:
