@@ -55,7 +55,7 @@ def date(
         field: where the date stands; without it, this moment is taken
         into: where the new date goes; without it, in its place
         parse: how the date is written, such as `%d.%m.%Y`
-        shift: how far it is moved, such as `-30d` or `12h`: s, m, h, d or w
+        shift: how far it is moved, such as `-30d` or `12h`: s, m, h, d or w; a day has 24 hours
         format: how it is to be written, such as `%Y-%m-%d`; `epoch` for epoch seconds
         zone: the time zone of a date that says none, and of what is written; UTC without it
     """
@@ -66,7 +66,7 @@ def date(
     if value is not None:
         home: Any = zone or UTC
         try:
-            moment = _read(value, parse, home) + (shift or timedelta())
+            moment = _read(value, parse, home).astimezone(UTC) + (shift or timedelta())
             target.put(record, _written(moment.astimezone(home), format))
         except OverflowError:
             raise TransformerError(f"{value!r:.60} leads to a date that no calendar has") from None

@@ -1,11 +1,8 @@
 """Read JSON that stands in a text."""
 
 import json
-import re
 
 from connectory import Field, Record, TransformerError, transformer
-
-_FENCE = re.compile(r"\s*```\w*\s*\n(.*)\n\s*```\s*", re.DOTALL)
 
 
 @transformer(value="fields")
@@ -20,9 +17,14 @@ def parse_json(record: Record, *, fields: list[Field]) -> Record:
     for field in fields:
         value = field.get(record)
         if isinstance(value, str):
-            fenced = _FENCE.fullmatch(value)
             try:
-                field.put(record, json.loads(fenced[1] if fenced else value))
+                field.put(record, json.loads(_inside(value)))
             except ValueError as error:
                 raise TransformerError(f"field {field.name!r} holds no JSON: {error}") from None
     return record
+
+
+def _inside(text: str) -> str:
+    """Give what stands between the lines of a fence; a text without one as it is."""
+    first, _, rest = text.strip().partition("\n")
+    return rest.removesuffix("```") if first.startswith("```") and rest.endswith("```") else text
