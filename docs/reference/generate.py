@@ -145,6 +145,25 @@ A `Pattern` is a regular expression of Python. One in which something that repea
 or in which alternatives that begin alike are, can take for ever on a short text and is refused; `(a+)++`, which does
 not try again, is fine. A pattern is tried on texts of up to a million characters; one with `*`, `+` or `{2,}`, which
 grows slow on long texts, on 100,000.
+
+A transformer of your own takes options of the same types, and says below `Options:` what they mean:
+
+```python
+from collections.abc import Iterable
+
+from connectory import Chain, Context, Field, Record, transformer
+
+
+@transformer
+def where_text(record: Record, *, field: Field, do: Chain, context: Context) -> Iterable[Record]:
+    \"\"\"Run steps for the records in which a field is a text.
+
+    Options:
+        field: the field that is looked at
+        do: the steps
+    \"\"\"
+    return do.run(record, context) if isinstance(field.get(record), str) else (record,)
+```
 """
 
 
