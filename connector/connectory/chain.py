@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
+from pydantic import ValidationError
+
+from connectory.config import parse_step
 from connectory.errors import (
     ConfigError,
     ExpressionError,
@@ -15,9 +18,16 @@ from connectory.errors import (
     RunStoppedError,
     TransformerError,
 )
-from connectory.interfaces import Context, Step
+from connectory.interfaces import Context, Memory, Step
 from connectory.placeholders import fresh
-from connectory.plugins import Transformer, load_code, load_transformer, transformer_names
+from connectory.plugins import (
+    Complaint,
+    NestedError,
+    Transformer,
+    load_code,
+    load_transformer,
+    transformer_names,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,16 +81,30 @@ class Chain:
     """Built steps, run depth-first: a record goes all the way before the next one is made."""
 
     steps: tuple[Step, ...] = ()
+    folder: Path | None = None
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, handler: Callable[[Any], Any]) -> dict[str, Any]:
+        """Let a transformer take steps: an option of this type is written as a list of them."""
+        return {
+            "type": "function-after",
+            "function": {"type": "with-info", "function": _nested},
+            "schema": handler(list[Any]),
+        }
+
+    def run(self, record: Record, context: Context) -> Iterator[Record]:
+        """Give what a record becomes by these steps: for a transformer that was handed them as an option."""
+        return self._run(record, context, 0)
 
     def apply(self, record: Record, scope: Mapping[str, Any]) -> Iterator[Record]:
         """Give what the record becomes; `input` in the scope stays as it was read, whatever steps change."""
         if not self.steps:
             return iter((record,))
-        return self._run(fresh(record), Context(_with_input(scope, record)), 0)
+        return self._run(fresh(record), Context(_with_input(scope, record), self.folder), 0)
 
     def trace(self, record: Record, scope: Mapping[str, Any]) -> list[Traced]:
         """Run step by step and keep what each gave, up to the first error."""
-        context = Context(_with_input(scope, record))
+        context = Context(_with_input(scope, record), self.folder)
         records, traced = [fresh(record)], list[Traced]()
         for step in self.steps:
             made: list[Any] = []
@@ -117,11 +141,12 @@ def build_chain(
 
     `named` are the reusable chains, `folder` is the one of the configuration, whose code `use` may import.
     """
-    builder = _Builder(named or {}, folder, locate or _unlocated)
-    built = list(builder.build(steps, within=()))
-    if builder.problems:
-        raise ConfigError(builder.problems)
-    return Chain(tuple(built))
+    builder = _Builder(named or {}, folder)
+    built = tuple(builder.build(steps))
+    if builder.complaints:
+        place = locate or _unlocated
+        raise ConfigError(place(where, what) for where, what in builder.complaints)
+    return Chain(built, folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +193,10 @@ class _Step:
         raise TransformerError(f"transformer {self.name!r} gave {_type(one)} where a record was due")
 
     def _failure(self, error: BaseException) -> Exception:
-        if isinstance(error, ExpressionError) and not str(error).startswith("transformer "):
-            return ExpressionError(f"transformer {self.name!r}: {error}")
+        if isinstance(error, (ExpressionError, TransformerError)) and not str(error).startswith(
+            "transformer "
+        ):
+            return type(error)(f"transformer {self.name!r}: {error}")
         if isinstance(error, (RecordError, RunStoppedError)):
             return error
         return TransformerError(f"transformer {self.name!r}: {type(error).__name__}: {error}")
@@ -177,43 +204,77 @@ class _Step:
 
 @dataclass(slots=True)
 class _Builder:
+    """Builds steps and collects what is wrong in them; `within` names the chains and steps they stand in."""
+
     named: Mapping[str, Sequence[StepConfig]]
     folder: Path | None
-    locate: Locate
-    problems: list[Problem] = field(default_factory=list[Problem])
+    within: tuple[str, ...] = ()
+    complaints: list[Complaint] = field(default_factory=list[Complaint])
 
-    def build(self, steps: Iterable[StepConfig], *, within: tuple[str, ...]) -> Iterator[Step]:
+    def build(self, steps: Iterable[StepConfig]) -> Iterator[Step]:
         for step in steps:
             if step.name is not None and step.name in self.named:
-                yield from self._chain(step, step.name, within)
+                yield from self._chain(step, step.name)
                 continue
             try:
                 found = self._find(step)
-                arguments, complaints = found.check(step.options)
+                arguments, complaints = found.check(step.options, self._inside(found.name))
             except ConfigError as error:
-                self.problems += [self.locate(step.path, problem.message) for problem in error.problems]
+                self.complaints += [(step.path, problem.message) for problem in error.problems]
                 continue
-            self.problems += [self.locate((*step.options_path, *where), what) for where, what in complaints]
-            name = "/".join((*within, found.name))
+            self.complaints += [((*step.options_path, *where), what) for where, what in complaints]
+            if found.memory:
+                arguments[found.memory] = Memory()
+            name = "/".join((*self.within, found.name))
             yield _Step(name, partial(found.function, **arguments), found.context, found.may_drop)
+
+    def steps(self, written: list[Any]) -> Chain:
+        """Build the steps of an option. Raises NestedError with the places inside it."""
+        parsed: list[StepConfig] = []
+        builder = _Builder(self.named, self.folder, self.within)
+        for index, one in enumerate(written):
+            try:
+                parsed.append(parse_step(one, path=(index,)))
+            except ValidationError as error:
+                for each in error.errors():
+                    builder.complaints.append(((index,), f"step {index + 1} {each['msg']}"))
+        built = tuple(builder.build(parsed))
+        if builder.complaints:
+            raise NestedError(builder.complaints)
+        return Chain(built, self.folder)
+
+    def _inside(self, name: str) -> _Builder:
+        return _Builder(self.named, self.folder, (*self.within, name))
 
     def _find(self, step: StepConfig) -> Transformer:
         if step.use is not None:
             return load_code(step.use, folder=self.folder)
         return load_transformer(step.name or "", also=self.named)
 
-    def _chain(self, step: StepConfig, name: str, within: tuple[str, ...]) -> Iterator[Step]:
+    def _chain(self, step: StepConfig, name: str) -> Iterator[Step]:
         problem = ""
-        if name in within:
-            problem = f"the chain {name!r} runs itself, by way of {' → '.join((*within, name))}"
+        if name in self.within:
+            problem = f"the chain {name!r} runs itself, by way of {' → '.join((*self.within, name))}"
         elif step.options is not None:
             problem = f"{name!r} is a chain and takes no options"
         elif name in transformer_names():
             problem = f"{name!r} is a chain here and a transformer too; give the chain another name"
         if problem:
-            self.problems.append(self.locate(step.path, problem))
+            self.complaints.append((step.path, problem))
             return
-        yield from self.build(self.named[name], within=(*within, name))
+        inner = _Builder(self.named, self.folder, (*self.within, name), self.complaints)
+        yield from inner.build(self.named[name])
+
+
+def _nested(written: list[Any], info: Any) -> Chain:
+    """Build the steps that stand in an option; pydantic adds the option's place."""
+    build = getattr(info.context, "steps", None)
+    if build is None:
+        raise ValueError("steps can stand only in a step of a chain")
+    try:
+        return cast("Chain", build(written))
+    except NestedError as error:
+        raise ValueError(str(error)) from error
 
 
 def _unlocated(place: Place, message: str) -> Problem:

@@ -247,12 +247,12 @@ def test_numbers_keep_their_value(sent):
         ECHO,
         {**POSTS, "payload": {"b": 1}, "result": "&{input}"},
         {**POSTS, "transformers": [{"set": {"b": 1}}], "payload": {"b": 1}},
-        {**POSTS, "transformers": [{"parse": ["text"]}], "payload": "&{@}"},
+        {**POSTS, "transformers": [{"parse_json": ["text"]}], "payload": "&{@}"},
     ],
     ids=["sent", "in the result", "copied", "parsed"],
 )
 def test_nesting_from_elsewhere_is_an_error_of_its_record(outgoing, depth):
-    parsed = "parse" in str(outgoing)
+    parsed = "parse_json" in str(outgoing)
     deep = {"text": "[" * depth + "]" * depth} if parsed else {"a": nested(depth)}
 
     async def answer(request: httpx.Request) -> httpx.Response:

@@ -10,12 +10,13 @@ from connectory.plugins.lookup import (
     load_transformer,
     transformer_names,
 )
-from connectory.plugins.signatures import Complaint, Option, Transformer, transformer
+from connectory.plugins.signatures import Complaint, NestedError, Option, Transformer, transformer
 
 __all__ = [
     "GROUP",
     "Complaint",
     "Listed",
+    "NestedError",
     "Option",
     "Transformer",
     "list_transformers",

@@ -36,6 +36,7 @@ class Listed:
     name: str
     origin: str
     doc: str = ""
+    description: str = ""
     options: tuple[Option, ...] = ()
     problem: str = ""
 
@@ -76,7 +77,7 @@ def _describe(name: str) -> Listed:
         found = load_transformer(name)
     except ConfigError as error:
         return Listed(name, " and ".join(origin for origin, _ in _origins(name)), problem=str(error))
-    return Listed(name, found.origin, found.doc, tuple(found.options.values()))
+    return Listed(name, found.origin, found.doc, found.description, tuple(found.options.values()))
 
 
 def _origins(name: str) -> list[tuple[str, str]]:
