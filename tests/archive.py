@@ -58,7 +58,12 @@ def serving(archive: Archive) -> Iterator[str]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            status, value = archive.page(self.path)
+            self.answer(*archive.page(self.path))
+
+        def do_DELETE(self) -> None:
+            self.answer(200, {"id": self.path.rpartition("/")[2], "object": "file", "deleted": True})
+
+        def answer(self, status: int, value: Any) -> None:
             body = json.dumps(value).encode()
             try:
                 self.send_response(status)

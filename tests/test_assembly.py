@@ -8,9 +8,10 @@ import httpx
 import pytest
 import trustme
 
-from connectory.assembly import Assembly, Endpoint, raw_call
+from connectory.assembly import Assembly, Endpoint, problems, raw_call
+from connectory.building import Call
 from connectory.catalogue import Catalogue
-from connectory.client import Call, Client
+from connectory.client import Client
 from connectory.config import config_from_dict, load_config
 from connectory.errors import ConfigError, RequestError, UnknownNameError
 from connectory.lanes import Limits
@@ -338,12 +339,54 @@ def test_every_connections_problem_is_found_with_its_place(tmp_path):
         "    entity: moderations\n"
         "    payload: {input: '&{te xt}'}\n"
     )
-    problems = Assembly(load_config(file), CATALOGUE).problems()
-    assert [(problem.line, problem.path) for problem in problems] == [
+    found = problems(load_config(file), CATALOGUE)
+    assert [(problem.line, problem.path) for problem in found] == [
         (5, "incoming.a.request.path"),
         (9, "outgoing.b.payload"),
     ]
-    assert "has a query; write it as request_parameters" in problems[0].message
+    assert "has a query; write it as request_parameters" in found[0].message
+
+
+def test_one_problem_of_a_connection_hides_no_other(tmp_path, monkeypatch):
+    monkeypatch.delenv("NOT_SET", raising=False)
+    file = tmp_path / "connectory.yaml"
+    file.write_text(
+        """version: 1
+clients: {ours: {token: x}}
+transformers: {clean: [{keep_if: "a["}]}
+incoming:
+  files:
+    entity: files
+    only: new
+    identifier: "b["
+    incremental: {field: at, query: nope}
+    transformers: [clean, {keep_if: "c["}]
+outgoing:
+  moderate:
+    entity: moderations
+    until: true
+    sequence: "d["
+    accept: "e["
+    payload: {input: "&{f[}", model: "${NOT_SET}"}
+    result: "&{g[}"
+    path: {x: "{x}"}
+  unknown:
+    entity: ${NOT_SET}
+    sequence: "h["
+"""
+    )
+    found = problems(load_config(file), CATALOGUE)
+    assert sorted(problem.path for problem in found) == [
+        "incoming.files.identifier",
+        "incoming.files.incremental.query",
+        "incoming.files.transformers.1.keep_if",
+        "outgoing.moderate.accept",
+        "outgoing.moderate.path.x",
+        "outgoing.moderate.result",
+        "outgoing.moderate.sequence",
+        "outgoing.moderate.until",
+        "transformers.clean.0.keep_if",
+    ]
 
 
 def test_an_entity_can_be_used_without_a_connection():

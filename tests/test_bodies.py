@@ -13,6 +13,7 @@ from connected import connected, run
 from fault_server import FaultServer, answer, chunked
 
 from connectory import Connector, disk
+from connectory.assembly import problems
 from connectory.config import config_from_dict
 from connectory.connector import AsyncConnector
 from connectory.errors import ApiError, ConfigError, OutcomeUnknownError, RequestError
@@ -230,7 +231,7 @@ def test_an_incoming_saves_what_it_reads(sandbox, rows):
 )
 def test_what_does_not_fit_the_entity_is_a_problem_of_the_configuration(connections, says):
     connector = AsyncConnector(config_from_dict(configuration("http://127.0.0.1:9", **connections)))
-    (problem,) = connector.assembly.problems()
+    (problem,) = problems(connector.config, connector.catalogue)
     assert says in problem.message
 
 

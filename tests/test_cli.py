@@ -399,6 +399,35 @@ def test_a_bad_configuration_is_refused_by_run_and_by_lint(tmp_path, config, mes
     assert ran.out == ""
 
 
+def test_lint_tells_what_is_wrong_with_some_connections_beside_what_others_cannot_be_read_for(tmp_path):
+    (tmp_path / "connectory.yaml").write_text(
+        """version: 1
+clients: {ours: {token: x, base_uri: "https://api.test/v1"}}
+incoming:
+  broken: {entity: filess}
+  child: {entity: model, each: "incoming:broken", transformers: [{keep_if: "a["}]}
+  fine: {entity: files, transformers: [{keep_if: "a["}]}
+outgoing:
+  moderate: {entity: moderations, sequence: "b[", untill: true}
+  other: {entity: moderations, sequence: "c[", payload: {input: "${NOT_SET}"}}
+"""
+    )
+    done = connectory("lint", folder=tmp_path)
+    places = [line.split(": ")[0] for line in done.said.splitlines() if line.startswith("connectory.yaml:")]
+    assert [place.split(":")[1] for place in places[:-1]] == ["4", "6", "8", "9"]
+    assert "4 errors" in done.last
+
+
+def test_a_variable_that_is_not_set_is_a_warning_of_lint_and_told_once(tmp_path):
+    (tmp_path / "connectory.yaml").write_text(
+        "version: 1\nclients: {ours: {token: x}}\n"
+        'outgoing: {moderate: {entity: moderations, payload: {input: "&{text}", model: "${NOT_SET}"}}}\n'
+    )
+    done = connectory("lint", folder=tmp_path)
+    assert done.code == 0
+    assert done.said.count("'NOT_SET' is not set") == 1
+
+
 def test_missing_files_are_named(project, tmp_path):
     no_input = connectory("run", "outgoing", "moderate", "--input", "nope.jsonl", "--sandbox", folder=project)
     no_config = connectory("run", "incoming", "models", "--config", "nope.yaml", folder=project)

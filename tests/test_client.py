@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from connectory import answers, receiving
 from connectory.auth import Credential
+from connectory.building import Call, ClientOptions
 from connectory.catalogue import Catalogue
-from connectory.client import Call, Client, ClientOptions
+from connectory.client import Client
 from connectory.errors import (
     ApiError,
     CredentialsError,

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import signal
 import sqlite3
+import sys
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -104,6 +105,35 @@ def lines_of(path):
 
 @pytest.mark.parametrize("example", examples.examples())
 def test_an_example_leaves_what_it_says(example, tmp_path):
+    assert examples.left_by(example, tmp_path / example) == examples.expected(example)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the places to die at are found in /proc")
+@pytest.mark.parametrize(
+    ("example", "place"),
+    [
+        ("nightly-files", "after_commit:3"),
+        ("fine-tuning-events", "after_commit:3"),
+        ("moderate-table", "after_record:2"),
+        ("purge-old-files", "after_read:2"),
+        ("purge-old-files", "after_send:1"),
+        ("purge-old-files", "after_record:2"),
+    ],
+)
+def test_an_example_that_was_killed_leaves_the_same(example, place, tmp_path, monkeypatch):
+    known = examples.left_by.__globals__
+    run, last = known["run"], examples.commands(example)[-1]
+
+    def killed_first(words, sandbox, folder):
+        if words != last:
+            return run(words, sandbox, folder)
+        monkeypatch.setitem(known, "PROGRAM", ["kill.crashing", place])
+        with pytest.raises(SystemExit, match="ended with -9"):
+            run(words, sandbox, folder)
+        monkeypatch.undo()
+        return run(words, sandbox, folder)
+
+    monkeypatch.setitem(known, "run", killed_first)
     assert examples.left_by(example, tmp_path / example) == examples.expected(example)
 
 

@@ -16,7 +16,21 @@ from connectory.expressions import Expression, compile_expression
 CASES = json.loads((Path(__file__).parent / "cases" / "expressions.json").read_text("utf-8"))
 
 
-@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+UNREADABLE = [case for case in CASES if "problem" in case]
+READABLE = [case for case in CASES if "problem" not in case]
+
+
+@pytest.mark.parametrize("case", UNREADABLE, ids=[case["name"] for case in UNREADABLE])
+def test_a_likely_mistake_is_explained_before_anything_runs(case):
+    with pytest.raises(ConfigError) as caught:
+        compile_expression(case["expression"])
+    first, *shown = str(caught.value).splitlines()
+    assert case["problem"] in first
+    if "caret" in case:
+        assert shown[-1] == " " * (4 + case["caret"]) + "^"
+
+
+@pytest.mark.parametrize("case", READABLE, ids=[case["name"] for case in READABLE])
 def test_an_expression_gives_what_its_case_says(case):
     expression = compile_expression(case["expression"], clock=lambda: 1_700_000_000.7)
     scope = case.get("scope", {})

@@ -136,7 +136,7 @@ def test_a_detached_run_ends_when_all_is_created_and_the_same_command_looks_agai
         detached = ("run", "outgoing", "train", "--detach")
         first = connectory(*detached, folder=tmp_path)
         assert first.code == 0, first.said
-        assert "detached: 3 records wait for what they created" in first.said
+        assert "detached: 3 records wait for what was created" in first.said
         assert "3 records = 0 done + 0 dead + 3 pending" in first.said
         assert not (tmp_path / "jobs.jsonl").exists()
 

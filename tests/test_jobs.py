@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from typing import Any
 
 import httpx
@@ -355,3 +356,60 @@ def test_a_reading_under_way_is_busy(reading):
             next(other.incoming("in", job="nightly"))
         records.close()
         assert len(list(other.incoming("in", job="nightly"))) == ITEMS
+
+
+@pytest.mark.parametrize("form", ["rows", "files", "lines"])
+def test_a_reading_for_records_goes_on_behind_those_that_were_read_for(tmp_path, monkeypatch, form: str):
+    monkeypatch.chdir(tmp_path)
+    count = 130
+    names = [f"n{number:03}" for number in range(count)]
+    with closing(sqlite3.connect(tmp_path / "t.db")) as database:
+        database.execute("CREATE TABLE wanted (name TEXT PRIMARY KEY)")
+        database.executemany("INSERT INTO wanted VALUES (?)", [(name,) for name in names])
+        database.commit()
+    for name in names:
+        (tmp_path / f"{name}.wanted").touch()
+    (tmp_path / "names.jsonl").write_text("".join(f'{{"name": "{name}"}}\n' for name in names))
+    written: dict[str, Any] = {
+        "rows": {"sql": "SELECT name FROM wanted", "database": "t.db", "key": "name"},
+        "files": {"files": "*.wanted"},
+        "lines": "names.jsonl",
+    }
+    name = "&{file.stem}" if form == "files" else "&{name}"
+    one = {
+        "request": {"path": "/things"},
+        "input": written[form],
+        "request_parameters": {"query": {"name": name}},
+    }
+    project = Project(tmp_path, incoming={"in": one})
+
+    def network(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"id": request.url.params["name"][1:]})
+
+    first = take(project, network, most=115)
+    if form == "rows":
+        with closing(sqlite3.connect(tmp_path / "t.db")) as database:
+            database.execute("DELETE FROM wanted WHERE name < 'n110'")
+            database.commit()
+    second = take(project, network)
+    assert sorted({*first, *second}) == list(range(count))
+    assert len(first) + len(second) == count + 1
+
+
+def test_a_reading_for_a_file_that_was_changed_is_not_taken_up(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "names.jsonl").write_text('{"name": "1"}\n{"name": "2"}\n')
+    one = {
+        "request": {"path": "/{name}"},
+        "input": "names.jsonl",
+        "request_parameters": {"path": {"name": "&{name}"}},
+    }
+    project = Project(tmp_path, incoming={"in": one})
+
+    def network(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"id": request.url.path.rpartition("/")[2]})
+
+    assert len(take(project, network, most=1)) == 1
+    (tmp_path / "names.jsonl").write_text('{"name": "3"}\n{"name": "2"}\n')
+    with pytest.raises(ConfigError, match="is not the file that the unfinished run"):
+        take(project, network)

@@ -19,6 +19,11 @@ CASES = json.loads((Path(__file__).parent / "cases" / "placeholders.json").read_
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
 def test_a_template_gives_what_its_case_says(case):
+    if "problem" in case:
+        with pytest.raises(ConfigError) as refused:
+            compile_template(case["template"])
+        assert case["problem"] in str(refused.value)
+        return
     template = compile_template(case["template"])
     if "error" not in case:
         result = template.render(case["given"], case.get("scope", {}))
@@ -87,18 +92,71 @@ def test_the_clock_reaches_the_expressions():
     assert Template("&{now()}", clock=lambda: 5).render({}) == 5
 
 
+SIGILS = st.sampled_from(["&{v}", "?{v}", "${HOME}", "&{", "}", "{id}", "&&{", "`1`", "'", "now()", "@", "v"])
 JSON = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.text("ab &?{}", max_size=5)),
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(allow_nan=False),
+        st.text(max_size=8),
+        st.lists(SIGILS, max_size=4).map("".join),
+    ),
     lambda inner: st.one_of(
-        st.lists(inner, max_size=3), st.dictionaries(st.text("ab", max_size=2), inner, max_size=3)
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.one_of(st.text("ab", max_size=2), SIGILS), inner, max_size=3),
     ),
     max_leaves=8,
 )
+PRESENT = JSON.filter(lambda value: value is not None)
 
 
 @given(JSON)
 def test_a_placeholder_alone_gives_any_value_back(value):
-    assert Template({"k": ["&{v}"]}).render({"v": value}) == {"k": [value]}
+    made = Template({"k": ["&{v}", "?{v}"]}).render({"v": value})
+    assert made == {"k": [value, value]}
+    assert repr(made) == repr({"k": [value, value]})
+
+
+@given(PRESENT, PRESENT)
+def test_a_value_comes_out_unchanged_whatever_it_looks_like(value, other):
+    record = {"v": value, "w": {"x": [other]}}
+    made = Template({"a": "&{v}", "b": "&{w.x[0]}", "c": "&{@}", "d": "&{w.x.0 || v}"}).render(record)
+    assert repr(made["a"]) == repr(value)
+    assert repr(made["b"]) == repr(other)
+    assert repr(made["c"]) == repr({"v": value, "w": {"x": [other]}})
+    assert repr(made["d"]) in {repr(other), repr(value)}
+
+
+class _Witness(dict[str, object]):
+    """A record that notes which of its fields are looked at."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.seen = []
+
+    def __getitem__(self, key):
+        self.seen.append(key)
+        return super().__getitem__(key)
+
+
+@given(
+    st.lists(SIGILS, min_size=1, max_size=4).map("".join),
+    st.sampled_from(["&{a}", "<&{a}>", "?{a}", "&{a} &{a}"]),
+)
+def test_no_content_of_a_record_is_ever_evaluated(text, written):
+    record = _Witness({"a": text, "v": "never", "id": "never"})
+    template = Template({"k": written})
+    made = template.render(record, {"v": "never"})["k"]
+    assert made == written.replace("&{a}", "\0").replace("?{a}", "\0").replace("\0", text)
+    assert set(record.seen) == {"a"}
+    assert [one.text for one in template.expressions] == ["a"] * len(template.expressions)
+
+
+@given(PRESENT)
+def test_what_one_template_inserts_the_next_does_not_scan(value):
+    once = Template({"v": "&{v}"}).render({"v": value})
+    assert repr(Template({"v": "&{v}"}).render(once)) == repr({"v": value})
 
 
 @given(JSON)

@@ -113,6 +113,7 @@ def test_the_list_shows_names_origins_options_and_what_is_broken(install):
     assert [(option.name, option.type, option.required) for option in split.options] == [
         ("field", "Expression", True),
         ("into", "str | None", False),
+        ("keep", "list[str] | None", False),
     ]
 
 
@@ -335,9 +336,11 @@ def test_options_are_checked_against_the_type_hints():
 
 def test_the_schema_of_a_transformer_describes_its_options():
     split, keep = load_transformer("split"), load_transformer("keep")
-    assert keep.schema() == {"type": "array", "items": {"type": "string"}}
+    fields = {"type": "array", "items": {"type": "string"}, "description": "the fields that stay"}
+    assert keep.schema() == fields
     whole, alone = split.schema()["anyOf"]
-    assert (whole["required"], whole["additionalProperties"], alone) == (["field"], False, {"type": "string"})
+    list_ = {"type": "string", "description": "the list, as a bare expression"}
+    assert (whole["required"], whole["additionalProperties"], alone) == (["field"], False, list_)
     plain = read_signature("f", options_of_many_kinds, origin="").schema()
     assert list(plain["properties"]) == ["name", "mode", "numbers", "untyped"]
 

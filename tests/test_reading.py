@@ -64,7 +64,7 @@ class Recalled:
 
     def has(self, keys: Any, body: bytes | None) -> bool:
         key = digest(_text("item", keys))
-        found = self.shared.get(key) or self.own.get(key)
+        found = self.own.get(key) or self.shared.get(key)
         return found is not None and (body is None or found == body)
 
     def mark(self, keys: Any) -> Any:
@@ -197,6 +197,14 @@ def test_a_parent_that_is_gone_is_passed_over_and_told_once():
     (note,) = told
     assert "2 of 3 parents were passed over" in note
     assert "404 to GET /parents/{parent}/children" in note
+
+
+def test_where_every_parent_is_gone_the_path_is_doubted():
+    server = Tree({"/parents": [{"id": "a"}, {"id": "b"}]})
+    _, told = read(server, {"parents": PARENTS, "children": CHILDREN})
+    assert [note.partition("; ")[2] for note in told] == [
+        "as it knows none of them, look whether the path is right"
+    ]
 
 
 def test_a_parent_for_which_nothing_can_be_read_does_not_stop_the_others():
@@ -373,6 +381,18 @@ def test_only_leaves_out_what_earlier_runs_gave(only: str, second: list[str]):
     assert len(read(server, {"in": wanted}, "in", seen=seen)[0]) == 2
     server.lists["/parents"] = [{"id": "a", "n": 2}, {"id": "b", "n": 1}, {"id": "c", "n": 1}]
     assert ids(read(server, {"in": wanted}, "in", seen=seen)[0]) == second
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 6])
+def test_with_a_mark_the_same_thing_at_another_time_is_another_item(size: int):
+    wanted = {"request": {"path": "/parents"}, "incremental": {"field": "at"}, "identifier": "name"}
+    things = [{"id": str(n), "name": "a", "at": n} for n in range(5, 0, -1)]
+    server, seen = Tree({"/parents": things}, size), Recalled()
+    given = [one["at"] for one in read(server, {"in": wanted}, "in", seen=seen)[0]]
+    assert given == [5, 4, 3, 2, 1]
+    server.lists["/parents"].insert(0, {"id": "6", "name": "a", "at": 6})
+    assert [one["at"] for one in read(server, {"in": wanted}, "in", seen=seen)[0]] == [6]
+    assert read(server, {"in": wanted}, "in", seen=seen)[0] == []
 
 
 def test_an_identifier_may_be_made_of_several_fields():

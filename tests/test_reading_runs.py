@@ -78,8 +78,10 @@ def all_of(archive: Archive) -> list[str]:
     return sorted(one["id"] for path, items in lists if path.endswith("/events") for one in items)
 
 
-def run_until_killed(folder: Path, archive: Archive, at: int, **variables: str) -> int:
-    """Run the events, and kill -9 the process at its so many-th request; give its exit code."""
+def run_until_killed(
+    folder: Path, archive: Archive, at: int, *, name: str = "events", **variables: str
+) -> int:
+    """Run the events, or another incoming, and kill -9 the process at its so many-th request; give its exit code."""
     begun, environ = (
         len(archive.asked),
         {
@@ -89,7 +91,7 @@ def run_until_killed(folder: Path, archive: Archive, at: int, **variables: str) 
         },
     )
     process = subprocess.Popen(
-        [sys.executable, "-m", "connectory", "run", "incoming", "events"],
+        [sys.executable, "-m", "connectory", "run", "incoming", name],
         cwd=folder,
         env=environ,
         stdout=subprocess.DEVNULL,
@@ -157,6 +159,90 @@ def test_what_an_unfinished_run_has_read_counts_for_itself_alone(tmp_path: Path)
         done = connectory("run", "incoming", "events", "--new", folder=tmp_path)
     assert done.code == 0, done.said
     assert sorted(events(tmp_path)) == all_of(archive)
+
+
+def test_what_has_changed_is_given_once_in_a_run_that_meets_it_twice(tmp_path: Path):
+    archive = Archive({"/files": [{"id": "a", "n": 1}]})
+    sets = [{"path": {}, "query": {"purpose": one}} for one in ("batch", "vision")]
+    steps = [{"build": {"sets": sets}}, {"split": {"field": "sets"}}]
+    wanted = {"entity": "files", "only": "changed", "input_transformers": steps}
+    with serving(archive) as base:
+        config = project(tmp_path, base) / "connectory.yaml"
+        config.write_text(config.read_text() + f"  twice: {json.dumps(wanted)}\n")
+        first = connectory("run", "incoming", "twice", folder=tmp_path)
+        archive.lists["/files"] = [{"id": "a", "n": 2}]
+        second = connectory("run", "incoming", "twice", folder=tmp_path)
+    assert (first.lines, second.lines) == ([{"id": "a", "n": 1}], [{"id": "a", "n": 2}]), second.said
+
+
+def with_one_bad(folder: Path, base: str, archive: Archive) -> None:
+    """Make an incoming `some` that cannot shape its first item."""
+    items = [{"id": f"file-{n}", "created_at": 100 - n} for n in range(6)]
+    archive.lists["/files"] = [{"id": "file-bad"}, *items]
+    wanted = {
+        "entity": "files",
+        "transformers": [{"set": {"at": "&{created_at}"}}],
+        "output": "some.jsonl",
+    }
+    config = project(folder, base) / "connectory.yaml"
+    config.write_text(config.read_text() + f"  some: {json.dumps(wanted)}\n")
+
+
+def test_a_resumed_reading_still_knows_what_failed_before(tmp_path: Path):
+    archive = Archive({})
+    with serving(archive) as base:
+        with_one_bad(tmp_path, base, archive)
+        assert run_until_killed(tmp_path, archive, 3, name="some") == -signal.SIGKILL
+        done = connectory("run", "incoming", "some", folder=tmp_path)
+    assert "6 records of 7 items" in done.said
+    assert "1 failed" in done.said
+    assert done.code == 1
+
+
+def test_a_limit_that_cut_a_page_holds_in_the_next_life_too(tmp_path: Path):
+    """The rest of that page would be missing: the run goes on behind it."""
+    archive = Archive({"/files": [{"id": f"file-{n}", "kept": n % 2 == 0} for n in range(12)]}, size=6)
+    wanted = {"entity": "files", "transformers": [{"keep_if": "kept"}], "output": "some.jsonl"}
+    kill = "import os; from connectory.adapters.linesink import LineSink\nLineSink.seal = lambda _: os.kill(os.getpid(), 9)\n"
+    words = ["run", "incoming", "some", "--limit", "2"]
+    code = f"{kill}from connectory.cli import main\nmain({words})"
+    with serving(archive) as base:
+        config = project(tmp_path, base) / "connectory.yaml"
+        config.write_text(config.read_text() + f"  some: {json.dumps(wanted)}\n")
+        environ = {**os.environ, "PYTHONPATH": os.pathsep.join(ROOTS)}
+        process = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            env=environ,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        more = connectory("run", "incoming", "some", folder=tmp_path)
+        same = connectory(*words, folder=tmp_path)
+    assert process.returncode == -signal.SIGKILL, process.stderr
+    assert more.code == 3
+    assert "finish it with the same --limit" in more.said
+    assert same.code == 0
+    lines = (tmp_path / "some.jsonl").read_text().splitlines()
+    assert [json.loads(line)["id"] for line in lines] == ["file-0", "file-2"]
+
+
+def test_a_resumed_route_still_knows_what_could_not_be_read(tmp_path: Path):
+    archive = Archive({})
+    with serving(archive) as base:
+        with_one_bad(tmp_path, base, archive)
+        config = tmp_path / "connectory.yaml"
+        purge = {"client": "closed", "entity": "file", "action": "delete", "path": {"file_id": "&{id}"}}
+        more = f"outgoing: {json.dumps({'purge': purge})}\nroutes: {{way: [some, purge]}}\n"
+        text = config.read_text().replace("  api:", "  default:") + more
+        for token in ({}, {"token": "made-up-token"}):  # without one the run stops
+            closed = f"  closed: {json.dumps({'base_uri': base, **token})}\n"
+            config.write_text(text.replace("incoming:", f"{closed}incoming:", 1))
+            done = connectory("run", "route", "way", "--yes", folder=tmp_path)
+            assert done.code == (1 if token else 4), done.said
+    assert "6 ok, 0 failed" in done.said
+    assert "incoming some: 1 failed" in done.said
 
 
 def test_another_query_or_client_has_a_memory_of_its_own(tmp_path: Path):

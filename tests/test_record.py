@@ -19,7 +19,7 @@ def test_a_delivery_hashes_exactly_its_run_position_and_part():
     digest = hashlib.sha256(b"run-1\n7\n2").digest()[:18]
     assert Delivery("run-1", "7", 2).key == base64.urlsafe_b64encode(digest).decode()
     assert Delivery("run-1", "7", 2, seq=9).key == Delivery("run-1", "7", 2).key
-    assert [field.name for field in fields(Delivery)] == ["run", "position", "part", "seq"]
+    assert [field.name for field in fields(Delivery) if field.init] == ["run", "position", "part", "seq"]
 
 
 def test_a_key_is_24_characters_that_every_header_and_file_name_can_hold():

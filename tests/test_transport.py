@@ -271,7 +271,7 @@ def test_an_upload_waits_for_a_slow_server(loop):
 
         async def many():
             nonlocal pulled
-            for _ in range(400):
+            for _ in range(2000):
                 pulled += 1
                 yield b"x" * 65536
 
@@ -283,9 +283,9 @@ def test_an_upload_waits_for_a_slow_server(loop):
         async with FaultServer(script) as server, Transport() as transport:
             task = asyncio.create_task(send(transport, "POST", server.url(), content=many()))
             await settled(lambda: pulled)
-            assert pulled < 300
+            assert pulled < 1500
             go.set()
-            await settled(lambda: pulled, until=400)
+            await settled(lambda: pulled, until=2000)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 

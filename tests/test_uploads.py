@@ -9,6 +9,7 @@ import pytest
 from connected import configuration, connected, extend, run
 
 from connectory import uploads
+from connectory.assembly import problems
 from connectory.config import config_from_dict
 from connectory.connector import AsyncConnector
 from connectory.errors import CredentialsError
@@ -178,5 +179,5 @@ def test_a_cause_for_all_records_stops_the_run_and_cancels_the_upload(folder):
 def test_the_option_is_for_files_alone():
     outgoing = OUTGOING | {"entity": "audio.transcriptions"}
     connector = AsyncConnector(config_from_dict(configuration(outgoing={"it": outgoing})))
-    (problem,) = connector.assembly.problems()
+    (problem,) = problems(connector.config, connector.catalogue)
     assert "'upload' is for the entity 'files'" in problem.message

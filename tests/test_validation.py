@@ -366,6 +366,19 @@ def test_a_warning_is_given_once_however_many_records_bring_it():
     ]
 
 
+def test_after_a_thousand_payloads_one_in_64_is_looked_through():
+    using = checker()
+    right = {"model": "gpt-5", "messages": [{"role": "user", "content": "x"}]}
+    for _ in range(1000):
+        assert check("chat.completions", "create", payload=right, using=using) == []
+    wrong = {**right, "temprature": 1}
+    for _ in range(64):
+        warnings = check("chat.completions", "create", payload=wrong, using=using)
+    assert warnings == [
+        "POST /chat/completions: payload: unknown field 'temprature'; did you mean 'temperature'?"
+    ]
+
+
 def test_a_model_that_is_not_listed_is_a_warning():
     (warning,) = check("embeddings", "create", payload={"model": "my-own-model", "input": "x"})
     assert warning.startswith("POST /embeddings: payload.model: 'my-own-model' is not in the API's list")

@@ -8,8 +8,9 @@ import httpx
 import virtual
 
 from connectory.auth import Credential
+from connectory.building import Call, ClientOptions
 from connectory.catalogue import Catalogue
-from connectory.client import Call, Client, ClientOptions
+from connectory.client import Client
 from connectory.errors import RunStoppedError
 from connectory.retry import Policy
 

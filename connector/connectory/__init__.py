@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from connectory.blocking import Connector
     from connectory.catalogue import Catalogue, Entity
+    from connectory.chain import Chain
     from connectory.connector import AsyncConnector
     from connectory.errors import (
         ApiError,
@@ -35,33 +36,43 @@ if TYPE_CHECKING:
         WorkError,
     )
     from connectory.expressions import Expression
-    from connectory.interfaces import Context, Journal, Sink, Source
+    from connectory.fields import Field
+    from connectory.interfaces import Context, Journal, Memory, Sink, Source
+    from connectory.nearby import InFile, read_file
+    from connectory.patterns import Pattern
     from connectory.placeholders import Template
     from connectory.plugins import transformer
     from connectory.record import Record, Result
+    from connectory.schemas import Schema
 
 _HOMES = {
     "ApiError": "errors",
     "AsyncConnector": "connector",
     "Catalogue": "catalogue",
+    "Chain": "chain",
     "ConfigError": "errors",
-    "ConnectoryError": "errors",
     "Connector": "blocking",
+    "ConnectoryError": "errors",
     "Context": "interfaces",
     "CredentialsError": "errors",
     "Entity": "catalogue",
     "Expression": "expressions",
     "ExpressionError": "errors",
+    "Field": "fields",
+    "InFile": "nearby",
     "InputError": "errors",
     "Journal": "interfaces",
+    "Memory": "interfaces",
     "NotSentError": "errors",
     "OutcomeUnknownError": "errors",
+    "Pattern": "patterns",
     "Record": "record",
     "RecordError": "errors",
     "RequestError": "errors",
     "Result": "record",
     "RunStoppedError": "errors",
     "SaveError": "errors",
+    "Schema": "schemas",
     "SetupError": "errors",
     "Sink": "interfaces",
     "Source": "interfaces",
@@ -72,6 +83,7 @@ _HOMES = {
     "UnavailableError": "errors",
     "UnknownNameError": "errors",
     "WorkError": "errors",
+    "read_file": "nearby",
     "transformer": "plugins",
 }
 
@@ -79,6 +91,7 @@ __all__ = [
     "ApiError",
     "AsyncConnector",
     "Catalogue",
+    "Chain",
     "ConfigError",
     "Connector",
     "ConnectoryError",
@@ -87,16 +100,21 @@ __all__ = [
     "Entity",
     "Expression",
     "ExpressionError",
+    "Field",
+    "InFile",
     "InputError",
     "Journal",
+    "Memory",
     "NotSentError",
     "OutcomeUnknownError",
+    "Pattern",
     "Record",
     "RecordError",
     "RequestError",
     "Result",
     "RunStoppedError",
     "SaveError",
+    "Schema",
     "SetupError",
     "Sink",
     "Source",
@@ -107,6 +125,7 @@ __all__ = [
     "UnavailableError",
     "UnknownNameError",
     "WorkError",
+    "read_file",
     "transformer",
 ]
 

@@ -6,7 +6,10 @@ from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 
+from pydantic import ValidationError
+
 from connectory.aside import off_loop, pulled, wait_for
+from connectory.config import parse_step
 from connectory.errors import (
     ConfigError,
     ExpressionError,
@@ -15,10 +18,17 @@ from connectory.errors import (
     RunStoppedError,
     TransformerError,
 )
-from connectory.interfaces import Context, Step
+from connectory.interfaces import Context, Memory, Step
 from connectory.opening import Opening
 from connectory.placeholders import fresh
-from connectory.plugins import Transformer, load_code, load_transformer, transformer_names
+from connectory.plugins import (
+    Complaint,
+    NestedError,
+    Transformer,
+    load_code,
+    load_transformer,
+    transformer_names,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,22 +86,41 @@ class Chain:
     """
 
     steps: tuple[Step, ...] = ()
+    folder: Path | None = None
     kept: tuple[Opening, ...] = ()
     waits: bool = False
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, handler: Callable[[Any], Any]) -> dict[str, Any]:
+        """Let a transformer take steps: an option of this type is written as a list of them."""
+        return {
+            "type": "function-after",
+            "function": {"type": "with-info", "function": _nested},
+            "schema": handler(list[Any]),
+        }
+
     def then(self, other: Chain) -> Chain:
         """Give a chain that runs the steps of both."""
-        return Chain((*self.steps, *other.steps), (*self.kept, *other.kept), waits=self.waits or other.waits)
+        return Chain(
+            (*self.steps, *other.steps),
+            self.folder or other.folder,
+            (*self.kept, *other.kept),
+            waits=self.waits or other.waits,
+        )
+
+    def run(self, record: Record, context: Context) -> Iterator[Record]:
+        """Give what a record becomes by these steps: for a transformer that was handed them as an option."""
+        return self._run(record, context, 0)
 
     def apply(self, record: Record, scope: Mapping[str, Any]) -> Iterator[Record]:
         """Give what the record becomes; `input` in the scope stays as it was read, whatever steps change."""
         if not self.steps:
             return iter((record,))
-        return self._run(fresh(record), Context(_with_input(scope, record)), 0)
+        return self._run(fresh(record), Context(_with_input(scope, record), self.folder), 0)
 
     def trace(self, record: Record, scope: Mapping[str, Any]) -> list[Traced]:
         """Run step by step and keep what each gave, up to the first error."""
-        context = Context(_with_input(scope, record))
+        context = Context(_with_input(scope, record), self.folder)
         records, traced = [fresh(record)], list[Traced]()
         for step in self.steps:
             made: list[Any] = []
@@ -141,20 +170,14 @@ def build_chain(
 
     `named` are the reusable chains, `folder` is the one of the configuration, whose code `use` may import.
     """
-    builder = _Builder(named or {}, folder, locate or _unlocated)
-    built = list(builder.build(steps, within=()))
-    if builder.problems:
-        raise ConfigError(builder.problems)
-    return Chain(tuple(built), tuple(builder.kept), bool(builder.awaited))
+    builder = _Builder(named or {}, folder)
+    return builder.chain(builder.build(steps), locate or _unlocated)
 
 
 def single_chain(found: Transformer, options: Any) -> Chain:
     """Build a chain of one transformer that was found already; a ConfigError lists what is wrong with the options."""
-    builder = _Builder({}, None, _unlocated)
-    built = list(builder.step(found, options, ()))
-    if builder.problems:
-        raise ConfigError(builder.problems)
-    return Chain(tuple(built), tuple(builder.kept), bool(builder.awaited))
+    builder = _Builder({}, None)
+    return builder.chain(builder.step(found, options, ()), _unlocated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +227,10 @@ class _Step:
         raise TransformerError(f"transformer {self.name!r} gave {_type(one)} where a record was due")
 
     def _failure(self, error: BaseException) -> Exception:
-        if isinstance(error, ExpressionError) and not str(error).startswith("transformer "):
-            return ExpressionError(f"transformer {self.name!r}: {error}")
+        if isinstance(error, (ExpressionError, TransformerError)) and not str(error).startswith(
+            "transformer "
+        ):
+            return type(error)(f"transformer {self.name!r}: {error}")
         if isinstance(error, (RecordError, RunStoppedError)):
             return error
         return TransformerError(f"transformer {self.name!r}: {type(error).__name__}: {error}")
@@ -213,60 +238,102 @@ class _Step:
 
 @dataclass(slots=True)
 class _Builder:
+    """Builds steps and collects what is wrong in them; `within` names the chains and steps they stand in."""
+
     named: Mapping[str, Sequence[StepConfig]]
     folder: Path | None
-    locate: Locate
-    problems: list[Problem] = field(default_factory=list[Problem])
+    within: tuple[str, ...] = ()
+    complaints: list[Complaint] = field(default_factory=list[Complaint])
     kept: list[Opening] = field(default_factory=list[Opening])
     awaited: list[str] = field(default_factory=list[str])
 
-    def build(self, steps: Iterable[StepConfig], *, within: tuple[str, ...]) -> Iterator[Step]:
+    def chain(self, steps: Iterable[Step], locate: Locate) -> Chain:
+        """Give the chain of steps that this builder gives. Raises ConfigError with everything that is wrong."""
+        built = tuple(steps)
+        if self.complaints:
+            raise ConfigError(locate(where, what) for where, what in self.complaints)
+        return Chain(built, self.folder, tuple(self.kept), bool(self.awaited))
+
+    def build(self, steps: Iterable[StepConfig]) -> Iterator[Step]:
         for step in steps:
             if step.name is not None and step.name in self.named:
-                yield from self._chain(step, step.name, within)
+                yield from self._chain(step, step.name)
                 continue
             try:
-                yield from self.step(self._find(step), step.options, step.options_path, within)
+                yield from self.step(self._find(step), step.options, step.options_path)
             except ConfigError as error:
-                self.problems += [self.locate(step.path, problem.message) for problem in error.problems]
+                self.complaints += [(step.path, problem.message) for problem in error.problems]
 
-    def step(
-        self, found: Transformer, options: Any, place: Place, within: tuple[str, ...] = ()
-    ) -> Iterator[Step]:
+    def step(self, found: Transformer, options: Any, place: Place) -> Iterator[Step]:
         """Give the step of a transformer, or note what is wrong with its options. Raises ConfigError."""
-        arguments, complaints = found.check(options)
-        self.problems += [self.locate((*place, *where), what) for where, what in complaints]
+        inside = self._inside(found.name)
+        arguments, complaints = found.check(options, inside)
+        self.complaints += [((*place, *where), what) for where, what in complaints]
         if complaints:
             return
+        self.kept += inside.kept  # what stands in a step is closed with it, and waited for
+        self.awaited += inside.awaited
+        if found.memory:
+            arguments[found.memory] = Memory()
         function = found.bind(arguments)
         if found.waits:
             self.awaited.append(found.name)
-        for nested in arguments.values():
-            if isinstance(nested, Chain):  # what stands in a step is closed with it, and waited for
-                self.kept += nested.kept
-                self.awaited += [found.name] * nested.waits
         if found.is_class:
             function = Opening(found.name, function)
             self.kept.append(function)
-        yield _Step("/".join((*within, found.name)), function, found.context, found.may_drop)
+        yield _Step("/".join((*self.within, found.name)), function, found.context, found.may_drop)
+
+    def steps(self, written: list[Any]) -> Chain:
+        """Build the steps of an option. Raises NestedError with the places inside it."""
+        parsed: list[StepConfig] = []
+        builder = _Builder(self.named, self.folder, self.within)
+        for index, one in enumerate(written):
+            try:
+                parsed.append(parse_step(one, path=(index,)))
+            except ValidationError as error:
+                for each in error.errors():
+                    builder.complaints.append(((index,), f"step {index + 1} {each['msg']}"))
+        built = tuple(builder.build(parsed))
+        if builder.complaints:
+            raise NestedError(builder.complaints)
+        self.kept += builder.kept
+        self.awaited += builder.awaited
+        return Chain(built, self.folder, (), bool(builder.awaited))
+
+    def _inside(self, name: str) -> _Builder:
+        return _Builder(self.named, self.folder, (*self.within, name))
 
     def _find(self, step: StepConfig) -> Transformer:
         if step.use is not None:
             return load_code(step.use, folder=self.folder)
         return load_transformer(step.name or "", also=self.named, folder=self.folder)
 
-    def _chain(self, step: StepConfig, name: str, within: tuple[str, ...]) -> Iterator[Step]:
+    def _chain(self, step: StepConfig, name: str) -> Iterator[Step]:
         problem = ""
-        if name in within:
-            problem = f"the chain {name!r} runs itself, by way of {' → '.join((*within, name))}"
+        if name in self.within:
+            problem = f"the chain {name!r} runs itself, by way of {' → '.join((*self.within, name))}"
         elif step.options is not None:
             problem = f"{name!r} is a chain and takes no options"
         elif name in transformer_names(self.folder):
             problem = f"{name!r} is a chain here and a transformer too; give the chain another name"
         if problem:
-            self.problems.append(self.locate(step.path, problem))
+            self.complaints.append((step.path, problem))
             return
-        yield from self.build(self.named[name], within=(*within, name))
+        inner = _Builder(
+            self.named, self.folder, (*self.within, name), self.complaints, self.kept, self.awaited
+        )
+        yield from inner.build(self.named[name])
+
+
+def _nested(written: list[Any], info: Any) -> Chain:
+    """Build the steps that stand in an option; pydantic adds the option's place."""
+    build = getattr(info.context, "steps", None)
+    if build is None:
+        raise ValueError("steps can stand only in a step of a chain")
+    try:
+        return cast("Chain", build(written))
+    except NestedError as error:
+        raise ValueError(str(error)) from error
 
 
 def _unlocated(place: Place, message: str) -> Problem:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, Literal, cast
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 
-from connectory import bodies, encoding
 from connectory.answers import Answer, Expected, asks_for_text, is_key_reused
 from connectory.attempts import Outcome, Progress, failure
+from connectory.building import REQUEST_ID, Builder, Call, ClientOptions
 from connectory.errors import (
     ApiError,
     ConfigError,
@@ -25,25 +21,19 @@ from connectory.errors import (
     SaveError,
     TooLargeError,
 )
-from connectory.events import Listener, Noticed, RequestRetried, ignore
+from connectory.events import Listener, RequestRetried, ignore
 from connectory.gate import Gate
-from connectory.lanes import Limits, Visit
+from connectory.headers import AnswerHeaders
 from connectory.receiving import receive
-from connectory.redaction import Redactor
-from connectory.retry import Again, Aside, Decision, Policy, Stop
-from connectory.transport import ProxyRefusedError, UnknownServerError, UntrustedError
-from connectory.validation import RequestChecker
+from connectory.retry import Again, Aside, Decision, Stop
+from connectory.transport import ProxyRefusedError, Transport, UnknownServerError, UntrustedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
-    from pathlib import Path
 
-    from connectory.auth import Credential
-    from connectory.catalogue import Action, Entity, Prototype
-    from connectory.saving import Target
-
-REPEATABLE = frozenset({"list", "read", "compute", "delete"})
-"""Kinds of action that may be sent again after a doubt: twice does no harm beyond its price."""
+    from connectory.lanes import Visit
+    from connectory.receiving import Stream
+    from connectory.redaction import Redactor
 
 _NEVER_SENT = (
     httpx.ConnectError,
@@ -53,65 +43,6 @@ _NEVER_SENT = (
     httpx.UnsupportedProtocol,
 )
 UNAUTHORIZED = 401
-REQUEST_ID = "X-Client-Request-Id"
-"""The header by which a server's log tells one attempt from every other: key, life of the run, attempt."""
-
-_JSON = "application/json"
-_URI = "!#$%&'()*+,/:;=?@[]~"
-"""What may stand in a request's target as it is, beside letters, digits and `_.-`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request in the catalogue's words; a payload of None is no body.
-
-    `validate` says what becomes of a query or payload that does not fit the entity's schemas: `error`, `warn` or `off`;
-    None leaves it to the client's prototype.
-    Below `files_root` lie the files that the payload may name; `save` is where the answer goes; `stream` says that
-    it comes as events, and whether these are kept. `on_uncertain` overrides what the action's kind says about sending
-    again.
-    """
-
-    entity: Entity
-    action: Action
-    path: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    query: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    payload: Any = None
-    validate: str | None = None
-    files_root: Path | None = None
-    save: Target | None = None
-    stream: Literal["aggregate", "events"] | None = None
-    on_uncertain: Literal["resend", "hold"] | None = None
-
-    @property
-    def repeatable(self) -> bool:
-        """Say whether it is sent again when nobody knows whether it was done."""
-        return self.action.kind in REPEATABLE if self.on_uncertain is None else self.on_uncertain == "resend"
-
-    @property
-    def what(self) -> str:
-        """Name the request in messages: method and template, never a value."""
-        return f"{self.action.method} {self.entity.path}"
-
-
-@dataclass(frozen=True, slots=True)
-class ClientOptions:
-    """What a client needs beside its transport, everything resolved; times are seconds."""
-
-    name: str
-    base_uri: str
-    prototype: Prototype
-    credential: Credential
-    admin_credential: Credential | None = None
-    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
-    query: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
-    deployments: Mapping[str, str] = field(default_factory=dict[str, str])
-    connect_timeout: float = 10.0
-    idle_timeout: float = 60.0
-    total_timeout: float = 600.0
-    policy: Policy = field(default_factory=Policy)
-    limits: Limits = field(default_factory=Limits)
-    redactor: Redactor = field(default_factory=Redactor, repr=False)
 
 
 class Client:
@@ -133,29 +64,18 @@ class Client:
         for credential in (options.credential, options.admin_credential):
             if credential is not None:
                 credential.report_to(self.redactor)
-        self._schema, self._listen = schema, listen
+        self._listen = listen
         self._gate = Gate(options.policy, options.limits, listen=listen)
-        self._base = httpx.URL(options.base_uri)
-        self.base_path = self._base.raw_path.decode("ascii").partition("?")[0].rstrip("/")
-        self._checker = RequestChecker(schema, lambda text: listen(Noticed(self.redactor.text(text))))
+        self._builder = Builder(options, schema=schema, listen=listen)
+        self.base_path = self._builder.base_path
         self._signing, self._reached = asyncio.Lock(), False
-        connect, idle = options.connect_timeout, options.idle_timeout
-        timeout = {"connect": connect, "read": idle, "write": idle, "pool": options.total_timeout}
-        self._extensions = {"timeout": timeout}
 
     def prepare(self, call: Call, *, key: str | None = None, life: int = 1) -> httpx.Request:
         """Build the signed request of a call; nothing is sent. `key` is the delivery's, in this life of its run.
 
         Raises RequestError when path, query or payload do not fit, CredentialsError without a usable token.
         """
-        mode = call.validate or self.options.prototype.validate
-        self._checker.check(call.action, call.query, call.payload, what=call.what, mode=mode)
-        headers = self._headers(call)
-        if key is not None and call.action.method != "GET":
-            headers["Idempotency-Key"], headers[REQUEST_ID] = key, f"{key}.{life}.1"
-        content, extensions = self._content(call, headers)
-        url = self._url(call)
-        return httpx.Request(call.action.method, url, headers=headers, extensions=extensions, content=content)
+        return self._builder.build(call, key=key, life=life)
 
     async def send(
         self, call: Call, request: httpx.Request, *, begin: Callable[[], Awaitable[None]] | None = None
@@ -191,54 +111,6 @@ class Client:
     async def aclose(self) -> None:
         """Close the connections."""
         await self.transport.aclose()
-
-    def _url(self, call: Call) -> httpx.URL:
-        path = self.base_path + self._deployment(call) + encoding.expand_path(call.entity.path, call.path)
-        query = {**self.options.query, **call.query}
-        text = encoding.encode_query(query, call.action.query, call.action.fixed_query)
-        target = quote(f"{path}?{text}" if text else path, safe=_URI)
-        return self._base.copy_with(raw_path=target.encode("ascii"))
-
-    def _deployment(self, call: Call) -> str:
-        rule = self.options.prototype.deployment
-        if rule is None or call.action.body is None or call.entity.name not in rule["entities"]:
-            return ""
-        payload = call.payload
-        model = cast("dict[str, Any]", payload).get("model") if isinstance(payload, dict) else None
-        if not isinstance(model, str) or not model:
-            raise RequestError(f"{call.what}: the payload needs a 'model', which names the deployment")
-        return encoding.expand_path(rule["path"], {"deployment": self.options.deployments.get(model, model)})
-
-    def _credential(self, call: Call) -> Credential:
-        admin = self.options.admin_credential
-        return admin if admin is not None and call.entity.auth == "admin" else self.options.credential
-
-    def _headers(self, call: Call) -> httpx.Headers:
-        signature = self._credential(call).headers()
-        if not signature and self.options.prototype.token_required:
-            raise CredentialsError(
-                f"client {self.name!r} has no token; set its token, token_file or token_command"
-            )
-        accept = _JSON if call.action.response.kind == "json" else "*/*"
-        headers = httpx.Headers(
-            {"Accept": accept, "Accept-Encoding": "gzip", "User-Agent": f"connectory/{_version()}"}
-        )
-        for more in (call.action.headers, self.options.headers, signature):
-            headers.update(more)
-        return headers
-
-    def _content(self, call: Call, headers: httpx.Headers) -> tuple[Any, dict[str, Any]]:
-        headers.pop("Content-Type", None)  # the body decides, and a form has to name its boundary there
-        body = bodies.compose(
-            call.what, call.action.body, call.payload, schema=self._schema, files_root=call.files_root
-        )
-        if body is None:
-            return None, self._extensions
-        headers["Content-Type"], content = body
-        if isinstance(content, bytes):
-            return content, self._extensions
-        headers["Content-Length"] = str(content.length)
-        return content if (whole := content.whole) is None else whole, {**self._extensions, "form": content}
 
     async def _persist(
         self, call: Call, request: httpx.Request, progress: Progress, visit: Visit, deadline: asyncio.Timeout
@@ -276,7 +148,7 @@ class Client:
 
     async def _sign_anew(self, call: Call, request: httpx.Request) -> bool:
         """Sign with a token that is not the refused one, if there is one by now."""
-        credential = self._credential(call)
+        credential = self._builder.credential(call)
         async with self._signing:
             if not _differs(request, credential.headers()):  # nobody else has read a new one meanwhile
                 await asyncio.to_thread(credential.refresh)
@@ -290,10 +162,8 @@ class Client:
     ) -> tuple[Answer | None, ConnectoryError | None]:
         status: int | None = None
         try:
-            response = await self.transport.handle_async_request(request)
+            status, headers, stream = await self._answered(request)
             self._reached = True
-            stream = cast("httpx.AsyncByteStream", response.stream)
-            status, headers = response.status_code, response.headers
             events = call.stream == "events" or call.action.method == "GET"
             return await receive(
                 _expected(call, self.redactor), status, headers, stream, save=call.save, events=events
@@ -310,6 +180,15 @@ class Client:
             progress.status = None if isinstance(error, ApiError) else status
             self.redactor.error(error)  # RequestError and SaveError are of a file on this machine
             return None, error.with_traceback(None)  # whose frames would keep the answer, as it came
+
+    async def _answered(self, request: httpx.Request) -> tuple[int, AnswerHeaders, Stream]:
+        """Send the request; our own transport says what came without a detour through httpx's response."""
+        if isinstance(self.transport, Transport):
+            exchange = await self.transport.exchange(request)
+            return exchange.status, AnswerHeaders.read(exchange.headers), exchange.body()
+        response = await self.transport.handle_async_request(request)
+        stream = cast("httpx.AsyncByteStream", response.stream)
+        return response.status_code, AnswerHeaders.read(response.headers.raw), stream
 
     def _decide(self, call: Call, visit: Visit, progress: Progress) -> Decision:
         error = cast("ConnectoryError", progress.trouble)
@@ -348,11 +227,3 @@ def _reason(call: Call, error: httpx.TransportError) -> str:
     """Give what the transport says, which names the request itself; another one's words need the name."""
     said = str(error) or type(error).__name__
     return said if said.startswith(f"{call.action.method} ") else f"{call.what}: {said}"
-
-
-@cache
-def _version() -> str:
-    try:
-        return version("connectory")
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        return "0"

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from connectory.adapters.memory import IterableSource
-from connectory.assembly import raw_call
-from connectory.client import Call
+from connectory.assembly import input_above, raw_call
+from connectory.building import Call
 from connectory.config import config_from_dict, load_config, one_client
 from connectory.flows import Flows
 from connectory.journal import Job, MemoryJournal, Runs, new_facts
@@ -94,11 +94,17 @@ class AsyncConnector(Flows):
             return
         named = {"job": job, "path": given.path, "query": given.query}
         found = Job("incoming", name, named)
-        source = self.assembly.subscription(name, run={}, given=given)
-        run = self.runs.begin(found, new_facts(found, target=source.target))
+        target = self.assembly.subscription(name, run={}, given=given).target
+        read = input_above(self.assembly, name)
+        source = None if read is None else read.open()
+        known = None if source is None else source.fingerprint()
+        facts = new_facts(found, target=target, input=read and read.name, fingerprint=known)
+        run = self.runs.begin(found, facts)
         async with closing_run(run):
+            if source is not None:
+                source.keep_in(run.folder)
             seen = open_seen(self.assembly, self.runs, run, named)
-            subscriber = self.subscriber(name, given=given, journal=run.journal, seen=seen)
+            subscriber = self.subscriber(name, given=given, journal=run.journal, source=source, seen=seen)
             async with aclosing(subscriber.pages()) as walk:
                 async for page in walk:
                     yield page.records

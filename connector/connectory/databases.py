@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import sqlite3
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ PATIENCE = 30.0
 
 LARGE = 8 * 1024 * 1024
 """Bytes of texts after which a chunk of rows ends, however few they are."""
+
+
+_HALVES = re.compile("[\ud800-\udfff]")
+"""What UTF-8 has no bytes for, and JSON can write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,10 @@ class Database(Protocol):
 
         Nothing stays open behind it: a program that writes to the database is not held up. Raises RunStoppedError.
         """
+        ...
+
+    def every(self, query: str, key: str) -> Generator[tuple[Any, ...], None, None]:
+        """Give all rows in the key's order, as they are at one moment. Raises RunStoppedError."""
         ...
 
     def parameters(self, statement: str) -> frozenset[str]:
@@ -108,6 +117,12 @@ class Sqlite:
                 size += sum(len(value) for value in row if isinstance(value, str | bytes))
         return Chunk(taken)
 
+    def every(self, query: str, key: str) -> Generator[tuple[Any, ...], None, None]:
+        """Give all rows in the key's order, as they are at one moment."""
+        with self._reading(), closing(self._open(writes=False)) as connection:
+            for row in connection.execute(f"SELECT * {_of(query)} ORDER BY {_binary(key)}"):
+                yield tuple(_json_of(value) for value in row)
+
     def parameters(self, statement: str) -> frozenset[str]:
         """Give the names that a statement wants values for."""
         names = _Names()
@@ -122,8 +137,9 @@ class Sqlite:
             with closing(self._open()) as connection:
                 connection.execute("BEGIN IMMEDIATE")
                 for one in values:
-                    row = {name: _sql_of(value) for name, value in one.items()}
-                    idle += connection.execute(statement, row).rowcount == 0
+                    before = connection.total_changes
+                    connection.execute(statement, {name: _sql_of(value) for name, value in one.items()})
+                    idle += connection.total_changes == before
                 connection.execute("COMMIT")
         except (sqlite3.Error, OverflowError) as error:
             raise StorageError(f"cannot write to the database {self.name!r}: {_reason(error)}") from error
@@ -197,7 +213,9 @@ def _json_of(value: Any) -> Any:
 
 
 def _sql_of(value: Any) -> Any:
-    """Turn a list or an object into its JSON text."""
+    """Turn a list or an object into its JSON text; half a character, which JSON may hold, into the mark for one."""
+    if isinstance(value, str):
+        return _HALVES.sub("\N{REPLACEMENT CHARACTER}", value)
     return dumps(value).decode() if isinstance(value, list | dict) else value
 
 

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from connectory.client import Call, Client
+    from connectory.building import Call
+    from connectory.client import Client
     from connectory.interfaces import Journal
     from connectory.journal import Known
     from connectory.publication import Part, Publication

@@ -49,6 +49,11 @@ class LocalFile:
             self.path, self.root, self.whole, self.modified, start, min(size, self.whole - start)
         )
 
+    def content(self) -> bytes:
+        """Read all of it at once. Raises RequestError when it is no longer what it was."""
+        with self._open() as file:
+            return file.read(self.size)
+
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Read it from its start, in a thread. Raises RequestError when it is no longer what it was."""
         left = self.size
@@ -77,35 +82,36 @@ class LocalFile:
         )
 
 
-def locate(named: str | Path, root: Path | None) -> LocalFile:
+def locate(named: str | Path, root: Path | None, *, called: str = "files_root") -> LocalFile:
     """Find a file. A name, which comes from data, has to stay below `root`; a Path comes from the program itself.
 
-    Raises RequestError for a name that leads elsewhere and for anything that is no ordinary file.
+    `called` is what messages call the root. Raises RequestError for a name that leads elsewhere and for anything that
+    is no ordinary file.
     """
     if isinstance(named, Path):
         path, root = named.absolute(), None
     else:
-        path, root = _confined(named, root)
+        path, root = _confined(named, root, called)
     with _opened(path, root) as file:
         found = os.fstat(file.fileno())
     return LocalFile(path, root, found.st_size, found.st_mtime_ns, 0, found.st_size)
 
 
-def _confined(name: str, root: Path | None) -> tuple[Path, Path]:
+def _confined(name: str, root: Path | None, called: str) -> tuple[Path, Path]:
     if root is None:
         raise RequestError(
             f"the record names the file {name!r}; set `files_root` to the folder whose files may be sent"
         )
     given = Path(name)
     if not name or "\0" in name or given.is_absolute() or given.anchor or ".." in given.parts:
-        raise RequestError(f"file {name!r} must be a path below files_root, without '..'")
+        raise RequestError(f"file {name!r} must be a path below {called}, without '..'")
     try:
         root = root.resolve(strict=True)
         path = (root / given).resolve(strict=True)
     except (OSError, RuntimeError) as error:
         raise _unreadable(name, error) from None
     if not path.is_relative_to(root):
-        raise RequestError(f"file {name!r} leads out of files_root")
+        raise RequestError(f"file {name!r} leads out of {called}")
     return path, root
 
 

@@ -23,14 +23,20 @@ Row: TypeAlias = tuple[bytes, bytes]
 """What is noted of an item: the hash of what it is known by, and of what it was; or of a walk, and its mark."""
 
 
+_RUNS = 8
+"""Runs of one connection that may be under way in one process, and are remembered apart."""
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What surrounds the record that passes: a transformer that names a parameter of this type is handed it.
 
     `scope` holds `input` (the record as read), `run` (`id`, `started_at`, `client`), and `parent` where there is one.
+    `folder` is that of the configuration; None where it came as data.
     """
 
     scope: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    folder: Path | None = None
 
     @property
     def run(self) -> Mapping[str, Any]:
@@ -46,6 +52,24 @@ class Context:
     def logger(self) -> Logger:
         """Where a transformer writes what a person should know; no secret passes it."""
         return transformers_logger
+
+
+class Memory:
+    """What one step remembers from record to record: a transformer that names a parameter of this type is handed it.
+
+    It lives as long as the process: a run that is taken up again begins with nothing.
+    """
+
+    def __init__(self) -> None:
+        self._runs: dict[Any, dict[Any, Any]] = {}
+
+    def of(self, context: Context) -> dict[Any, Any]:
+        """Give what is remembered of the run that the record belongs to; the oldest of many runs are forgotten."""
+        run: Mapping[str, Any] = context.scope.get("run") or {}
+        key = run.get("id")
+        if key not in self._runs and len(self._runs) >= _RUNS:
+            del self._runs[next(iter(self._runs))]
+        return self._runs.setdefault(key, {})
 
 
 @dataclass(frozen=True, slots=True)

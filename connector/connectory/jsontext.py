@@ -110,15 +110,18 @@ def _read_unique(raw: bytes) -> Any:
     return (_unique_strict if suspicious else _unique).decode(raw.decode("utf-8-sig"))
 
 
-def dumps(value: Any) -> bytes:
-    """Write compact UTF-8 JSON. Raises JsonTextError for what JSON cannot hold."""
+def dumps(value: Any, *, finite: bool = False) -> bytes:
+    """Write compact UTF-8 JSON. Raises JsonTextError for what JSON cannot hold.
+
+    `finite` says that every number in it was read from JSON: then nobody looks for NaN, which orjson writes as null.
+    """
     if orjson is not None:
         try:
             text = orjson.dumps(value, None, _PLAIN_ONLY)
         except TypeError:  # integers beyond 64 bits and lone surrogates: the slower writer keeps them
             pass
         else:
-            if b"null" not in text or not _has_nan(value):  # orjson would write NaN as null
+            if finite or b"null" not in text or not _has_nan(value):  # orjson would write NaN as null
                 return text
     try:
         return _dump(value, ensure_ascii=False).encode()

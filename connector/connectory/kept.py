@@ -66,7 +66,7 @@ class Kept:
             text += dumps(row) + b"\n"
             places.append(end + len(text))
         try:
-            self._write(self.path, text, end)
+            self._write(self.path, [text], end)
         except OSError as error:
             raise StorageError(f"cannot keep the records in {str(self.path)!r}: {why(error)}") from error
         self._end = end + len(text)
@@ -76,15 +76,15 @@ class Kept:
         """Keep all there is, whole or not at all."""
         draft = self.path.with_name(f"{NAME}.part")
         try:
-            self._write(draft, b"".join(dumps(row) + b"\n" for row in rows), 0)
+            self._write(draft, (dumps(row) + b"\n" for row in rows), 0)
             draft.replace(self.path)
         except OSError as error:
             raise StorageError(f"cannot keep the records in {str(self.path)!r}: {why(error)}") from error
 
-    def _write(self, path: Path, text: bytes | bytearray, end: int) -> None:
+    def _write(self, path: Path, texts: Iterable[bytes | bytearray], end: int) -> None:
         with os.fdopen(open_private(path, os.O_RDWR | os.O_CREAT), "r+b") as file:
             file.truncate(end)
             file.seek(end)
-            file.write(text)
+            file.writelines(texts)
             file.flush()
             datasync(file.fileno())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from connectory.client import Call
+from connectory.building import Call
 from connectory.errors import ExpressionError, RecordError, RequestError, TransformerError
 from connectory.jsontext import dumps
 from connectory.parameters import as_object
@@ -128,22 +129,22 @@ class Publication:
         yield Part(item, origin.index, delivery, item.position, error=error, whole=False)
 
     def _made(self, item: Item, seq: int, index: int, run: str) -> Iterator[Part]:
-        first = Delivery(run, item.position, 0, seq)
+        first = partial(Delivery, run, item.position, 0, seq)
         if item.error is not None:
-            yield Part(item, index, first, item.position, error=item.error)
+            yield Part(item, index, first(), item.position, error=item.error)
             return
         name = item.position
         try:
             name, key = self._identify(item), self._key(item)
             records = list(self.chain.apply(item.record, {"run": self.run, "input": item.record}))
         except RecordError as error:
-            yield Part(item, index, first, name, error=error)
+            yield Part(item, index, first(), name, error=error)
             return
         except RecursionError:
-            yield Part(item, index, first, name, error=RecordError(_TOO_DEEP))
+            yield Part(item, index, first(), name, error=RecordError(_TOO_DEEP))
             return
         if not records:
-            yield Part(item, index, first, name, key=key)
+            yield Part(item, index, first(), name, key=key)
         for number, record in enumerate(records):
             part_id = f"{name}#{number}" if len(records) > 1 else name
             delivery = Delivery(run, item.position, number, seq)

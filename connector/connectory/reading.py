@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, cast
 
-from connectory.client import Call
+from connectory.building import Call
 from connectory.errors import ApiError, ConfigError, RecordError, TransformerError
 from connectory.events import Listener, Noticed
 from connectory.journal import item_row, mark_row
@@ -144,6 +144,8 @@ class Reading:
                 cursor["high"] = newer.high
             if page.errors or cursor.get("failed"):
                 cursor["failed"] = True
+            if page.cut:
+                cursor["cut"] = True
             page.cursor = cursor
             try:
                 following = None if newer and newer.may_stop else walk.following(answer.value, items)
@@ -171,6 +173,11 @@ class Reading:
             raise ConfigError(
                 f"incoming {self.subscription.name!r}: the unfinished run {self.journal.run} read with other request "
                 "parameters; put them back to finish that run, or start anew with --new"
+            )
+        if cursor.get("cut"):  # whoever wants more now would miss the rest of that page
+            raise ConfigError(
+                f"incoming {self.subscription.name!r}: the unfinished run {self.journal.run} was to end amid "
+                "a page, by its --limit; finish it with the same --limit, or start anew with --new"
             )
         return dict(cursor)
 
@@ -203,7 +210,8 @@ class Reading:
         self, stream: str, items: list[Any], fresh: list[Any], newer: Newer | None, parent: Parent | None
     ) -> Page:
         """Shape the items that are new; an item that cannot be is told and counted, and stops no other."""
-        page, met, room = Page(stream, len(items)), set[str](), self.room()
+        page, room = Page(stream, len(items)), self.room()
+        met: set[Row | bytes] = set()
         for item in fresh:
             if room is not None and room <= 0:
                 page.cut = True
@@ -214,9 +222,13 @@ class Reading:
                 page.errors += 1
                 self.fail(error)
                 continue
-            if taken is None or (taken.row is not None and taken.key in met):
+            if taken is None:
                 continue
-            met.add(taken.key)
+            if taken.row is not None:
+                known = taken.row if self.subscription.only == "changed" else taken.row[0]
+                if known in met:
+                    continue
+                met.add(known)
             if room is not None:
                 if len(taken.records) > room:
                     taken, page.cut = Taken(taken.key, taken.records[:room], None), True
@@ -235,7 +247,9 @@ class Reading:
         key, row = wanted.identity(record, parent), None
         if self.seen is not None and wanted.remembers:
             keys, state = (*self._keys(parent), key), wanted.state(record, value)
-            if self.seen.has(keys, None if wanted.only == "new" else state):
+            if wanted.only is None:  # the same thing at another time is another item
+                keys = (*keys, state.hex())
+            if self.seen.has(keys, state if wanted.only == "changed" else None):
                 return None
             row = item_row(keys, state)
         return Taken(key, await self._shape(wanted.kept(record, parent), parent), row)

@@ -17,6 +17,10 @@ Status: TypeAlias = Literal["ok", "error", "skipped", "begun"]
 """What became of a delivery. `begun` is the journal's word alone: something is created, and not at its end."""
 
 
+class ResultLine(dict[str, Any]):
+    """A result as the object of a line: all numbers in it were read from JSON, so nobody has to look for NaN."""
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """The identity of one delivery: the run, the position in its source, and the part.
@@ -29,12 +33,14 @@ class Delivery:
     position: str
     part: int = 0
     seq: int = 0
+    key: str = field(init=False, compare=False)
+    """24 URL-safe characters that hash exactly run, position and part: the same on every attempt."""
 
-    @property
-    def key(self) -> str:
-        """24 URL-safe characters that hash exactly run, position and part: the same on every attempt."""
+    def __post_init__(self) -> None:
+        """Make the key, once: it is asked for often."""
         name = f"{self.run}\n{self.position}\n{self.part}".encode()
-        return base64.urlsafe_b64encode(hashlib.sha256(name).digest()[:18]).decode()
+        key = base64.urlsafe_b64encode(hashlib.sha256(name).digest()[:18]).decode()
+        object.__setattr__(self, "key", key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,5 +147,5 @@ class Result:
 
     def lines(self) -> list[Any]:
         """Give what goes to the output: events, then the shaped lines of an ok result, else the result itself."""
-        own = self.output if self.output is not None else [self.as_dict()]
+        own = self.output if self.output is not None else [ResultLine(self.as_dict())]
         return [*self.events, *own] if self.events else own

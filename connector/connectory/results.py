@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import httpx
 
     from connectory.attempts import Outcome
-    from connectory.client import Call
+    from connectory.building import Call
     from connectory.jsontext import JsonTextError
     from connectory.publication import Part
     from connectory.record import Intent

@@ -80,6 +80,7 @@ class RowSplitter:
         self.encoding = "utf-8"
         self._shown = "the input" if name == "-" else repr(name)
         self._unpacker = Unpacker(name)
+        self._between = form.between.encode()
         self._decoder: codecs.IncrementalDecoder | None = None
         self._head: bytearray | None = None if offset else bytearray()
         self._wants_header = not offset
@@ -115,7 +116,7 @@ class RowSplitter:
             bad = f"not UTF-8: the byte 0x{line.text[error.start]:02x}; {self._advice()}"
             return Item(str(line.number), raw, RecordError(f"{place}: {bad}"))
         except csv.Error as error:
-            return Item(str(line.number), raw, RecordError(f"{place}: {error}"))
+            return Item(str(line.number), raw, RecordError(f"{place}: {_told(error)}"))
         if len(values) != len(self.columns):
             count = f"{len(values)} values, and there are {len(self.columns)} columns"
             return Item(str(line.number), raw, RecordError(f"{place}: {count}"))
@@ -176,7 +177,7 @@ class RowSplitter:
             values = self._values(text)
         except csv.Error as error:
             raise InputError(
-                f"the first row of {self._shown} cannot be read: {error}; nothing was sent"
+                f"the first row of {self._shown} cannot be read: {_told(error)}; nothing was sent"
             ) from None
         wanted = 1 if form.columns is None else len(form.columns)
         if form.delimiter is None and len(values) == 1 <= wanted:
@@ -234,7 +235,7 @@ class RowSplitter:
 
     def _physical(self, text: bytes, *, feed: int) -> Iterator[Line]:
         """Add a line to the row; the row ends with it unless it ends within quotes."""
-        if not self._row and not self._size and not text.strip():
+        if not self._row and not self._size and not text.strip() and self._between not in text:
             self._number += 1
             self._start += len(text) + feed
             return
@@ -254,7 +255,7 @@ class RowSplitter:
         if not self._row:
             quoted = text.startswith(quote)
             place = len(quote) if quoted else 0
-        between = self.form.between.encode()
+        between = self._between
         while True:
             if quoted:
                 place = text.find(quote, place)
@@ -292,6 +293,16 @@ class RowSplitter:
         else:
             reader = csv.reader([text], delimiter=between, quoting=csv.QUOTE_NONE, strict=True)
         return next(reader, list[str]())
+
+
+def _told(error: csv.Error) -> str:
+    """Say what is wrong with a row where the words of Python's reader are for who programs it."""
+    text = str(error)
+    if "new-line" in text:
+        return "a carriage return stands in it, which is no end of a line; a line ends with a line feed"
+    if "unexpected end" in text:
+        return "a quote in it is never closed, so that all lines from here to the end are this one row"
+    return text
 
 
 def _flow(value: object) -> str:

@@ -34,7 +34,7 @@ async def run_outgoing(
 def refuse_left(left: int) -> None:
     """Raise RunDetachedError where something was created and not waited for: the run is not at its end."""
     if left:
-        raise RunDetachedError(f"{left} records wait for what they created to come to its end")
+        raise RunDetachedError(f"{left} records wait for what was created to come to its end")
 
 
 async def run_incoming(run: Run, subscriber: Subscriber, sink: Sink) -> None:

@@ -16,7 +16,8 @@ from connectory.subscription import Parent, hashed
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
-    from connectory.client import Call, Client
+    from connectory.building import Call
+    from connectory.client import Client
     from connectory.interfaces import Item, Journal, Position, Sink, Source
     from connectory.journal import Seen
     from connectory.record import Record
@@ -263,10 +264,13 @@ class Subscriber:
     def _tell_gone(self) -> None:
         if self._gone.gone:
             targets = ", ".join(sorted(self._gone.targets))
+            doubt = "; as it knows none of them, look whether the path is right" * (
+                self._gone.gone == self._gone.asked
+            )
             self.listen(
                 Noticed(
                     f"incoming {self.subscription.name!r}: {self._gone.gone} of {self._gone.asked} parents were passed "
-                    f"over, because the server answered 404 to {targets}"
+                    f"over, because the server answered 404 to {targets}{doubt}"
                 )
             )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from connectory.attempts import Outcome
-from connectory.client import Call
+from connectory.building import Call
 from connectory.disk import LocalFile
 from connectory.errors import OutcomeUnknownError, RequestError
 

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from connectory.client import Call
+from connectory.building import Call
 from connectory.errors import RecordError, RunStoppedError, WorkError
 from connectory.events import Listener, StateChanged
 from connectory.results import failed_work, usage_of

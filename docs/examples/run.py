@@ -34,6 +34,7 @@ VARIES = re.compile(r"(?<![0-9a-z])[0-9a-f]{8,}(?![0-9a-z])|\d{4}-\d\d-\d\d")
 """What the sandbox makes up: ids, and the days on which it did."""
 TIMES = range(1_600_000_000, 3_000_000_000)
 MANY = 20
+PROGRAM = ["connectory"]
 DAY = 86_400
 
 
@@ -121,7 +122,7 @@ def run(words: list[str], sandbox: EmbeddedSandbox, folder: Path) -> list[str]:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")}
     environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # the same program as here
     done = subprocess.run(  # noqa: S603 - this very program
-        [sys.executable, "-m", "connectory", *words],
+        [sys.executable, "-m", *PROGRAM, *words],
         cwd=folder,
         env=environ,
         capture_output=True,

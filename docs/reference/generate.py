@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from connectory.catalogue import Entity
 
 FOLDER = Path(__file__).parent
+CASES = FOLDER.parent.parent / "tests" / "cases" / "transformers.json"
 ROWS = FOLDER.parent.parent / "tests" / "cases" / "seed_rows.json"
 SECTIONS = {
     "Config": "Top level",
@@ -132,22 +133,88 @@ def _mark(entity: Entity) -> str:
     return f" *{state}*{instead}" if state else ""
 
 
+ABOUT_TRANSFORMERS = """\
+# Transformers
+
+What can stand in a chain. `connectory transformers list` also shows those of installed packages.
+
+Fields are named as they stand in the record. Where the type is `Field`, a dotted name such as `address.city` or
+`items.0.name` reaches into objects and lists. A `Template` holds [placeholders](expressions.md), an `Expression` is
+bare. A `Chain` is a list of steps, as in `transformers` itself; named chains work there too. A file lies below the
+configuration's folder and is read once, when the run begins.
+
+A `Pattern` is a regular expression of Python. One in which something that repeats is repeated again, such as `(a+)+`,
+or in which alternatives that begin alike are, can take for ever on a short text and is refused; `(a+)++`, which does
+not try again, is fine. A pattern is tried on texts of up to a million characters; one with `*`, `+` or `{2,}`, which
+grows slow on long texts, on 100,000.
+
+A transformer of your own takes options of the same types, and says below `Options:` what they mean:
+
+```python
+from collections.abc import Iterable
+
+from connectory import Chain, Context, Field, Record, transformer
+
+
+@transformer
+def where_text(record: Record, *, field: Field, do: Chain, context: Context) -> Iterable[Record]:
+    \"\"\"Run steps for the records in which a field is a text.
+
+    Options:
+        field: the field that is looked at
+        do: the steps
+    \"\"\"
+    return do.run(record, context) if isinstance(field.get(record), str) else (record,)
+```
+"""
+
+
 def transformers() -> Iterator[str]:
     """Give the page of every built-in transformer."""
-    yield "# Transformers"
-    yield ""
-    yield "What can stand in a chain. `connectory transformers list` also shows those of installed packages."
+    yield from ABOUT_TRANSFORMERS.splitlines()
+    cases = [case for case in json.loads(CASES.read_text(encoding="utf-8")) if case.get("example")]
     for one in list_transformers():
         yield ""
         yield f"## {one.name}"
         yield ""
-        yield one.doc
+        yield one.description
         if one.options:
             yield ""
-            yield "| option | type | default |"
-            yield "|---|---|---|"
+            yield "| option | meaning | type | default |"
+            yield "|---|---|---|---|"
         for option in one.options:
-            yield f"| `{option.name}` | `{_cell(option.type)}` | {_default(option)} |"
+            kind, default = _cell(option.type), _default(option)
+            yield f"| `{option.name}` | {_cell(option.doc)} | `{kind}` | {default} |"
+        step = None
+        for case in cases:
+            if case["transformer"] == one.name:
+                yield from _example(case, new=step != case.get("options"))
+                step = case.get("options")
+
+
+def _example(case: dict[str, Any], *, new: bool) -> Iterator[str]:
+    """Write a case of the tests: the step, its files, a record, and what becomes of it."""
+    if new:
+        step = {case["transformer"]: case["options"]} if "options" in case else case["transformer"]
+        for name, text in case.get("files", {}).items():
+            yield from ("", f"Where `{name}` holds `{json.dumps(text, ensure_ascii=False)[1:-1]}`:")
+        fence = "text" if "problem" in case else "yaml"
+        yield from (
+            "",
+            f"```{fence}",
+            f"- {_flow(step)[1:-1] if isinstance(step, dict) else step}",
+            "```",
+            "",
+        )
+    if "problem" in case:
+        yield f"- is refused: {case['problem']}"
+        return
+    made = " and ".join(f"`{_json(one)}`" for one in case.get("output", ())) or "nothing"
+    yield f"- `{_json(case['input'])}` becomes {(case.get('error') and 'an error: ' + case['error']) or made}"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 PRODUCTS = {

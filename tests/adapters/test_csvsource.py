@@ -67,6 +67,7 @@ def records(items):
         (b"id,,\n1,2,3\n", POSTS, [{"id": "1", "column_2": "2", "column_3": "3"}]),
         (b"id\n1\n", POSTS, [{"id": "1"}]),
         (b"id\ttext\n1\ta,b\n", Form("posts.tsv"), [{"id": "1", "text": "a,b"}]),
+        (b"id\ttext\n\t\n \n1\tx\n", Form("posts.tsv"), [{"id": "", "text": ""}, {"id": "1", "text": "x"}]),
         (b"id;text\n1;a,b\n", replace(POSTS, delimiter=";"), [{"id": "1", "text": "a,b"}]),
         (b"id;text\n1;2\n", replace(POSTS, delimiter=","), [{"id;text": "1;2"}]),
         (b"id,text\n1,'a,b'\n", replace(POSTS, quote="'"), [{"id": "1", "text": "a,b"}]),
@@ -128,7 +129,11 @@ def test_a_file_is_read_as_it_is_written(read, content, form, expected):
         ),
         (b"PK\x03\x04rest", POSTS, "is no CSV: it looks like a zip file, or a spreadsheet"),
         (b"id,id\n1,2\n", POSTS, "has two columns 'id'"),
-        (b"id,text\r1,2\r", POSTS, "the first row of"),
+        (
+            b"id,text\r1,2\r",
+            POSTS,
+            "cannot be read: a carriage return stands in it, which is no end of a line",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_sent(tmp_path, content, form, told):
@@ -145,6 +150,10 @@ def test_what_does_not_fit_is_refused_before_anything_is_sent(tmp_path, content,
         (b"1", "line 3 (byte 13): 1 values, and there are 2 columns"),
         (b"1,2,3", "line 3 (byte 13): 3 values, and there are 2 columns"),
         (b'1,"2"x', "line 3 (byte 13): ',' expected after '\"'"),
+        (
+            b"1,2\r3",
+            "line 3 (byte 13): a carriage return stands in it, which is no end of a line; a line ends with a line feed",
+        ),
         (
             b"1,\xff",
             "line 3 (byte 13): not UTF-8: the byte 0xff; if all of it is in another encoding, write input: {csv: posts.csv, encoding: cp1252}",
@@ -170,6 +179,12 @@ def test_a_quote_that_is_never_closed_takes_bounded_memory_and_is_said(read, mon
     assert "is a quote in it never closed?" in str(bad.error)
     assert bad.position == "3"
     assert len(bad.record) <= 1000
+
+
+def test_a_quote_that_is_never_closed_is_said_where_the_file_ends(read):
+    good, bad = read(b'id,text\n1,ok\n2,"open\n' + b"3,x\n" * 10)
+    assert good.record == {"id": "1", "text": "ok"}
+    assert "a quote in it is never closed, so that all lines from here to the end" in str(bad.error)
 
 
 def test_a_line_that_is_too_long_is_skipped(read, monkeypatch):

@@ -147,6 +147,36 @@ def test_a_limit_holds_over_lives(shop, tmp_path, monkeypatch):
     assert keys(items_of(again)) == ["30"]
 
 
+def test_a_query_with_a_limit_gives_no_row_more_whatever_becomes_of_those_that_it_gave(
+    shop, tmp_path, monkeypatch
+):
+    """The run takes rows out of its own query: asked again, the query would go on with the next ones."""
+    monkeypatch.setattr(sqlsource, "ROWS", 2)
+    limited = "SELECT id FROM posts WHERE flagged IS NULL ORDER BY id LIMIT 5"
+    state = tmp_path / "run"
+    state.mkdir()
+    source = SqlSource(Sqlite(shop), limited, "id")
+    source.keep_in(state)
+    assert source.count() == 5
+    seen = items_of(source, 2)
+    make(shop, ("UPDATE posts SET flagged = 1 WHERE id < 30",))
+    again = SqlSource(Sqlite(shop), limited, "id")
+    again.keep_in(state)
+    again.resume(seen[1].mark, 2)
+    assert again.count() == 5
+    assert keys(seen) == ["10", "20"]
+    assert keys(items_of(again)) == ["30", "40", "50"]
+
+
+@pytest.mark.parametrize("key", ["text", "flagged"])
+def test_a_query_with_a_limit_wants_a_key_that_tells_rows_apart_too(shop, tmp_path, key):
+    make(shop, ("UPDATE posts SET text = 'same'",))
+    source = SqlSource(Sqlite(shop), "SELECT text, flagged FROM posts LIMIT 5", key)
+    source.keep_in(tmp_path)
+    with pytest.raises(RunStoppedError, match="`key` must name a column"):
+        items_of(source)
+
+
 def test_values_become_json(shop):
     make(
         shop,
@@ -333,6 +363,19 @@ def test_lists_and_objects_become_json_text_and_data_is_never_sql(shop):
     evil = "'; DROP TABLE posts; --"
     written(sink, {"id": 10, "text": [0.5, {"a": None}]}, {"id": 20, "text": evil})
     assert ask(shop, "SELECT text FROM posts LIMIT 2") == [('[0.5,{"a":null}]',), (evil,)]
+
+
+def test_half_a_character_becomes_the_mark_for_one(shop):
+    """JSON can write it, and no text of a database can hold it: the answer was paid for all the same."""
+    sink = SqlSink(Sqlite(shop), "UPDATE posts SET text = :text WHERE id = :id")
+    written(sink, {"id": 10, "text": "a\ud83d b"})
+    assert ask(shop, "SELECT text FROM posts LIMIT 1") == [("a\N{REPLACEMENT CHARACTER} b",)]
+
+
+def test_a_statement_that_writes_nothing_is_said(shop):
+    heard: list[Any] = []
+    written(SqlSink(Sqlite(shop), "SELECT :id", listen=heard.append), {"id": 10})
+    assert heard == [Noticed(f"1 lines changed no row of the database {str(shop)!r}")]
 
 
 def test_lines_that_change_no_row_are_counted_and_said(shop):

@@ -247,12 +247,12 @@ def test_numbers_keep_their_value(sent):
         ECHO,
         {**POSTS, "payload": {"b": 1}, "result": "&{input}"},
         {**POSTS, "transformers": [{"set": {"b": 1}}], "payload": {"b": 1}},
-        {**POSTS, "transformers": [{"parse": ["text"]}], "payload": "&{@}"},
+        {**POSTS, "transformers": [{"parse_json": ["text"]}], "payload": "&{@}"},
     ],
     ids=["sent", "in the result", "copied", "parsed"],
 )
 def test_nesting_from_elsewhere_is_an_error_of_its_record(outgoing, depth):
-    parsed = "parse" in str(outgoing)
+    parsed = "parse_json" in str(outgoing)
     deep = {"text": "[" * depth + "]" * depth} if parsed else {"a": nested(depth)}
 
     async def answer(request: httpx.Request) -> httpx.Response:
@@ -364,6 +364,50 @@ def test_the_input_is_never_written_over(project, name):
     assert done.code == 3
     assert "input and output are the same file" in done.said
     assert (project / "in.jsonl").read_text() == '{"id": "a", "text": "x"}\n'
+
+
+@pytest.mark.fault("B17", "an incoming and a route do not write over the records that they are read for")
+@pytest.mark.parametrize("words", ["incoming models", "route way"])
+def test_what_an_incoming_is_read_for_is_never_written_over(tmp_path, words):
+    config = {
+        "version": 1,
+        "clients": {"openai": {"token": "${OPENAI_API_KEY}"}},
+        "incoming": {
+            "models": {
+                "entity": "model",
+                "input": "names.jsonl",
+                "request_parameters": {"path": {"model": "&{name}"}},
+            }
+        },
+        "outgoing": {"moderate": {"entity": "moderations", "payload": {"input": "&{id}"}}},
+        "routes": {"way": ["models", "moderate"]},
+    }
+    (tmp_path / "connectory.yaml").write_text(json.dumps(config))
+    (tmp_path / "names.jsonl").write_text('{"name": "gpt-5"}\n')
+    done = connectory("run", *words.split(), "--output", "names.jsonl", "--sandbox", folder=tmp_path)
+    assert done.code == 3
+    assert "input and output are the same file" in done.said
+    assert (tmp_path / "names.jsonl").read_text() == '{"name": "gpt-5"}\n'
+
+
+@pytest.mark.fault("B17", "dead letters are written neither over the input nor over the output")
+@pytest.mark.parametrize(("letters", "other"), [("in.jsonl", "input"), ("out.jsonl", "output")])
+def test_dead_letters_are_written_over_nothing(tmp_path, letters, other):
+    outgoing = {"entity": "moderations", "payload": {"input": "&{text}"}, "dead_letters": letters}
+    config = {
+        "version": 1,
+        "clients": {"openai": {"token": "${OPENAI_API_KEY}"}},
+        "outgoing": {"out": outgoing},
+    }
+    (tmp_path / "connectory.yaml").write_text(json.dumps(config))
+    records = '{"id": "a", "text": "x"}\n{"id": "b"}\n'
+    (tmp_path / "in.jsonl").write_text(records)
+    words = ("--input", "in.jsonl", "--output", "out.jsonl", "--sandbox")
+    done = connectory("run", "outgoing", "out", *words, folder=tmp_path)
+    assert done.code == 3
+    assert f"{other} and dead letters are the same file" in done.said
+    assert (tmp_path / "in.jsonl").read_text() == records
+    assert not (tmp_path / "out.jsonl").exists()
 
 
 def test_the_error_of_a_foreign_input_is_public_and_carries_its_command(tmp_path):

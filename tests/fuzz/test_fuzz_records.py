@@ -45,7 +45,7 @@ OUTGOINGS: dict[str, Any] = {
         "request": {"method": "POST", "path": "/things"},
         "transformers": [
             {"compact": {}},
-            {"parse": ["text", "data"]},
+            {"parse_json": ["text", "data"]},
             {"rename": {"data": "list.inner"}},
             {"remove": ["secret"]},
             {"split": "list"},

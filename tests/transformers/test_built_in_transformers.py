@@ -5,39 +5,46 @@ from __future__ import annotations
 import json
 from copy import deepcopy
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connectory.chain import build_chain
+from connectory.config import parse_step
 from connectory.errors import ConfigError, RecordError
 from connectory.plugins import list_transformers
 
 CASES = json.loads((Path(__file__).parent.parent / "cases" / "transformers.json").read_text("utf-8"))
 
 
-def chain_of(case):
-    step = SimpleNamespace(
-        name=case["transformer"], use=None, options=case.get("options"), path=(), options_path=()
-    )
-    return build_chain([step])
+def chain_of(case, folder=None):
+    """Build the one step of a case, beside the files that it names."""
+    for name, text in case.get("files", {}).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(text.encode("utf-8", "surrogateescape"))
+    step = parse_step({case["transformer"]: case.get("options")})
+    named = {name: [parse_step(one) for one in steps] for name, steps in case.get("named", {}).items()}
+    return build_chain([step], named=named, folder=folder)
 
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{case['transformer']} {case['name']}" for case in CASES])
-def test_a_transformer_does_what_its_case_says(case):
+def test_a_transformer_does_what_its_case_says(case, tmp_path):
     if "problem" in case:
         with pytest.raises(ConfigError) as caught:
-            chain_of(case)
+            chain_of(case, tmp_path)
         assert case["problem"] in str(caught.value)
         return
     before = deepcopy(case["input"])
+    chain = chain_of(case, tmp_path)
     if "error" in case:
         with pytest.raises(RecordError) as caught:
-            list(chain_of(case).apply(case["input"], {}))
+            list(chain.apply(case["input"], {}))
         assert case["error"] in str(caught.value)
+        assert str(caught.value).startswith(f"transformer '{case['transformer']}")
     else:
-        output = list(chain_of(case).apply(case["input"], {}))
-        assert [list(record.items()) for record in output] == [list(one.items()) for one in case["output"]]
+        output = list(chain.apply(case["input"], {}))
+        assert [json.dumps(one) for one in output] == [json.dumps(one) for one in case["output"]]
     assert case["input"] == before
 
 
@@ -52,3 +59,60 @@ def test_what_split_makes_shares_nothing():
     first, second = chain.apply({"shared": {"n": []}, "items": [1, 2]}, {})
     first["shared"]["n"].append(1)
     assert second == {"shared": {"n": []}, "item": 2}
+
+
+TEXTS = st.lists(
+    st.sampled_from(["a", "bc", "defghijklmn", ".", "! ", "? ", "\n", " ", "\u3002"]), max_size=40
+).map("".join)
+
+
+@given(TEXTS, st.integers(1, 20), st.integers(0, 19), st.sampled_from(["words", "sentences"]))
+def test_the_pieces_of_a_text_hold_all_of_it(text, size, overlap, by):
+    options = {"field": "t", "size": size, "overlap": min(overlap, size - 1), "by": by}
+    made = [
+        one["chunk"] for one in chain_of({"transformer": "chunk", "options": options}).apply({"t": text}, {})
+    ]
+    covered = {place for one in made for place in range(one["start"], one["end"])}
+    assert {place for place, sign in enumerate(text) if not sign.isspace()} <= covered
+    assert all(0 < one["end"] - one["start"] <= size for one in made)
+    assert [one["end"] for one in made] == sorted({one["end"] for one in made})
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(VALUES)
+def test_what_is_written_as_json_is_read_back(value):
+    chain = build_chain([parse_step({"to_json": ["v"]}), parse_step({"parse_json": ["v"]})])
+    assert repr(list(chain.apply({"v": value}, {}))) == repr([{"v": value}])
+
+
+ANY = st.dictionaries(st.sampled_from(["a", "b", "t", "id", "a.b"]), VALUES, max_size=4)
+STEPS = [
+    {case["transformer"]: case["options"]} if "options" in case else case["transformer"]
+    for case in CASES
+    if not {"problem", "files", "named"} & case.keys()
+]
+
+
+@given(ANY, st.sampled_from(STEPS))
+def test_any_record_becomes_records_or_an_error_of_its_own(record, step):
+    before = deepcopy(record)
+    chain = build_chain([parse_step(step)])
+    said = "transformer '"
+    made: list[object] = []
+    try:
+        made = list(chain.apply(record, {}))
+    except RecordError as error:
+        said = str(error)
+    assert said.startswith("transformer '")
+    assert all(isinstance(one, dict) for one in made)
+    assert record == before

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import aclosing
-from typing import Any, assert_type
+from typing import Annotated, Any, assert_type
 
 import httpx
 
@@ -12,6 +12,7 @@ from connectory import (
     ApiError,
     AsyncConnector,
     Catalogue,
+    Chain,
     ConfigError,
     Connector,
     ConnectoryError,
@@ -19,17 +20,24 @@ from connectory import (
     CredentialsError,
     Entity,
     Expression,
+    Field,
+    InFile,
     Journal,
+    Memory,
     NotSentError,
     OutcomeUnknownError,
+    Pattern,
     Record,
     RecordError,
     Result,
     RunStoppedError,
+    Schema,
     Sink,
     Source,
+    Template,
     TransportError,
     UnknownNameError,
+    read_file,
     transformer,
 )
 from connectory.interfaces import Item, Position, Row
@@ -128,6 +136,30 @@ def many(record: Record, *, field: Expression, context: Context) -> Iterator[Rec
 @transformer
 def some(record: Record, *, limit: int) -> Record | None:
     return record if record["size"] < limit else None
+
+
+@transformer(one_of=("text", "file"))
+def first_of_its_kind(
+    record: Record,
+    *,
+    kind: Field,
+    text: Template | None = None,
+    file: Annotated[Template, InFile()] | None = None,
+    pattern: Pattern | None = None,
+    shape: Schema | None = None,
+    do: Chain | None = None,
+    context: Context,
+    memory: Memory,
+) -> Iterable[Record]:
+    assert_type(kind.text(record), str)
+    assert_type(memory.of(context), dict[Any, Any])
+    if pattern is not None:
+        assert_type(pattern.replace("a", "b"), str)
+    if shape is not None:
+        assert_type(shape.errors(record, name="record"), list[str])
+    assert_type(read_file("a.png", context.folder), bytes)
+    context.log("seen")
+    return (record,) if do is None else do.run(record, context)
 
 
 class Lines:

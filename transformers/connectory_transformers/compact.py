@@ -8,6 +8,9 @@ def compact(record: Record, *, also: list[str | int | float | bool] | None = Non
     """Remove the fields that are null, and with `also` those that have one of these values, such as ''.
 
     Only the record's own fields are looked at, never what lies inside them.
+
+    Options:
+        also: further values whose fields are removed
     """
     unwanted = [(type(value), value) for value in also or ()]
     return {

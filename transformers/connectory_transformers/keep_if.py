@@ -8,5 +8,8 @@ def keep_if(record: Record, *, condition: Expression, context: Context) -> Recor
     """Keep the record when the expression is true; an absent field is an error, never a reason to keep.
 
     Null, false, and an empty text, list or object count as false; the number 0 counts as true.
+
+    Options:
+        condition: what must hold, as a bare expression
     """
     return record if condition.holds(record, context.scope) else None

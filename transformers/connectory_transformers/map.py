@@ -11,7 +11,11 @@ from connectory import Context, Expression, Record, transformer
 def map(  # noqa: A001 - the word users write
     record: Record, *, to: Expression, context: Context
 ) -> Record | Iterable[Record]:
-    """Replace the record by what the expression gives: an object, or a list of objects for many records."""
+    """Replace the record by what the expression gives: an object, or a list of objects for many records.
+
+    Options:
+        to: the new record, as a bare expression
+    """
     made = to(record, context.scope)
     if isinstance(made, dict):
         return deepcopy(cast("Record", made))

@@ -1,11 +1,15 @@
 """Take fields out of a record."""
 
-from connectory import Record, transformer
+from connectory import Field, Record, transformer
 
 
 @transformer(value="fields")
-def remove(record: Record, *, fields: list[str]) -> Record:
-    """Remove these fields; one that is absent already is fine."""
-    for name in fields:
-        record.pop(name, None)
+def remove(record: Record, *, fields: list[Field]) -> Record:
+    """Remove these fields; one that is absent already is fine.
+
+    Options:
+        fields: the fields that go; a dotted name such as `address.city` reaches into an object
+    """
+    for field in fields:
+        field.take(record)
     return record

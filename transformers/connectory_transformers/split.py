@@ -4,23 +4,36 @@ from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any, cast
 
-from connectory import Context, Expression, Record, transformer
+from connectory import Context, Expression, Record, TransformerError, transformer
 
 
 @transformer(value="field")
 def split(
-    record: Record, *, field: Expression, into: str | None = None, context: Context
+    record: Record,
+    *,
+    field: Expression,
+    into: str | None = None,
+    keep: list[str] | None = None,
+    context: Context,
 ) -> Iterator[Record]:
     """Give one record for each element of a list; an empty list gives none.
 
-    `field` is an expression for the list. Without `into`, each element must be an object and is the new
-    record. With `into`, each record keeps the other fields, and the element stands under that name; a list
-    that is a field of the record (`field: items`) is left out.
+    Without `into`, each element must be an object and is the new record, with the fields of `keep` beside its own.
+    With `into`, each record keeps the other fields, or those of `keep` alone, and the element stands under that name;
+    a list that is a field of the record (`field: items`) is left out.
+
+    Options:
+        field: the list, as a bare expression
+        into: the name under which the element stands
+        keep: the fields of the record that each element gets; one that is absent stays absent
     """
     elements = field(record, context.scope)
     if not isinstance(elements, list):
         raise TypeError(f"{field.text!r} gave {elements!r:.60}, not a list")
-    rest = {name: value for name, value in record.items() if name != field.text}
+    wanted = (
+        keep if keep is not None else [] if into is None else [name for name in record if name != field.text]
+    )
+    rest = {name: record[name] for name in wanted if name in record}
     for element in cast("list[object]", elements):
         yield _placed(deepcopy(element), deepcopy(rest), into)
 
@@ -30,4 +43,10 @@ def _placed(element: Any, rest: Record, into: str | None) -> Record:
         return {**rest, into: element}
     if not isinstance(element, dict):
         raise TypeError(f"an element is {element!r:.60}, not an object; name a field for it with 'into'")
-    return cast("Record", element)
+    own = cast("Record", element)
+    for name in rest:
+        if name in own:
+            raise TransformerError(
+                f"two fields would be called {name!r}; name a field for the element with 'into'"
+            )
+    return {**rest, **own}

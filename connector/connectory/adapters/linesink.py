@@ -17,6 +17,7 @@ from connectory.errors import ConfigError, StorageError
 from connectory.interfaces import Sink
 from connectory.jsontext import dumps
 from connectory.private import make_folder, open_private, refuse_link
+from connectory.record import ResultLine
 from connectory.storage import datasync, lock, why
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class LineSink(Sink):
     async def write(self, lines: Iterable[Any]) -> None:
         """Take values; they leave when a mebibyte has gathered, or at `flush`."""
         for line in lines:
-            self._buffer += dumps(line)
+            self._buffer += dumps(line, finite=type(line) is ResultLine)
             self._buffer += b"\n"
         if len(self._buffer) >= BUFFERED:
             await self.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
+from contextlib import closing
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from connectory.jsontext import JsonTextError, dumps
 from connectory.kept import Kept
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Iterator, Sequence
     from pathlib import Path
 
     from connectory.databases import Database
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 ROWS = 500
 """Rows of a chunk at most."""
 
+_LIMIT = re.compile(r"\blimit\b", re.IGNORECASE)
 _INFINITIES = (math.inf, -math.inf)
 _NUMERIC = re.compile(r"[-+]?\d.*")
 
@@ -32,7 +34,8 @@ class SqlSource:
 
     Rows are kept in the run's folder before they are used, so that a resumed run meets the same rows in the same order,
     whatever became of the table: what the run writes back may take rows out of its own query. After them the query is
-    read on, from the last key. Raises ConfigError for a query that cannot be read so.
+    read on, from the last key. A query with a LIMIT is read whole at once: asked again, it would give the next rows
+    instead of those that were taken out. Raises ConfigError for a query that cannot be read so.
     """
 
     def __init__(self, database: Database, query: str, key: str, *, limit: int | None = None) -> None:
@@ -42,15 +45,17 @@ class SqlSource:
         self._kept: Kept | None = None
         self._offset = self._given = 0
         self._last: Any = None
+        self._limited = _LIMIT.search(query) is not None
 
     def count(self) -> int | None:
         """Count the rows that were kept and those that follow."""
-        kept, last = 0, None
+        kept, last, whole = 0, None, False
         if self._kept is not None:
+            whole = self._limited and self._kept.exists
             for row, _ in self._kept.rows():
                 kept, last = kept + 1, row[0]
         try:
-            found = kept + self.database.count(self.query, self.key, last)
+            found = kept + (0 if whole else self.database.count(self.query, self.key, last))
         except RunStoppedError:  # a run that stops for the same reason says so itself
             return None
         self.total = found if self.limit is None else min(found, self.limit)
@@ -71,11 +76,15 @@ class SqlSource:
     async def __aiter__(self) -> AsyncGenerator[Item, None]:
         last, given = self._last, self._given
         if self._kept is not None:
+            if self._limited and not self._kept.exists:
+                await asyncio.to_thread(self._kept.fill, self._every())
             for row, offset in self._kept.rows(self._offset):
                 if given == self.limit:
                     return
                 last, given = row[0], given + 1
                 yield _item(row, offset)
+            if self._limited:
+                return
         while given != self.limit:
             most = ROWS if self.limit is None else min(ROWS, self.limit - given)
             rows = await asyncio.to_thread(self._read, last, most)
@@ -95,18 +104,32 @@ class SqlSource:
         found = [*chunk.rows, *([chunk.following] if chunk.following is not None else [])]
         keys = [row[self._columns.index(self.key)] for row in found]
         for key in keys:
-            if not isinstance(key, int | float | str) or key in _INFINITIES:
-                raise RunStoppedError(
-                    f"a row of the query has no usable {self.key!r}; `key` must name a column in which every row has "
-                    "a number or a text"
-                )
+            self._check(key)
         for one, other in pairwise(keys):
-            if one == other:
-                raise RunStoppedError(
-                    f"two rows of the query have the {self.key!r} {one!r}; `key` must name a column in which no two "
-                    "rows have the same value"
-                )
+            self._check(other, behind=one)
         return [self._row(key, row) for key, row in zip(keys, chunk.rows, strict=False)]
+
+    def _every(self) -> Iterator[list[Any]]:
+        """Read all rows, each as its key, its record, and what is wrong with it."""
+        place, last = self._columns.index(self.key), None
+        with closing(self.database.every(self.query, self.key)) as rows:
+            for row in rows:
+                self._check(row[place], behind=last)
+                last = row[place]
+                yield self._row(last, row)
+
+    def _check(self, key: Any, *, behind: Any = None) -> None:
+        """Refuse a key by which rows cannot be put in an order."""
+        if not isinstance(key, int | float | str) or key in _INFINITIES:
+            raise RunStoppedError(
+                f"a row of the query has no usable {self.key!r}; `key` must name a column in which every row has "
+                "a number or a text"
+            )
+        if key == behind:
+            raise RunStoppedError(
+                f"two rows of the query have the {self.key!r} {key!r}; `key` must name a column in which no two "
+                "rows have the same value"
+            )
 
     def _row(self, key: Any, row: tuple[Any, ...]) -> list[Any]:
         record: dict[str, Any] = dict(zip(self._columns, row, strict=True))

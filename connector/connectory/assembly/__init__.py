@@ -5,6 +5,7 @@ from __future__ import annotations
 from connectory.assembly.clients import Clients, Endpoint
 from connectory.assembly.connections import Assembly
 from connectory.assembly.ends import Input, input_of, known_source, sql_sink, used_sink
+from connectory.assembly.finding import problems
 from connectory.assembly.levels import input_above, levels_above, remembers
 from connectory.assembly.raw import raw_call, raw_entity
 from connectory.assembly.webhook import WebhookSink
@@ -19,6 +20,7 @@ __all__ = [
     "input_of",
     "known_source",
     "levels_above",
+    "problems",
     "raw_call",
     "raw_entity",
     "remembers",

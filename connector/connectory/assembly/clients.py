@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from connectory.auth import Credential
-from connectory.client import ClientOptions
+from connectory.building import ClientOptions
 from connectory.errors import ConfigError, UnknownNameError
 from connectory.lanes import Limits
 from connectory.retry import Policy

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from connectory.assembly.clients import Clients, Endpoint, most_at_once
 from connectory.assembly.dialects import Speech, resolve_dialect
-from connectory.assembly.ends import used_problems
 from connectory.assembly.files import files_root, fixed_target, save_to, stream, upload
 from connectory.assembly.parents import Memory, fill, resolve_above, run_clock
 from connectory.assembly.raw import Server, raw_entity
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from connectory.assembly.parents import Level
     from connectory.catalogue import Action, Catalogue, Entity
     from connectory.config import Config, IncomingConfig, OutgoingConfig, StepConfig
-    from connectory.errors import Problem
     from connectory.expressions import Clock, Expression
 
 
@@ -184,21 +182,6 @@ class Assembly:
             files_root=Path.cwd(),
             save=fixed_target(save),
         )
-
-    def problems(self) -> list[Problem]:
-        """Resolve every connection, and give everything that is wrong with any."""
-        found: list[Problem] = []
-        for build, names in (
-            (self.subscription, self.config.incoming),
-            (self.above, self.config.incoming),
-            (self.publication, self.config.outgoing),
-        ):
-            for name in names:
-                try:
-                    build(name, run={})
-                except ConfigError as error:
-                    found += [problem for problem in error.problems if problem not in found]
-        return [*found, *used_problems(self.config)]
 
     def _write(self, name: str, settings: OutgoingConfig) -> tuple[Entity, Mapping[str, Action]]:
         if settings.request is not None:

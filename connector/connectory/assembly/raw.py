@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from connectory.building import Call
 from connectory.catalogue import Action, ActionName, Body, Entity, Pagination, Parameter, Response
-from connectory.client import Call
 from connectory.errors import RequestError
 from connectory.parameters import as_object
 

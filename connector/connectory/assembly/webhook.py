@@ -8,8 +8,9 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from connectory.assembly.raw import raw_entity
 from connectory.auth import Credential
+from connectory.building import Call, ClientOptions
 from connectory.catalogue import Response
-from connectory.client import Call, Client, ClientOptions
+from connectory.client import Client
 from connectory.errors import ApiError, ConnectoryError, UnavailableError
 from connectory.events import Event, Held, Listener, RequestRetried, ignore
 from connectory.interfaces import Sink

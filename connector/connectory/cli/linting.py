@@ -48,15 +48,19 @@ def schema(config: str | None) -> None:
 
 
 def _problems(path: Path) -> list[Problem]:
+    from connectory.assembly import problems
     from connectory.catalogue import Catalogue
-    from connectory.config import lint as lint_file
-    from connectory.config import load_config
-    from connectory.connector import AsyncConnector
+    from connectory.config import examine
 
-    problems = lint_file(path, Catalogue.load())
-    if any(problem.severity == "error" for problem in problems):
-        return problems
-    config = load_config(path)
-    unset = [replace(one.problem, severity="warning") for one in config.unset]
-    found = AsyncConnector(config).assembly.problems()
-    return sorted([*problems, *unset, *found], key=lambda problem: (problem.line, problem.column))
+    found, config, catalogue = examine(path, Catalogue.load())
+    errors = [one for one in found if one.severity == "error"]
+    if config is not None and not errors:
+        found += [replace(one.problem, severity="warning") for one in config.unset]
+    # what is wrong elsewhere, as with a client, would look like a mistake in each connection
+    if config is not None and catalogue is not None and all(_is_of_connection(one) for one in errors):
+        found += problems(config, catalogue, beside=errors)
+    return sorted(found, key=lambda problem: (problem.line, problem.column))
+
+
+def _is_of_connection(problem: Problem) -> bool:
+    return problem.path.startswith(("incoming.", "outgoing.", "routes."))

@@ -107,7 +107,8 @@ def _next_command(error: ConnectoryError, code: int) -> str:
     if isinstance(error, InputError) and error.command:
         return error.command
     if isinstance(error, ConfigError):
-        file = next((problem.file for problem in error.problems if problem.file), "")
+        files = (problem.file for problem in error.problems if not problem.file.startswith("--"))
+        file = next(filter(None, files), "")
         return f"connectory lint {file}".rstrip()
     if isinstance(error, StorageError | GuardError | JobBusyError):
         return "connectory runs list"

@@ -239,9 +239,9 @@ def _send(
         with progress:
             run_loop(main, stop=route.stop)
     except ConnectoryError:
-        summarise(progress, route.steps, ())
+        summarise(progress, route.steps)
         raise
-    summarise(progress, route.steps, ())
+    summarise(progress, route.steps)
 
 
 def bring_home(made: AsyncConnector, run: Run, facts: Facts) -> None:

@@ -17,7 +17,16 @@ from connectory.cli.journaling import (
 )
 from connectory.cli.outcome import DONE, SOME_FAILED, Ended, say
 from connectory.cli.setup import run_loop
-from connectory.cli.wiring import DeadLetters, dead_letters, destination, place, suit
+from connectory.cli.wiring import (
+    MOST_SHOWN,
+    DeadLetters,
+    copy_of_letters,
+    dead_letters,
+    destination,
+    place,
+    refuse_same,
+    suit,
+)
 from connectory.errors import ConnectoryError, RunDetachedError
 from connectory.journal import Job, new_facts
 from connectory.remembered import open_known, open_seen
@@ -31,6 +40,7 @@ if TYPE_CHECKING:
     from connectory.errors import RecordError
     from connectory.interfaces import Sink
     from connectory.journal import Run
+    from connectory.subscriber import Subscriber
 
 
 def run_route(
@@ -47,11 +57,12 @@ def run_route(
     power = any(made.assembly.outgoing(one).durability == "power" for one in others)
     publications = [made.assembly.publication(one, run={}) for one in others]
     refuse_detaching(publications, options)
-    targets = [made.assembly.subscription(first, run={}).target]
-    targets += [one.target for one in publications]
+    targets = [made.assembly.subscription(first, run={}).target, *(one.target for one in publications)]
     job = Job("route", name, given(options))
     made.runs.refuse_busy(job)
     read = input_above(made.assembly, first)
+    output = place(made.config, options["output"], settings.output)
+    refuse_same(None if read is None else read.file, output, [copy_of_letters(made, one) for one in others])
     source = None if read is None else read.open()
     sink = destination(made, options["output"], settings.output, mode=settings.output_mode)
     facts = new_facts(
@@ -60,19 +71,24 @@ def run_route(
         fingerprint=None if source is None else source.fingerprint(),
         target=", ".join(targets),
         command=command("route", name, options),
-        output=absolute(place(made.config, options["output"], settings.output)),
+        output=absolute(output),
     )
     run = made.runs.begin(job, facts, new=options["new"], power=power)
     say_resumed(run)
     if source is not None:
         source.keep_in(run.folder)
     failures: list[RecordError] = []
+
+    def hear(error: RecordError) -> None:
+        if len(failures) < MOST_SHOWN:
+            failures.append(error)
+
     subscriber = made.subscriber(
         first,
         client=options["client"],
         limit=options["limit"],
         journal=run.journal,
-        on_error=failures.append,
+        on_error=hear,
         source=source,
         seen=open_seen(made.assembly, made.runs, run, reading_of(options), name=first),
     )
@@ -94,20 +110,28 @@ def run_route(
         with progress:
             run_loop(main, stop=route.stop)
     except RunDetachedError as error:
-        summarise(progress, steps, failures)
+        summarise(progress, steps, subscriber, failures)
         say(f"detached: {error}")
         say(f"the same command goes on: {join(run.facts.command)}")
-        failed = failures or any(step.run.journal.counts.get("dead") for step in steps)
-        raise Ended(SOME_FAILED if failed else DONE) from None
+        raise Ended(SOME_FAILED if _failed(steps, subscriber) else DONE) from None
     except ConnectoryError:
-        summarise(progress, steps, failures)
+        summarise(progress, steps, subscriber, failures)
         raise
-    summarise(progress, steps, failures)
-    dead = [step.run.facts.run for step in steps if step.run.journal.counts.get("dead")]
-    for one in dead:
-        say_replay(one, options)
-    if dead or failures:
+    summarise(progress, steps, subscriber, failures)
+    _end(steps, subscriber, options)
+
+
+def _end(steps: Sequence[Step], subscriber: Subscriber, options: Mapping[str, Any]) -> None:
+    """Tell how to send dead letters again, and whether anything failed, in this life of the run or an earlier one."""
+    for step in steps:
+        if step.run.journal.counts.get("dead"):
+            say_replay(step.run.facts.run, options)
+    if _failed(steps, subscriber):
         raise Ended(SOME_FAILED)
+
+
+def _failed(steps: Sequence[Step], subscriber: Subscriber) -> bool:
+    return bool(subscriber.counts.errors) or any(step.run.journal.counts.get("dead") for step in steps)
 
 
 async def _run(route: Route, sink: Sink, confirm: Callable[[int | None], None]) -> None:
@@ -148,8 +172,13 @@ def _step(
     return Step(run, publisher, dead_letters(made, run.facts))
 
 
-def summarise(progress: Progress, steps: Sequence[Step], failures: Sequence[RecordError]) -> None:
-    """Say what became of the records of every step."""
+def summarise(
+    progress: Progress,
+    steps: Sequence[Step],
+    subscriber: Subscriber | None = None,
+    failures: Sequence[RecordError] = (),
+) -> None:
+    """Say what became of the records of every step, and what could not be read for the first one."""
     progress.summary()
     for step in steps:
         if isinstance(step.dead_letters, DeadLetters) and step.dead_letters.reasons:
@@ -158,3 +187,5 @@ def summarise(progress: Progress, steps: Sequence[Step], failures: Sequence[Reco
             say(f"failed records, each with its reason: {step.dead_letters.path}")
     for failure in failures:
         say(f"error: {failure}")
+    if subscriber is not None and subscriber.counts.errors:
+        say(f"incoming {subscriber.subscription.name}: {subscriber.counts.errors} failed")

@@ -122,7 +122,7 @@ def route(name: str, **options: Any) -> None:
 def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> None:
     from connectory.assembly import input_above
     from connectory.cli.journaling import command, given, reading_of, say_resumed
-    from connectory.cli.wiring import MOST_SHOWN, destination, place
+    from connectory.cli.wiring import MOST_SHOWN, destination, place, refuse_same
     from connectory.journal import Job, new_facts
     from connectory.parameters import Given
     from connectory.remembered import open_seen
@@ -131,12 +131,14 @@ def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> N
     settings = made.assembly.incoming(name)
     _refuse_disabled(f"incoming {name!r}", disabled=settings.disabled)
     read = input_above(made.assembly, name, options["input"])
+    output = place(made.config, options["output"], settings.output)
+    refuse_same(None if read is None else read.file, output)
     source = None if read is None else read.open()
     failures: list[RecordError] = []
 
     def hear(error: RecordError) -> None:
-        failures.append(error)
-        if len(failures) <= MOST_SHOWN:
+        if len(failures) < MOST_SHOWN:
+            failures.append(error)
             say(f"error: {error}")
 
     parameters = Given(options["path"], options["query"])
@@ -151,7 +153,7 @@ def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> N
         command=command("incoming", name, options),
         input=path,
         fingerprint=None if source is None else source.fingerprint(),
-        output=place(made.config, options["output"], settings.output),
+        output=output,
     )
     run = made.runs.begin(job, facts, new=options["new"])
     say_resumed(run)
@@ -178,8 +180,8 @@ def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> N
         f"incoming {name}: {counts.records} records of {counts.items} items on {counts.pages} pages, "
         f"{counts.errors} failed"
     )
-    if failures:
-        raise Ended(SOME_FAILED if counts.pages else exit_code(failures[0]))
+    if counts.errors:  # also of an earlier life of the run
+        raise Ended(SOME_FAILED if counts.pages or not failures else exit_code(failures[0]))
 
 
 def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], progress: Progress) -> None:
@@ -192,7 +194,14 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
         say_end,
         say_resumed,
     )
-    from connectory.cli.wiring import dead_letters, destination, place, refuse_same, suit
+    from connectory.cli.wiring import (
+        copy_of_letters,
+        dead_letters,
+        destination,
+        place,
+        refuse_same,
+        suit,
+    )
     from connectory.journal import Job, new_facts
     from connectory.parameters import Given
     from connectory.remembered import open_known
@@ -205,8 +214,7 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
     refuse_detaching([publication], options)
     read = input_of(made.config, name, options["input"])
     output = place(made.config, options["output"], settings.output)
-    if read.file is not None:
-        refuse_same(read.file, output)
+    refuse_same(read.file, output, [copy_of_letters(made, name)])
     job = Job("outgoing", name, given(options, input=read.name))
     made.runs.refuse_busy(job)
     source = read.open(limit=options["limit"])

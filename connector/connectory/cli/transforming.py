@@ -55,6 +55,8 @@ def show(name: str, *, config: str | None) -> None:
     for option in found.options:
         default = "required" if option.required else f"default {option.default!r}"
         click.echo(f"  {option.name}: {option.type} ({default})")
+        if option.doc:
+            click.echo(f"    {option.doc}")
 
 
 def _as_dict(one: Any) -> dict[str, Any]:

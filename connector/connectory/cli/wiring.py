@@ -51,19 +51,27 @@ def lines_of_ok(result: Result) -> list[Any]:
     return result.lines() if result.ok else []
 
 
-def refuse_same(source: str, destination: str) -> None:
-    """Refuse to write over the records that are being read."""
-    read, written = _identity(source, 0), _identity(destination, 1)
+def refuse_same(source: str | None, output: str, letters: Iterable[Path | None] = ()) -> None:
+    """Refuse to write over the records that are being read, and dead letters over the results."""
+    read = None if source is None else _identity(source, 0)
+    written = _identity(output, 1)
     if read is not None and read == written:
         raise ConfigError(f"input and output are the same file, {source!r}; give the results another name")
+    for one in filter(None, letters):
+        met = _identity(str(one), 1)
+        if met is not None and met in {read, written}:
+            other = "input" if met == read else "output"
+            raise ConfigError(
+                f"{other} and dead letters are the same file, {str(one)!r}; give 'dead_letters' another name"
+            )
 
 
-def _identity(path: str, standard: int) -> tuple[int, int] | None:
-    """Tell a regular file from every other, whatever its name; None for pipes, terminals and what is not there."""
+def _identity(path: str, standard: int) -> object:
+    """Tell a file from every other, whatever its name; None for pipes and terminals."""
     try:
         status = os.fstat(standard) if path == "-" else Path(path).stat()
     except OSError:
-        return None
+        return None if path == "-" else os.path.realpath(path)
     return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None
 
 
@@ -82,9 +90,13 @@ def destination(
 
 def dead_letters(made: AsyncConnector, facts: Facts) -> DeadLetters:
     """Make the dead letters of a run: a file in its folder, and a copy where the connection wants one."""
-    configured = made.assembly.outgoing(facts.connection).dead_letters
-    copy = made.config.file(configured) if configured else None
-    return DeadLetters(made.runs.path(facts.run) / DEAD_LETTERS, copy)
+    return DeadLetters(made.runs.path(facts.run) / DEAD_LETTERS, copy_of_letters(made, facts.connection))
+
+
+def copy_of_letters(made: AsyncConnector, name: str) -> Path | None:
+    """Name the file in which an outgoing wants a copy of its dead letters."""
+    configured = made.assembly.outgoing(name).dead_letters
+    return made.config.file(configured) if configured else None
 
 
 class DeadLetters(Sink):

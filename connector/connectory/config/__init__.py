@@ -24,7 +24,7 @@ from connectory.config.input import (
     is_csv,
     parse_input,
 )
-from connectory.config.loader import config_from_dict, lint, lint_warnings, load_config, one_client
+from connectory.config.loader import config_from_dict, examine, lint, lint_warnings, load_config, one_client
 from connectory.config.model import OutgoingConfig, OutgoingRequest
 from connectory.config.schema import config_schema
 from connectory.config.steps import StepConfig, parse_step
@@ -58,6 +58,7 @@ __all__ = [
     "check_against",
     "config_from_dict",
     "config_schema",
+    "examine",
     "is_csv",
     "lint",
     "lint_warnings",

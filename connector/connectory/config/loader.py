@@ -75,12 +75,22 @@ def lint(
 
     Where the configuration names catalogue files of its own, they are read too.
     """
+    return examine(path, catalogue, environ)[0]
+
+
+def examine(
+    path: FilePath | str, catalogue: Catalogue | None = None, environ: Mapping[str, str] | None = None
+) -> tuple[list[Problem], Config | None, Catalogue | None]:
+    """Give what `lint` gives, and the configuration and the catalogue as far as they could be read.
+
+    Connections that are wrong in themselves are left out of that configuration.
+    """
     try:
         document = _read(FilePath(path))
         folder = FilePath(path).resolve().parent
         config, problems = _build(document.data, document=document, folder=folder, environ=environ)
     except ConfigError as error:
-        return _sorted(error.problems)
+        return _sorted(error.problems), None, None
     if config is not None:
         try:
             if catalogue is not None and config.catalogue:
@@ -91,7 +101,7 @@ def lint(
             problems += error.problems
         problems += lint_warnings(config, catalogue)
         problems += checks.check_against(config, catalogue) if catalogue is not None else []
-    return _sorted(problems)
+    return _sorted(problems), config, catalogue
 
 
 def lint_warnings(config: Config, catalogue: Catalogue | None = None) -> list[Problem]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from connectory.config.clients import ClientConfig
+    from connectory.config.fields import Section
     from connectory.config.incoming import IncomingConfig
     from connectory.config.shapes import Path
 
@@ -101,6 +102,26 @@ class Config(ConfigModel):
         return self.location(path, key=key, offset=offset, width=width).problem(
             self._redactor.text(message), path=path, severity=severity
         )
+
+    def without(self, place: tuple[str, str], options: Collection[str]) -> Config:
+        """Give the configuration as it would be if a connection lacked some of its options."""
+        section, name = place
+        connections: dict[str, Section] = {**getattr(self, section)}
+        fields = type(connections[name]).model_fields
+        defaults = {one: fields[one].get_default(call_default_factory=True) for one in options}
+        connections[name] = connections[name].model_copy(update=defaults)
+        connections[name].model_fields_set.difference_update(options)
+        made = self.model_copy(update={section: connections})
+        made.attach(
+            folder=self._folder,
+            document=self._document,
+            source=self._source,
+            unset=tuple(
+                one for one in self._unset if one.path[:2] != place or not set(one.path[2:3]) & {*options}
+            ),
+            redactor=self._redactor,
+        )
+        return made
 
     def require(self, path: Path, *, ignore: Collection[str] = ()) -> None:
         """Raise ConfigError when something below a path needs an environment variable that is not set.

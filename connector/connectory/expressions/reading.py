@@ -130,7 +130,18 @@ def _refuse(text: str, at: int, reason: str = "") -> NoReturn:
     start = text.rfind("\n", 0, at) + 1
     line = text[start:].split("\n", 1)[0]
     caret = f"    {line}\n    {' ' * (at - start)}^"
-    raise ConfigError(f"cannot read the expression {text!r}: {reason or _advice(text, at)}\n{caret}")
+    raise ConfigError(
+        f"cannot read the expression {text!r}: {reason or _sigil(text, at) or _advice(text, at)}\n{caret}"
+    )
+
+
+def _sigil(text: str, at: int) -> str:
+    """Say that a sign of templates or of the environment has no place here; nothing where there is none."""
+    if text[:2] in {"&{", "?{"}:
+        return f"an expression stands bare here, without the sign: {text[2:].removesuffix('}').strip()}"
+    if text[at : at + 1] == "$" or text[at - 1 : at + 1] == "${":
+        return "'${' stands for the environment and never inside an expression"
+    return ""
 
 
 def _advice(text: str, at: int) -> str:

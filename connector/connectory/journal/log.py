@@ -158,7 +158,7 @@ def encode(delivery: Delivery, life: int, result: Result) -> bytes:
     headers = {name: value for name, value in result.headers.items() if name.lower() != "set-cookie"}
     if headers:
         line["headers"] = headers
-    text = dumps(line)[:-1]
+    text = dumps(line, finite=True)[:-1]
     return text + _tail(text) + b"\n"
 
 

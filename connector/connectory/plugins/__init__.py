@@ -12,12 +12,20 @@ from connectory.plugins.lookup import (
     transformer_names,
 )
 from connectory.plugins.makers import load_maker
-from connectory.plugins.signatures import Complaint, Option, Transformer, read_signature, transformer
+from connectory.plugins.signatures import (
+    Complaint,
+    NestedError,
+    Option,
+    Transformer,
+    read_signature,
+    transformer,
+)
 
 __all__ = [
     "GROUP",
     "Complaint",
     "Listed",
+    "NestedError",
     "Option",
     "Transformer",
     "describe",

@@ -34,6 +34,7 @@ class Listed:
     name: str
     origin: str
     doc: str = ""
+    description: str = ""
     options: tuple[Option, ...] = ()
     problem: str = ""
     schema: Any = None
@@ -94,8 +95,9 @@ def describe(name: str, folder: Path | None = None) -> Listed:
         raise
     except ConfigError as error:
         return Listed(name, " and ".join(one.title for one in _origins(name, folder)), problem=str(error))
-    alone = not any(option.required for option in found.options.values())
-    return Listed(name, found.origin, found.doc, tuple(found.options.values()), schema=schema, alone=alone)
+    options = tuple(found.options.values())
+    alone = not any(option.required for option in options)
+    return Listed(name, found.origin, found.doc, found.description, options, schema=schema, alone=alone)
 
 
 def _origins(name: str, folder: Path | None) -> list[_Origin]:

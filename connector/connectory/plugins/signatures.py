@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from connectory.errors import ConfigError, did_you_mean
-from connectory.interfaces import Context
+from connectory.interfaces import Context, Memory
 
 Function: TypeAlias = Callable[..., Any]
 Complaint: TypeAlias = "tuple[tuple[str | int, ...], str]"
@@ -22,6 +22,7 @@ Complaint: TypeAlias = "tuple[tuple[str | int, ...], str]"
 
 _F = TypeVar("_F", bound=Function)
 _MARK = "__connectory_value__"
+_ONE_OF = "__connectory_one_of__"
 _MODULES = re.compile(r"\b(?:[a-z_]\w*\.)+(?=\w)")
 _OR_NONE = re.compile(r"\b(None|Optional)\b")
 
@@ -29,16 +30,18 @@ _OR_NONE = re.compile(r"\b(None|Optional)\b")
 @overload
 def transformer(function: _F, /) -> _F: ...
 @overload
-def transformer(*, value: str | None = None) -> Callable[[_F], _F]: ...
-def transformer(function: Any = None, /, *, value: str | None = None) -> Any:
+def transformer(*, value: str | None = None, one_of: tuple[str, ...] = ()) -> Callable[[_F], _F]: ...
+def transformer(function: Any = None, /, *, value: str | None = None, one_of: tuple[str, ...] = ()) -> Any:
     """Mark a function as a transformer; it stays an ordinary function.
 
     `value` names the option that a step gives as it stands: `- keep_if: "..."` instead of
-    `- keep_if: {condition: "..."}`. Where there are more options, an object gives them by their names.
+    `- keep_if: {condition: "..."}`. Where there are more options, an object gives them by their names. Of the options
+    in `one_of`, a step must give exactly one.
     """
 
     def mark(function: _F) -> _F:
         setattr(function, _MARK, value)
+        setattr(function, _ONE_OF, one_of)
         return function
 
     return mark if function is None else mark(function)
@@ -46,12 +49,16 @@ def transformer(function: Any = None, /, *, value: str | None = None) -> Any:
 
 @dataclass(frozen=True)
 class Option:
-    """One keyword-only parameter of a transformer: `type` is its annotation as it is written."""
+    """One keyword-only parameter of a transformer.
+
+    `type` is its annotation as it is written, `doc` what the docstring says of it below `Options:`.
+    """
 
     name: str
     type: str
     annotation: Any = field(repr=False)
     default: Any = inspect.Parameter.empty
+    doc: str = ""
 
     @property
     def required(self) -> bool:
@@ -68,9 +75,22 @@ class Option:
                 f"option {self.name!r} has the type {self.type}, which cannot be checked"
             ) from None
 
-    def check(self, value: Any) -> Any:
+    def schema(self) -> dict[str, Any]:
+        """Describe what a step may give for it, as JSON Schema."""
+        described: dict[str, Any] = {"description": self.doc} if self.doc else {}
+        return {**self.adapter.json_schema(), **described}
+
+    def check(self, value: Any, surroundings: Any = None) -> Any:
         """Give the value as its type wants it; raises pydantic's ValidationError."""
-        return self.adapter.validate_python(value)
+        return self.adapter.validate_python(value, context=surroundings)
+
+
+class NestedError(ConfigError):
+    """Steps inside an option are wrong; `complaints` say where in the option, and what."""
+
+    def __init__(self, complaints: list[Complaint]) -> None:
+        self.complaints = complaints
+        super().__init__("\n".join(what for _, what in complaints))
 
 
 @dataclass(frozen=True)
@@ -87,6 +107,8 @@ class Transformer:
     value: str | None
     context: str | None
     may_drop: bool
+    memory: str | None = None
+    one_of: tuple[str, ...] = ()
     waits: bool = False
     kind: str = "transformer"
 
@@ -112,24 +134,37 @@ class Transformer:
         """The first line of the function's docstring."""
         return (inspect.getdoc(self.function) or "").partition("\n")[0]
 
-    def check(self, written: Any) -> tuple[dict[str, Any], list[Complaint]]:
-        """Check a step's options; give the function's arguments, and all that is wrong."""
+    @property
+    def description(self) -> str:
+        """The whole docstring up to its options."""
+        return f"{inspect.getdoc(self.function) or ''}\n".partition("\nOptions:\n")[0].strip()
+
+    def check(self, written: Any, surroundings: Any = None) -> tuple[dict[str, Any], list[Complaint]]:
+        """Check a step's options; give the function's arguments, and all that is wrong.
+
+        `surroundings` is what options that name files (`folder`) or hold steps (`steps`) are made with.
+        """
         given, complaints = self._given(written)
         checked: dict[str, Any] = {}
         for name, value in given.items():
             try:
-                checked[name] = self.options[name].check(value)
+                checked[name] = self.options[name].check(value, surroundings)
             except ValidationError as error:
                 complaints += self._invalid(name, error, bare=self._is_bare(written))
         for name, option in self.options.items():
             if option.required and name not in given and not complaints:
                 what = f"a value, its {name!r}" if name == self.value else f"the option {name!r}"
                 complaints.append(((), f"{self.kind} {self.name!r} needs {what} ({option.type})"))
+        chosen = [name for name in self.one_of if given.get(name) is not None]
+        if self.one_of and len(chosen) != 1 and not complaints:
+            names = " or ".join(map(repr, self.one_of))
+            what = f"has {' and '.join(map(repr, chosen))}; give one of them" if chosen else f"needs {names}"
+            complaints.append(((), f"{self.kind} {self.name!r} {what}"))
         return checked, complaints
 
     def schema(self) -> dict[str, Any]:
         """Describe what a step may give as options, as JSON Schema."""
-        properties = {name: one.adapter.json_schema() for name, one in self.options.items()}
+        properties = {name: one.schema() for name, one in self.options.items()}
         if self.value and len(properties) == 1:
             return properties[self.value]
         required = [name for name, option in self.options.items() if option.required]
@@ -171,15 +206,19 @@ class Transformer:
             place = one["loc"] if bare else (name, *one["loc"])
             label = f"{self.kind} {self.name!r}, option {'.'.join(map(str, (name, *one['loc'])))!r}"
             cause = getattr(one.get("ctx", {}).get("error"), "__cause__", None)
-            if isinstance(cause, ConfigError):
+            if isinstance(cause, NestedError):
+                complaints += [((*place, *where), what) for where, what in cause.complaints]
+            elif isinstance(cause, ConfigError):
                 for problem in cause.problems:
                     inner = [
                         int(step) if step.isdigit() else step for step in problem.path.split(".") if step
                     ]
                     complaints.append(((*place, *inner), f"{label}: {problem.message}"))
             else:
-                words = one["msg"][:1].lower() + one["msg"][1:]
-                complaints.append((place, f"{label}: {words}, not {_kind(one['input'])}"))
+                words = one["msg"].removeprefix("Value error, ")
+                words = words[:1].lower() + words[1:]
+                found = "" if one["type"] == "value_error" else f", not {_kind(one['input'])}"
+                complaints.append((place, f"{label}: {words}{found}"))
         return complaints
 
 
@@ -196,8 +235,10 @@ def read_signature(name: str, function: Function, *, origin: str) -> Transformer
     if not parameters or parameters[0].kind not in _POSITIONAL:
         raise ConfigError(f"{what} must take the record as its first argument")
     hints = {one.name: _resolve(call, one.annotation, what=what) for one in parameters[1:]}
-    context = next((one for one, hint in hints.items() if hint is Context), None)
-    given = [one for one in parameters[1:] if one.name != context]
+    context, memory = (
+        next((one for one, hint in hints.items() if hint is wanted), None) for wanted in (Context, Memory)
+    )
+    given = [one for one in parameters[1:] if one.name not in {context, memory}]
     if isinstance(function, type):
         if given:
             raise ConfigError(
@@ -207,12 +248,15 @@ def read_signature(name: str, function: Function, *, origin: str) -> Transformer
         maker: Function = getattr(function, "__init__")  # noqa: B009 - mypy calls `function.__init__` unsound
         hints = {one.name: _resolve(maker, one.annotation, what=what) for one in given}
     after = "self" if isinstance(function, type) else "the record"
-    options = _options(given, hints, what=what, after=after)
+    options = _options(given, hints, _option_docs(function), what=what, after=after)
     value = cast("str | None", getattr(function, _MARK, None))
     if value is not None and value not in options:
         raise ConfigError(f"{what} is marked with value={value!r}, which is none of its options")
     may_drop = _allows_none(call, signature.return_annotation)
-    return Transformer(name, origin, function, options, value, context, may_drop, _is_awaited(call))
+    one_of: tuple[str, ...] = getattr(function, _ONE_OF, ())
+    return Transformer(
+        name, origin, function, options, value, context, may_drop, memory, one_of, _is_awaited(call)
+    )
 
 
 def options_of(function: Function, *, what: str) -> dict[str, Option]:
@@ -223,17 +267,29 @@ def options_of(function: Function, *, what: str) -> dict[str, Option]:
     else:
         given, maker = list(_signature(function, what=what).parameters.values()), function
     hints = {one.name: _resolve(maker, one.annotation, what=what) for one in given}
-    return _options(given, hints, what=what, after="self" if isinstance(function, type) else "")
+    return _options(
+        given, hints, _option_docs(function), what=what, after="self" if isinstance(function, type) else ""
+    )
 
 
 def _options(
-    given: list[inspect.Parameter], hints: Mapping[str, Any], *, what: str, after: str
+    given: list[inspect.Parameter],
+    hints: Mapping[str, Any],
+    docs: Mapping[str, str],
+    *,
+    what: str,
+    after: str,
 ) -> dict[str, Option]:
     for one in given:
         if one.kind is not inspect.Parameter.KEYWORD_ONLY:
             where = f"after {after}" if after else "before it"
             raise ConfigError(f"{what} has the option {one.name!r} that is not keyword-only; put '*' {where}")
-    return {one.name: Option(one.name, _spell(one.annotation), hints[one.name], one.default) for one in given}
+    return {
+        one.name: Option(
+            one.name, _spell(one.annotation), hints[one.name], one.default, docs.get(one.name, "")
+        )
+        for one in given
+    }
 
 
 def _call_of(made: type, *, what: str) -> Function:
@@ -282,6 +338,20 @@ def _resolve(function: Function, annotation: Any, *, what: str) -> Any:
             f"{what} has the annotation {_spell(annotation)!r}, which cannot be resolved: {error}; "
             "import its names outside 'if TYPE_CHECKING'"
         ) from None
+
+
+def _option_docs(function: Function) -> dict[str, str]:
+    """Read the part `Options:` of a docstring: a line `name: what it is` each, indented lines go on."""
+    described: dict[str, str] = {}
+    name = ""
+    for line in (inspect.getdoc(function) or "").partition("\nOptions:\n")[2].splitlines():
+        if found := re.match(r" {4}(\w+): +(.+)", line):
+            name, described[found[1]] = found[1], found[2]
+        elif name and line.startswith(" " * 5):
+            described[name] += f" {line.strip()}"
+        else:
+            break
+    return described
 
 
 def _allows_none(function: Function, annotation: Any) -> bool:

@@ -81,6 +81,10 @@ class Transport(httpx.AsyncBaseTransport):
 
         `response.stream` is a `Whole` when the body came with it, else a `Body`; both give undecoded bytes.
         """
+        return (await self.exchange(request)).response()
+
+    async def exchange(self, request: httpx.Request) -> Exchange:
+        """Send one request, once, and give the exchange as soon as the answer's head is there."""
         timeouts = self._timeouts_of(request)
         place = _place_of(request)
         head = self._head_of(request, place)
@@ -94,11 +98,11 @@ class Transport(httpx.AsyncBaseTransport):
             exchange.upload = pool.loop.create_task(upload(connection, exchange, head.length))
         else:
             connection.start(exchange, head.data + content, close=head.close)
-        response = await exchange.answered()
-        if self._proxy is not None and response.status_code == _PROXY_REFUSES:
+        await exchange.answered()
+        if self._proxy is not None and exchange.status == _PROXY_REFUSES:
             exchange.abandon()
             raise failure(ProxyRefusedError, request, f"not sent: no way{self._via}: {WANTS_CREDENTIALS}")
-        return response
+        return exchange
 
     async def aclose(self) -> None:
         """Close every connection; requests under way end with an error."""

@@ -89,21 +89,25 @@ class Exchange:
         """Say whether the whole request was handed on."""
         return self.upload is None or self.upload.done()
 
-    async def answered(self) -> httpx.Response:
-        """Wait for the head of the answer; give a response whose body may still be on its way."""
+    async def answered(self) -> None:
+        """Wait for the head of the answer; its body may still be on its way."""
         while not self.headed:
             if self.error is not None:
                 raise self.error
             await self.wait()
-        stream: httpx.AsyncByteStream
+
+    def body(self) -> Whole | Body:
+        """Give the answer's body, once."""
         if self.complete:
-            stream = Whole(self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks))
-        else:
-            stream = Body(self)
+            return Whole(self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks))
+        return Body(self)
+
+    def response(self) -> httpx.Response:
+        """Give the answer in httpx's words."""
         return httpx.Response(
             self.status,
             headers=self.headers,
-            stream=stream,
+            stream=self.body(),
             request=self.request,
             extensions=_HTTP_VERSION,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
@@ -24,6 +25,7 @@ _FILE = "file"
 
 _WORDS: Mapping[str, Any] = {"true": True, "false": False, "null": None}
 _WHOLE, _NUMBER = re.compile(r"-?(0|[1-9]\d*)\Z"), re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d{1,3})?\Z")
+_LOOKED_AT_FIRST, _THEN_ONE_IN = 1000, 64
 _MOST_WARNINGS = 1000
 """How many different warnings of one run are remembered, and so told."""
 
@@ -65,6 +67,7 @@ class RequestChecker:
         self._complete, self._warn = complete, warn
         self._validators: dict[int, tuple[Any, Validator]] = {}
         self._told: set[str] = set()
+        self._seen = Counter[int]()
 
     def check(
         self, action: Action, query: Mapping[str, Any], payload: Any, *, what: str, mode: str = "error"
@@ -72,7 +75,9 @@ class RequestChecker:
         """Raise RequestError, or only warn, as `mode` says (`error`, `warn`, `off`); `what` names the request.
 
         Fields and query parameters that the schema does not name, and texts outside an open list, are warned of
-        once. An absent payload, and one where the action takes none, are the client's to judge.
+        once; the first thousand payloads are looked through for them, and then one in 64: what a configuration gets
+        wrong it gets wrong each time. An absent payload, and one where the action takes none, are the client's to
+        judge.
         """
         if mode == "off":
             return
@@ -86,7 +91,7 @@ class RequestChecker:
             self._warn_once(f"{what}: {error}")
         for name in unknown_parameters(action, query):
             self._warn_once(f"{what}: unknown query parameter {name!r}{did_you_mean(name, action.query)}")
-        if validator is not None:
+        if validator is not None and self._is_looked_at(validator):
             for notice in validator.notices(value):
                 self._warn_once(f"{what}: {notice_text(notice)}")
 
@@ -110,6 +115,11 @@ class RequestChecker:
             if files or _JSON not in content:
                 return form.read(value), validator
         return cast("Any", payload), self.validator(content[_JSON]) if _JSON in content else None
+
+    def _is_looked_at(self, validator: Validator) -> bool:
+        number = self._seen[id(validator)]
+        self._seen[id(validator)] = number + 1
+        return number < _LOOKED_AT_FIRST or not number % _THEN_ONE_IN
 
     def _warn_once(self, text: str) -> None:
         key = re.sub(r"\[\d+\]", "[]", text)

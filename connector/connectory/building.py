@@ -1,0 +1,227 @@
+"""A call in the catalogue's words, and the signed request that is built from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, Literal, cast
+from urllib.parse import quote
+
+import httpx
+
+from connectory import bodies, encoding
+from connectory.errors import CredentialsError, RequestError
+from connectory.events import Listener, Noticed
+from connectory.lanes import Limits
+from connectory.redaction import Redactor
+from connectory.retry import Policy
+from connectory.validation import RequestChecker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from connectory.auth import Credential
+    from connectory.catalogue import Action, Entity, Prototype
+    from connectory.saving import Target
+
+REPEATABLE = frozenset({"list", "read", "compute", "delete"})
+"""Kinds of action that may be sent again after a doubt: twice does no harm beyond its price."""
+
+REQUEST_ID = "X-Client-Request-Id"
+"""The header by which a server's log tells one attempt from every other: key, life of the run, attempt."""
+
+_JSON = "application/json"
+_BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+"""Methods whose requests without a body do not say that it is empty."""
+
+MOST_KEPT = 64
+"""Actions whose headers and URLs are kept ready."""
+
+_URI = "!#$%&'()*+,/:;=?@[]~"
+"""What may stand in a request's target as it is, beside letters, digits and `_.-`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request in the catalogue's words; a payload of None is no body.
+
+    `validate` says what becomes of a query or payload that does not fit the entity's schemas: `error`, `warn` or `off`;
+    None leaves it to the client's prototype.
+    Below `files_root` lie the files that the payload may name; `save` is where the answer goes; `stream` says that
+    it comes as events, and whether these are kept. `on_uncertain` overrides what the action's kind says about sending
+    again.
+    """
+
+    entity: Entity
+    action: Action
+    path: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    query: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    payload: Any = None
+    validate: str | None = None
+    files_root: Path | None = None
+    save: Target | None = None
+    stream: Literal["aggregate", "events"] | None = None
+    on_uncertain: Literal["resend", "hold"] | None = None
+
+    @property
+    def repeatable(self) -> bool:
+        """Say whether it is sent again when nobody knows whether it was done."""
+        return self.action.kind in REPEATABLE if self.on_uncertain is None else self.on_uncertain == "resend"
+
+    @property
+    def what(self) -> str:
+        """Name the request in messages: method and template, never a value."""
+        return f"{self.action.method} {self.entity.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    """What a client needs beside its transport, everything resolved; times are seconds."""
+
+    name: str
+    base_uri: str
+    prototype: Prototype
+    credential: Credential
+    admin_credential: Credential | None = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    query: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    deployments: Mapping[str, str] = field(default_factory=dict[str, str])
+    connect_timeout: float = 10.0
+    idle_timeout: float = 60.0
+    total_timeout: float = 600.0
+    policy: Policy = field(default_factory=Policy)
+    limits: Limits = field(default_factory=Limits)
+    redactor: Redactor = field(default_factory=Redactor, repr=False)
+
+
+class Builder:
+    """Builds the requests of a client; what all requests of an action share is made once.
+
+    `schema` gives the self-contained form of a catalogue's schema.
+    """
+
+    def __init__(
+        self, options: ClientOptions, *, schema: Callable[[Any], dict[str, Any]], listen: Listener
+    ) -> None:
+        self._options, self._schema = options, schema
+        self._base = httpx.URL(options.base_uri)
+        self.base_path = self._base.raw_path.decode("ascii").partition("?")[0].rstrip("/")
+        self._checker = RequestChecker(schema, lambda text: listen(Noticed(options.redactor.text(text))))
+        connect, idle = options.connect_timeout, options.idle_timeout
+        timeout = {"connect": connect, "read": idle, "write": idle, "pool": options.total_timeout}
+        self._extensions: dict[str, Any] = {"timeout": timeout}
+        self._fixed: dict[int, tuple[Action, Mapping[str, str], list[tuple[bytes, bytes]]]] = {}
+        self._urls: dict[tuple[str, int], tuple[Action, httpx.URL]] = {}
+
+    def build(self, call: Call, *, key: str | None = None, life: int = 1) -> httpx.Request:
+        """Build the signed request of a call; nothing is sent. `key` is the delivery's, in this life of its run.
+
+        Raises RequestError when path, query or payload do not fit, CredentialsError without a usable token.
+        """
+        mode = call.validate or self._options.prototype.validate
+        self._checker.check(call.action, call.query, call.payload, what=call.what, mode=mode)
+        method, headers = call.action.method, self._headers(call)
+        body = bodies.compose(
+            call.what, call.action.body, call.payload, schema=self._schema, files_root=call.files_root
+        )
+        if key is not None and method != "GET":
+            identity = f"{key}.{life}.1".encode()
+            headers += [(b"Idempotency-Key", key.encode()), (REQUEST_ID.encode(), identity)]
+        url, extensions = self._url(call), self._extensions
+        content: Any = b""
+        if body is not None:
+            kind, content = body
+            if not isinstance(content, bytes):
+                extensions = {**extensions, "form": content}
+                content = content if (whole := content.whole) is None else whole
+            size = len(content) if isinstance(content, bytes) else content.length
+            headers += [(b"Content-Type", kind.encode()), (b"Content-Length", b"%d" % size)]
+        elif method not in _BODILESS:
+            headers.append((b"Content-Length", b"0"))
+        return _request(method, url, headers, content, extensions)
+
+    def _url(self, call: Call) -> httpx.URL:
+        """Make the URL; one that nothing of the record is in is made once."""
+        if call.path or call.query or self._options.prototype.deployment is not None:
+            return self._url_of(call)
+        name = (call.entity.path, id(call.action))
+        found = self._urls.get(name)
+        if found is None or found[0] is not call.action:
+            if len(self._urls) >= MOST_KEPT:
+                self._urls.clear()
+            found = self._urls[name] = (call.action, self._url_of(call))
+        return found[1]
+
+    def _url_of(self, call: Call) -> httpx.URL:
+        path = self.base_path + self._deployment(call) + encoding.expand_path(call.entity.path, call.path)
+        query = {**self._options.query, **call.query}
+        text = encoding.encode_query(query, call.action.query, call.action.fixed_query)
+        target = quote(f"{path}?{text}" if text else path, safe=_URI)
+        return self._base.copy_with(raw_path=target.encode("ascii"))
+
+    def _deployment(self, call: Call) -> str:
+        rule = self._options.prototype.deployment
+        if rule is None or call.action.body is None or call.entity.name not in rule["entities"]:
+            return ""
+        payload = call.payload
+        model = cast("dict[str, Any]", payload).get("model") if isinstance(payload, dict) else None
+        if not isinstance(model, str) or not model:
+            raise RequestError(f"{call.what}: the payload needs a 'model', which names the deployment")
+        return encoding.expand_path(rule["path"], {"deployment": self._options.deployments.get(model, model)})
+
+    def credential(self, call: Call) -> Credential:
+        """Give the credential that a call is signed with."""
+        admin = self._options.admin_credential
+        return admin if admin is not None and call.entity.auth == "admin" else self._options.credential
+
+    def _headers(self, call: Call) -> list[tuple[bytes, bytes]]:
+        """Give the headers that all requests of an action have, until its credential changes."""
+        signature = self.credential(call).headers()
+        if not signature and self._options.prototype.token_required:
+            raise CredentialsError(
+                f"client {self._options.name!r} has no token; set its token, token_file or token_command"
+            )
+        action = call.action
+        found = self._fixed.get(id(action))
+        if found is None or found[0] is not action or found[1] != signature:
+            if len(self._fixed) >= MOST_KEPT:  # actions may be made from data
+                self._fixed.clear()
+            found = self._fixed[id(action)] = (action, signature, self._headers_of(action, signature))
+        return [*found[2]]
+
+    def _headers_of(self, action: Action, signature: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+        accept = _JSON if action.response.kind == "json" else "*/*"
+        headers = httpx.Headers(
+            {"Accept": accept, "Accept-Encoding": "gzip", "User-Agent": f"connectory/{_version()}"}
+        )
+        for more in (action.headers, self._options.headers, signature):
+            headers.update(more)
+        headers.pop("Content-Type", None)  # the body decides, and a form has to name its boundary there
+        host = [] if "Host" in headers else [(b"Host", self._base.netloc)]
+        return [*host, *headers.raw]
+
+
+def _request(
+    method: str,
+    url: httpx.URL,
+    headers: list[tuple[bytes, bytes]],
+    content: Any,
+    extensions: dict[str, Any],
+) -> httpx.Request:
+    """Make a request whose headers are all there: httpx's own way of finding them costs more than the rest."""
+    if not isinstance(content, bytes):
+        return httpx.Request(method, url, headers=headers, content=content, extensions=extensions)
+    stream = httpx.ByteStream(content)
+    request = httpx.Request(method, url, headers=headers, stream=stream, extensions=extensions)
+    request.read()
+    return request
+
+
+@cache
+def _version() -> str:
+    try:
+        return version("connectory")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "0"
