@@ -27,6 +27,7 @@ COMMANDS = {
     "runs": "runs",
     "sandbox": "sandboxing",
     "schema": "linting",
+    "test": "testing",
     "transformers": "transforming",
 }
 """Each command and the module that holds it, which is imported when the command is used."""
