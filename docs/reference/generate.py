@@ -152,7 +152,8 @@ def transformers() -> Iterator[str]:
 
 
 PRODUCTS = {
-    "Alumio": "The connections have the same parts here, and most of the same names. [An export](importing.md) can be read.",
+    "Alumio": "The connections have the same parts here, and most of the same names. "
+    "[An export](importing.md) can be read.",
     "Tray.io": "`dialect: tray` takes the shorthand payloads and gives the same outputs.",
     "DronaHQ": "`dialect: dronahq` takes the fields by their labels or their names. Actions that read are incomings.",
     "Microsoft Power Platform": "`dialect: power-platform` takes flat parameters and gives flat outputs.",
