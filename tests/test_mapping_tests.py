@@ -9,7 +9,7 @@ from command import connectory
 
 from connectory.config import config_from_dict
 from connectory.errors import ConfigError
-from connectory.testing import differences
+from connectory.trials import differences
 
 CONFIG = """
 version: 1

@@ -12,7 +12,7 @@ from connectory.cli.setup import config_path, in_sandbox, run_loop
 
 if TYPE_CHECKING:
     from connectory.config import Config
-    from connectory.testing import Trial, Verdict
+    from connectory.trials import Trial, Verdict
 
 
 @click.command()
@@ -31,7 +31,7 @@ def test(file: str | None, *, only: str | None, report: str | None) -> None:
     connectory test connectory.yaml --only moderate --junit report.xml
     """
     from connectory.config import load_config
-    from connectory.testing import trials
+    from connectory.trials import trials
 
     path = config_path(file)
     config = load_config(path)
@@ -57,7 +57,7 @@ def _verdicts(config: Config, wanted: list[Trial]) -> list[Verdict]:
     """Run the tests, with a sandbox behind those that need one."""
     from connectory.assembly import Endpoint
     from connectory.connector import AsyncConnector
-    from connectory.testing import needs_server, try_out
+    from connectory.trials import needs_server, try_out
 
     async def run(made: AsyncConnector, some: list[Trial]) -> list[tuple[Trial, Verdict]]:
         async with made:
@@ -86,7 +86,7 @@ def _tell(verdict: Verdict) -> None:
 
 def _write(path: Path, verdicts: list[Verdict], name: str) -> None:
     from connectory.redaction import blank
-    from connectory.testing import junit
+    from connectory.trials import junit
 
     try:
         path.write_text(blank(junit(verdicts, name=name).decode()), encoding="utf-8")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from connectory.testing.comparing import Difference, differences
-from connectory.testing.junit import junit
-from connectory.testing.trials import Trial, Verdict, needs_server, trials, try_out
+from connectory.trials.comparing import Difference, differences
+from connectory.trials.junit import junit
+from connectory.trials.judging import Trial, Verdict, needs_server, trials, try_out
 
 __all__ = [
     "Difference",

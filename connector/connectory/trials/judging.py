@@ -15,7 +15,7 @@ from connectory.journal import MemoryJournal
 from connectory.publisher import Publisher
 from connectory.record import Result
 from connectory.subscription import Parent
-from connectory.testing.comparing import differences
+from connectory.trials.comparing import differences
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
