@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from connectory.trials.comparing import Difference, differences
-from connectory.trials.junit import junit
 from connectory.trials.judging import Trial, Verdict, needs_server, trials, try_out
+from connectory.trials.junit import junit
 
 __all__ = [
     "Difference",
