@@ -150,7 +150,11 @@ async def late(record: Record) -> Record:
             "gave [{'text': 'a'}], and [{'text': 'b'}] was due",
         ),
         (tidy, [Example({"text": "a"}, error="no")], "gave [{'text': 'a'}], and an error with 'no' was due"),
-        (tidy, [Example({}, error="big")], "the error says \"transformer 'tidy': 'text' is no text\", not 'big'"),
+        (
+            tidy,
+            [Example({}, error="big")],
+            "the error says \"transformer 'tidy': 'text' is no text\", not 'big'",
+        ),
         (
             tidy,
             [{"text": "a"}, Example({}, options={"feld": 1})],

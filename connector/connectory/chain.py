@@ -189,6 +189,11 @@ class _Step:
     context: str | None
     may_drop: bool
 
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """The options as the transformer is given them, for who looks at a chain."""
+        return cast("Mapping[str, Any]", getattr(self.function, "keywords", {}))
+
     def __call__(self, record: Record, context: Context) -> Iterable[Record]:
         try:
             made = self.function(record, **{self.context: context}) if self.context else self.function(record)

@@ -23,11 +23,11 @@ _ESCAPES = {"&&{": "&{", "??{": "?{", "$${": "${"}
 class Template(CompiledOption):
     """A compiled value: `render` gives a new one each time, filled from a root document and the scopes.
 
-    `expressions` are those in it, in order; a template without any `is_constant`. What a placeholder inserts
-    is a copy and is never scanned again.
+    `expressions` are those in it, in order, and `optional` those of them that may be absent; a template without any
+    `is_constant`. What a placeholder inserts is a copy and is never scanned again.
     """
 
-    __slots__ = ("_constant", "_fill", "expressions", "source")
+    __slots__ = ("_constant", "_fill", "expressions", "optional", "source")
 
     def __init__(self, source: Any, *, clock: Clock = time.time) -> None:
         compiler = _Compiler(clock)
@@ -36,6 +36,7 @@ class Template(CompiledOption):
         if compiler.problems:
             raise ConfigError(compiler.problems)
         self.expressions: tuple[Expression, ...] = tuple(compiler.expressions)
+        self.optional: frozenset[Expression] = frozenset(compiler.optional)
 
     @property
     def is_constant(self) -> bool:
@@ -71,6 +72,7 @@ class _Compiler:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.expressions: list[Expression] = []
+        self.optional: list[Expression] = []
         self.problems: list[Problem] = []
 
     def compile(self, value: Any, path: tuple[str | int, ...]) -> tuple[Any, Fill | None]:
@@ -133,7 +135,10 @@ class _Compiler:
     def _placeholder(self, text: str, *, optional: bool) -> Fill:
         expression = Expression(text.strip(), clock=self._clock)
         self.expressions.append(expression)
-        return expression.search if optional else expression
+        if optional:
+            self.optional.append(expression)
+            return expression.search
+        return expression
 
 
 def _constant(value: Any) -> Fill:

@@ -43,6 +43,9 @@ SECTIONS = {
     "UploadConfig": "Outgoing: upload",
     "BudgetConfig": "Outgoing: budget",
     "UntilConfig": "Outgoing: until",
+    "OutgoingTest": "Outgoing: tests",
+    "ExpectedRequest": "Outgoing: tests: request",
+    "MappingTest": "Tests of chains and of an incoming",
     "RequestParameters": "Request parameters",
     "WebhookConfig": "Output: webhook",
     "SqlOutput": "Output: statement",
@@ -218,7 +221,8 @@ def _json(value: Any) -> str:
 
 
 PRODUCTS = {
-    "Alumio": "The connections have the same parts here, and most of the same names.",
+    "Alumio": "The connections have the same parts here, and most of the same names. "
+    "[An export](importing.md) can be read.",
     "Tray.io": "`dialect: tray` takes the shorthand payloads and gives the same outputs.",
     "DronaHQ": "`dialect: dronahq` takes the fields by their labels or their names. Actions that read are incomings.",
     "Microsoft Power Platform": "`dialect: power-platform` takes flat parameters and gives flat outputs.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ COMMANDS = {
     "create": "direct",
     "delete": "direct",
     "entities": "entities",
+    "import": "importing",
     "lint": "linting",
     "options": "picking",
     "preview": "previewing",
@@ -28,6 +30,7 @@ COMMANDS = {
     "runs": "runs",
     "sandbox": "sandboxing",
     "schema": "linting",
+    "test": "testing",
     "transformers": "transforming",
 }
 """Each command and the module that holds it, which is imported when the command is used."""
@@ -43,7 +46,11 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - the same
         """Import one command."""
         home = COMMANDS.get(cmd_name)
-        return getattr(import_module(f"connectory.cli.{home}"), cmd_name) if home else None
+        if not home:
+            return None
+        name = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+        command: click.Command = getattr(import_module(f"connectory.cli.{home}"), name)
+        return command
 
     def invoke(self, ctx: click.Context) -> object:
         """Run a command; a reader that has enough is no failure, which click would make of it."""

@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from connectory.cli.outcome import SOME_FAILED, Ended
+from connectory.cli.outcome import SOME_FAILED, Ended, say
 from connectory.cli.setup import config_options, connector, parameter_options, run_loop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     import httpx
 
-    from connectory.chain import Traced
+    from connectory.chain import Chain, Traced
+    from connectory.cli.stepping import Stepping
     from connectory.client import Client
     from connectory.connector import AsyncConnector
     from connectory.interfaces import Item
+    from connectory.placeholders import Template
     from connectory.publisher import Publisher
     from connectory.reading import Reading
     from connectory.subscription import Parent
@@ -34,6 +36,12 @@ _STEERING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 
 _limit = click.option(
     "-n", "--limit", type=click.IntRange(min=1), default=3, show_default=True, help="How many records."
+)
+
+_by_step = click.option(
+    "--steps",
+    is_flag=True,
+    help="One object a step with its records, and warnings of what came to nothing in all of them.",
 )
 
 
@@ -50,6 +58,7 @@ def preview() -> None:
     help="Where the records are that it is read for, - for stdin (default: the connection's).",
 )
 @_limit
+@_by_step
 @parameter_options
 @config_options
 def incoming(name: str, **options: Any) -> None:
@@ -57,6 +66,7 @@ def incoming(name: str, **options: Any) -> None:
 
     \b
     connectory preview incoming files --sandbox
+    connectory preview incoming files --steps -n 10
     """
     with connector(options["config"], sandbox=options["sandbox"]) as made:
         run_loop(lambda: _incoming(made, name, options))
@@ -70,6 +80,7 @@ def incoming(name: str, **options: Any) -> None:
     help="Where the records are, - for stdin, or another form of `input` (default: the connection's, or stdin).",
 )
 @_limit
+@_by_step
 @parameter_options
 @config_options
 def outgoing(name: str, **options: Any) -> None:
@@ -77,6 +88,7 @@ def outgoing(name: str, **options: Any) -> None:
 
     \b
     connectory preview outgoing moderate --input posts.jsonl
+    connectory preview outgoing moderate --input posts.jsonl --steps
     """
     with connector(options["config"], sandbox=options["sandbox"], signed=False) as made:
         if run_loop(lambda: _outgoing(made, name, options)):
@@ -103,8 +115,10 @@ async def _incoming(made: AsyncConnector, name: str, options: dict[str, Any]) ->
             _show_example(made, subscriber.levels[-1])
         # every record of the input is shown; of parents the first stands for all
         all_of_them = source is not None and len(subscriber.levels) == 1
+        stepping = _stepping(subscriber.levels[-1].subscription.chain) if options["steps"] else None
         for parent in parents[: options["limit"] if all_of_them else 1]:
-            await _show_reading(made, subscriber.levels[-1], parent, options["limit"])
+            await _show_reading(made, subscriber.levels[-1], parent, options["limit"], stepping)
+        _show_steps(made, stepping)
 
 
 async def _parents(made: AsyncConnector, level: Reading, parent: Parent | None) -> list[Parent]:
@@ -132,7 +146,9 @@ def _show_example(made: AsyncConnector, level: Reading) -> None:
         _show(made, {"example": True, "error": str(error)})
 
 
-async def _show_reading(made: AsyncConnector, level: Reading, parent: Parent | None, limit: int) -> None:
+async def _show_reading(
+    made: AsyncConnector, level: Reading, parent: Parent | None, limit: int, stepping: Stepping | None
+) -> None:
     from connectory.reading import as_record
 
     for parameters in level.sets(parent):
@@ -141,7 +157,11 @@ async def _show_reading(made: AsyncConnector, level: Reading, parent: Parent | N
             wanted = level.subscription
             record = wanted.kept(as_record(item), parent)
             scope = {**wanted.scope(parent), "input": record}
-            _show(made, {"record": record, "steps": _steps(wanted.chain.trace(record, scope))})
+            traced = wanted.chain.trace(record, scope)
+            if stepping is not None:
+                stepping.add(record, scope, traced)
+            else:
+                _show(made, {"record": record, "steps": _steps(traced)})
 
 
 def _request(level: Reading, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -156,22 +176,28 @@ async def _outgoing(made: AsyncConnector, name: str, options: dict[str, Any]) ->
     given = Given(options["path"], options["query"])
     publisher = made.publisher(name, given=given, client=options["client"])
     failed = index = 0
-    async with aclosing(publisher.publication):
+    wanted = publisher.publication
+    templates = {"path": wanted.path, "query": wanted.query, "payload": wanted.payload}
+    templates["parameters"] = wanted.defaults.template
+    stepping = _stepping(wanted.chain, templates) if options["steps"] else None
+    async with aclosing(wanted):
         async for item in input_of(made.config, name, options["input"]).open(limit=options["limit"]):
-            failed += _show_item(made, publisher, item, index)
+            failed += _show_item(made, publisher, item, index, stepping)
             index += 1
+    _show_steps(made, stepping)
     return failed
 
 
-def _show_item(made: AsyncConnector, publisher: Publisher, item: Item, index: int) -> int:
+def _show_item(
+    made: AsyncConnector, publisher: Publisher, item: Item, index: int, stepping: Stepping | None
+) -> int:
     from connectory.errors import RecordError
 
     publication, failed = publisher.publication, 0
-    traced = (
-        []
-        if item.error
-        else publication.chain.trace(item.record, {"run": publication.run, "input": item.record})
-    )
+    scope = {"run": publication.run, "input": item.record}
+    traced = [] if item.error else publication.chain.trace(item.record, scope)
+    if stepping is not None:
+        stepping.add(item.record, scope, traced)
     shown: dict[str, Any] = {"record": item.record, "steps": _steps(traced), "requests": []}
     for part in publication.parts(item, index, publisher.journal.run):
         try:
@@ -179,14 +205,34 @@ def _show_item(made: AsyncConnector, publisher: Publisher, item: Item, index: in
                 raise part.error
             if part.record is not None:
                 call = publication.call(part)
-                shown["requests"].append(
-                    _described(publisher.client, publisher.client.prepare(call), call.payload)
-                )
+                if stepping is not None:
+                    stepping.filled(part.record, {**scope, "record": part.record})
+                request = _described(publisher.client, publisher.client.prepare(call), call.payload)
+                shown["requests"].append(request)
+                if stepping is not None:
+                    stepping.add_request(request)
         except RecordError as error:
             shown["error"] = str(error)
             failed += 1
-    _show(made, shown)
+            if stepping is not None and (item.error is not None or part.record is not None):
+                stepping.refuse(str(error))
+    if stepping is None:
+        _show(made, shown)
     return failed
+
+
+def _stepping(chain: Chain, templates: Mapping[str, Template | None] | None = None) -> Stepping:
+    from connectory.cli.stepping import Stepping
+
+    return Stepping(chain, templates=templates)
+
+
+def _show_steps(made: AsyncConnector, stepping: Stepping | None) -> None:
+    """Show what was collected; what came to nothing is said to the person too."""
+    for line in stepping.lines() if stepping is not None else ():
+        _show(made, line)
+        for warning in line.get("warnings", ()):
+            say(made.config.redactor.text(f"warning: {line['step']}: {warning}"))
 
 
 def _described(client: Client, request: httpx.Request, payload: Any) -> dict[str, Any]:

@@ -125,11 +125,20 @@ def connector(
     if not sandbox:
         yield AsyncConnector(loaded, listen=listen or tell, endpoint=None if signed else Endpoint("none"))
         return
+    with in_sandbox(loaded, listen=listen) as made:
+        yield made
+
+
+@contextmanager
+def in_sandbox(config: Config, *, listen: Listener | None = None) -> Generator[AsyncConnector, None, None]:
+    """Give the connector of a configuration in front of an embedded sandbox."""
+    from connectory.assembly import Endpoint
+    from connectory.connector import AsyncConnector
     from connectory.sandbox import EmbeddedSandbox
 
-    with EmbeddedSandbox(catalogue=_catalogue_of(loaded)) as server:
+    with EmbeddedSandbox(catalogue=_catalogue_of(config)) as server:
         endpoint = Endpoint(server.token, server.base_uri.removesuffix("/v1"))
-        yield AsyncConnector(loaded, listen=listen or tell, endpoint=endpoint)
+        yield AsyncConnector(config, listen=listen or tell, endpoint=endpoint)
 
 
 def run_loop(

@@ -28,6 +28,7 @@ from connectory.config.loader import config_from_dict, examine, lint, lint_warni
 from connectory.config.model import OutgoingConfig, OutgoingRequest
 from connectory.config.schema import config_schema
 from connectory.config.steps import StepConfig, parse_step
+from connectory.config.tests import ExpectedRequest, MappingTest, OutgoingTest, tests_of
 from connectory.config.tree import Config, Unset
 
 __all__ = [
@@ -35,14 +36,17 @@ __all__ = [
     "ClientConfig",
     "Config",
     "CsvInput",
+    "ExpectedRequest",
     "FilesInput",
     "IncomingConfig",
     "IncomingRequest",
     "IncrementalConfig",
     "InputForm",
     "LimitsConfig",
+    "MappingTest",
     "OutgoingConfig",
     "OutgoingRequest",
+    "OutgoingTest",
     "PagesConfig",
     "Place",
     "RequestParameters",
@@ -66,4 +70,5 @@ __all__ = [
     "one_client",
     "parse_input",
     "parse_step",
+    "tests_of",
 ]

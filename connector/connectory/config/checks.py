@@ -10,6 +10,7 @@ from connectory.config.descent import check_descent, check_parents
 from connectory.config.exposure import exposed
 from connectory.config.problems import subject
 from connectory.config.shapes import is_list, is_map, is_tuple
+from connectory.config.tests import check_tests
 from connectory.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def check(config: Config, *, broken: Broken | None = None) -> list[Problem]:
     problems += _check_no_client(config, broken)
     problems += _check_routes(config, broken)
     problems += check_descent(config, broken.names.get("incoming", config.incoming))
+    problems += check_tests(config, broken.names.get("transformers", config.transformers), broken.incomplete)
     return problems
 
 

@@ -22,6 +22,7 @@ from connectory.config.fields import (
     TextOrList,
 )
 from connectory.config.input import Input
+from connectory.config.tests import Tests
 
 
 class IncomingRequest(Section):
@@ -133,6 +134,7 @@ class IncomingConfig(Section):
         default=None,
         description="File for an answer that is no list, a template with the request parameters (default: none)",
     )
+    tests: Tests = Field(default=(), description="Tests of its transformers (default: none)")
     disabled: bool = Field(default=False, description="Leave the connection out of runs (default: false)")
     description: str | None = Field(default=None, description="What it is for, for people (default: none)")
 

@@ -32,6 +32,7 @@ from connectory.config.fields import (
 )
 from connectory.config.incoming import IncomingConfig
 from connectory.config.input import Input
+from connectory.config.tests import ChainTests, OutgoingTests
 
 
 class OutgoingRequest(Section):
@@ -211,6 +212,9 @@ class OutgoingConfig(Section):
     concurrency: int | None = Field(
         default=None, ge=1, le=1000, description="Requests under way at once (default: the client's)"
     )
+    tests: OutgoingTests = Field(
+        default=(), description="Tests of its transformers, requests and results (default: none)"
+    )
     disabled: bool = Field(default=False, description="Leave the connection out of runs (default: false)")
     description: str | None = Field(default=None, description="What it is for, for people (default: none)")
 
@@ -244,6 +248,9 @@ class ConfigModel(Section):
     )
     transformers: Annotated[Mapping[Name, Steps], EmptyMap, Frozen] = Field(
         default_factory=nothing, description="Chains to use by name as one step (default: none)"
+    )
+    tests: ChainTests = Field(
+        default_factory=nothing, description="Tests of the chains in `transformers`, by name (default: none)"
     )
     journal: OptionalText = Field(
         default=None,

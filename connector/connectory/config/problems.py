@@ -29,6 +29,7 @@ KINDS = {
     "outgoing": "outgoing",
     "routes": "route",
     "transformers": "chain",
+    "tests": "tests of chain",
 }
 SCALAR_TYPES = frozenset(
     {"int_type", "int_parsing", "int_from_float", "float_type", "bool_type", "literal_error"}
@@ -156,9 +157,22 @@ def subject(path: Path) -> str:
     if len(path) == 2 and path[0] in KINDS:  # noqa: PLR2004 - section and name
         return f"{KINDS[str(path[0])]} {last!r}"
     if isinstance(last, int):
+        if (owner := _owner_of_tests(parent)) is not None:
+            return f"test {last + 1} of {subject(owner)}"
         is_step = parent[-1] in STEP_KEYS or parent[:-1] == ("transformers",)
         return f"{'step' if is_step else 'item'} {last + 1} of {subject(parent)}"
     return f"{last!r} of {subject(parent)}"
+
+
+def _owner_of_tests(path: Path) -> Path | None:
+    """Give the chain or connection whose list of tests stands at a path, or None for any other path."""
+    match path:
+        case ("tests", chain):
+            return ("transformers", chain)
+        case ("incoming" | "outgoing", _, "tests"):
+            return path[:2]
+        case _:
+            return None
 
 
 def kind_of(value: Any) -> str:

@@ -43,7 +43,7 @@ def config_schema(catalogue: Catalogue, transformers: Iterable[Listed] = ()) -> 
     _suggest(definitions["ClientConfig"]["properties"]["prototype"], sorted(catalogue.prototypes))
     _offer(definitions["StepConfig"], list(transformers))
     # nothing below a section's name, or below `request_parameters`, is the same as an empty mapping
-    for section in ("clients", "incoming", "outgoing", "routes", "transformers"):
+    for section in ("clients", "incoming", "outgoing", "routes", "transformers", "tests"):
         _accept_nothing(schema["properties"][section])
     return {"$schema": _DRAFT, **schema, "title": "Connectory configuration"}
 
