@@ -553,7 +553,7 @@ def test_what_is_written_is_read_back_as_it_was(tmp_path):
 
 
 def test_the_importer_is_loaded_by_its_command_alone():
-    script = "import sys, connectory.connector, connectory.cli; print([m for m in sys.modules if 'importing' in m])"
+    script = "import sys, connectory.connector, connectory.cli; print([m for m in sys.modules if m.startswith('connectory.importing')])"
     done = subprocess.run(
         [sys.executable, "-c", script],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(ROOTS)},

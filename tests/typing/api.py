@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any, assert_type
@@ -158,7 +159,7 @@ def first_of_its_kind(
     if shape is not None:
         assert_type(shape.errors(record, name="record"), list[str])
     assert_type(read_file("a.png", context.folder), bytes)
-    context.log("seen")
+    assert_type(context.logger, logging.Logger)
     return (record,) if do is None else do.run(record, context)
 
 
