@@ -125,7 +125,10 @@ def test_an_upload_that_fails_is_cancelled(folder, word):
     (one,) = sent(server, {"name": "big.jsonl"})
     assert (one.status, one.error.kind, one.error.code) == ("error", "api", "x")
     assert server.lines[-1] == "/uploads/upload_1/cancel"
-    assert one.attempts == server.lines.index("/uploads/upload_1/cancel")
+    given_up = server.lines.index("/uploads/upload_1/cancel") - one.attempts
+    assert given_up in (
+        {0, 1} if word == "parts" else {0}
+    )  # the part beside it, whose answer nobody waits for
 
 
 def test_an_upload_that_is_not_begun_is_an_error_and_nothing_is_cancelled(folder):
