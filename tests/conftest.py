@@ -11,6 +11,9 @@ from canary import leaks_below
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+collect_ignore = ["example_package"]
+"""A package with tests of its own, which `test_package.py` installs and runs."""
+
 
 @pytest.fixture(scope="session", autouse=True)
 def no_canary_is_left_on_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

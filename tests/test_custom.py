@@ -313,6 +313,17 @@ def test_steps_that_stand_in_a_step_are_waited_for_and_closed_with_it(code):
     assert EVENTS == ["open", "close"]
 
 
+@pytest.mark.parametrize("deep", [False, True])
+def test_steps_written_in_an_option_are_waited_for_and_closed_with_it(code, deep):
+    inner: dict[str, Any] = {"when": {"condition": "`true`", "do": [code(CountingLater)]}}
+    written = {"condition": "`true`", "do": [inner] if deep else inner["when"]["do"]}
+    built = chain({"name": "when", "options": written})
+    assert built.waits
+    assert list(built.apply({}, {})) == [{"number": 1}]
+    asyncio.run(built.close())
+    assert EVENTS == ["open", "close"]
+
+
 def test_what_cannot_be_opened_stops_the_run_and_nothing_is_sent(code):
     class Unopened(Counting):
         def open(self) -> None:

@@ -278,6 +278,10 @@ class _Builder:
             return
         self.kept += inside.kept  # what stands in a step is closed with it, and waited for
         self.awaited += inside.awaited
+        for nested in arguments.values():
+            if isinstance(nested, Chain):  # one that was built elsewhere brings its own
+                self.kept += nested.kept
+                self.awaited += [found.name] * nested.waits
         if found.memory:
             arguments[found.memory] = Memory()
         function = found.bind(arguments)
