@@ -354,6 +354,6 @@ def test_it_works_under_httpx_client_and_its_timeout_is_taken():
                 "a": 1
             }
             with pytest.raises(httpx.ReadTimeout):
-                await client.get("/y", timeout=0.05)
+                await client.get("/y", timeout=httpx.Timeout(30, read=0.05))
 
     run(main())

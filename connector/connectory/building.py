@@ -16,6 +16,7 @@ from connectory.events import Listener, Noticed
 from connectory.lanes import Limits
 from connectory.redaction import Redactor
 from connectory.retry import Policy
+from connectory.transport import Ready, Shared, Timeouts
 from connectory.validation import RequestChecker
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from connectory.auth import Credential
     from connectory.catalogue import Action, Entity, Prototype
+    from connectory.forms import Form
     from connectory.saving import Target
 
 REPEATABLE = frozenset({"list", "read", "compute", "delete"})
@@ -109,11 +111,10 @@ class Builder:
         self._base = httpx.URL(options.base_uri)
         self.base_path = self._base.raw_path.decode("ascii").partition("?")[0].rstrip("/")
         self._checker = RequestChecker(schema, lambda text: listen(Noticed(options.redactor.text(text))))
-        connect, idle = options.connect_timeout, options.idle_timeout
-        timeout = {"connect": connect, "read": idle, "write": idle, "pool": options.total_timeout}
-        self._extensions: dict[str, Any] = {"timeout": timeout}
-        self._fixed: dict[int, tuple[Action, Mapping[str, str], list[tuple[bytes, bytes]]]] = {}
-        self._urls: dict[tuple[str, int], tuple[Action, httpx.URL]] = {}
+        idle = options.idle_timeout
+        self._timeouts = Timeouts(options.connect_timeout, idle, idle, options.total_timeout)
+        self._shared: dict[int, tuple[Action, Mapping[str, str], Shared]] = {}
+        self._targets: dict[tuple[str, int], tuple[Action, bytes]] = {}
 
     def build(self, call: Call, *, key: str | None = None, life: int = 1) -> httpx.Request:
         """Build the signed request of a call; nothing is sent. `key` is the delivery's, in this life of its run.
@@ -122,44 +123,56 @@ class Builder:
         """
         mode = call.validate or self._options.prototype.validate
         self._checker.check(call.action, call.query, call.payload, what=call.what, mode=mode)
-        method, headers = call.action.method, self._headers(call)
+        shared, own = self._shared_of(call), list[tuple[bytes, bytes]]()
         body = bodies.compose(
             call.what, call.action.body, call.payload, schema=self._schema, files_root=call.files_root
         )
-        if key is not None and method != "GET":
+        if key is not None and shared.method != "GET":
             identity = f"{key}.{life}.1".encode()
-            headers += [(b"Idempotency-Key", key.encode()), (REQUEST_ID.encode(), identity)]
-        url, extensions = self._url(call), self._extensions
-        content: Any = b""
-        if body is not None:
-            kind, content = body
-            if not isinstance(content, bytes):
-                extensions = {**extensions, "form": content}
-                content = content if (whole := content.whole) is None else whole
-            size = len(content) if isinstance(content, bytes) else content.length
-            headers += [(b"Content-Type", kind.encode()), (b"Content-Length", b"%d" % size)]
-        elif method not in _BODILESS:
-            headers.append((b"Content-Length", b"0"))
-        return _request(method, url, headers, content, extensions)
+            own += [(b"Idempotency-Key", key.encode()), (REQUEST_ID.encode(), identity)]
+        target = self._target(call)
+        if body is None:
+            if shared.method not in _BODILESS:
+                own.append((b"Content-Length", b"0"))
+            return Ready(shared, target, own, b"")
+        kind, content = body
+        own.append((b"Content-Type", kind.encode()))
+        if isinstance(content, bytes):
+            own.append((b"Content-Length", b"%d" % len(content)))
+            return Ready(shared, target, own, content)
+        return self._form(shared, target, own, content)
 
-    def _url(self, call: Call) -> httpx.URL:
-        """Make the URL; one that nothing of the record is in is made once."""
+    def _form(
+        self, shared: Shared, target: bytes, own: list[tuple[bytes, bytes]], form: Form
+    ) -> httpx.Request:
+        """Make the request of a form, whose files may be larger than the memory."""
+        content = form if (whole := form.whole) is None else whole
+        size = len(content) if isinstance(content, bytes) else content.length
+        headers = [*shared.headers, *own, (b"Content-Length", b"%d" % size)]
+        extensions = {"timeout": self._timeouts._asdict(), "form": form}
+        url = self._base.copy_with(raw_path=target)
+        request = httpx.Request(shared.method, url, headers=headers, content=content, extensions=extensions)
+        if isinstance(content, bytes):
+            request.read()
+        return request
+
+    def _target(self, call: Call) -> bytes:
+        """Make the path and query; one that nothing of the record is in is made once."""
         if call.path or call.query or self._options.prototype.deployment is not None:
-            return self._url_of(call)
+            return self._target_of(call)
         name = (call.entity.path, id(call.action))
-        found = self._urls.get(name)
+        found = self._targets.get(name)
         if found is None or found[0] is not call.action:
-            if len(self._urls) >= MOST_KEPT:
-                self._urls.clear()
-            found = self._urls[name] = (call.action, self._url_of(call))
+            if len(self._targets) >= MOST_KEPT:
+                self._targets.clear()
+            found = self._targets[name] = (call.action, self._target_of(call))
         return found[1]
 
-    def _url_of(self, call: Call) -> httpx.URL:
+    def _target_of(self, call: Call) -> bytes:
         path = self.base_path + self._deployment(call) + encoding.expand_path(call.entity.path, call.path)
         query = {**self._options.query, **call.query}
         text = encoding.encode_query(query, call.action.query, call.action.fixed_query)
-        target = quote(f"{path}?{text}" if text else path, safe=_URI)
-        return self._base.copy_with(raw_path=target.encode("ascii"))
+        return quote(f"{path}?{text}" if text else path, safe=_URI).encode("ascii")
 
     def _deployment(self, call: Call) -> str:
         rule = self._options.prototype.deployment
@@ -176,20 +189,21 @@ class Builder:
         admin = self._options.admin_credential
         return admin if admin is not None and call.entity.auth == "admin" else self._options.credential
 
-    def _headers(self, call: Call) -> list[tuple[bytes, bytes]]:
-        """Give the headers that all requests of an action have, until its credential changes."""
+    def _shared_of(self, call: Call) -> Shared:
+        """Give what all requests of an action share, until its credential changes."""
         signature = self.credential(call).headers()
         if not signature and self._options.prototype.token_required:
             raise CredentialsError(
                 f"client {self._options.name!r} has no token; set its token, token_file or token_command"
             )
         action = call.action
-        found = self._fixed.get(id(action))
+        found = self._shared.get(id(action))
         if found is None or found[0] is not action or found[1] != signature:
-            if len(self._fixed) >= MOST_KEPT:  # actions may be made from data
-                self._fixed.clear()
-            found = self._fixed[id(action)] = (action, signature, self._headers_of(action, signature))
-        return [*found[2]]
+            if len(self._shared) >= MOST_KEPT:  # actions may be made from data
+                self._shared.clear()
+            made = Shared(action.method, self._base, self._headers_of(action, signature), self._timeouts)
+            found = self._shared[id(action)] = (action, signature, made)
+        return found[2]
 
     def _headers_of(self, action: Action, signature: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
         accept = _JSON if action.response.kind == "json" else "*/*"
@@ -201,22 +215,6 @@ class Builder:
         headers.pop("Content-Type", None)  # the body decides, and a form has to name its boundary there
         host = [] if "Host" in headers else [(b"Host", self._base.netloc)]
         return [*host, *headers.raw]
-
-
-def _request(
-    method: str,
-    url: httpx.URL,
-    headers: list[tuple[bytes, bytes]],
-    content: Any,
-    extensions: dict[str, Any],
-) -> httpx.Request:
-    """Make a request whose headers are all there: httpx's own way of finding them costs more than the rest."""
-    if not isinstance(content, bytes):
-        return httpx.Request(method, url, headers=headers, content=content, extensions=extensions)
-    stream = httpx.ByteStream(content)
-    request = httpx.Request(method, url, headers=headers, stream=stream, extensions=extensions)
-    request.read()
-    return request
 
 
 @cache

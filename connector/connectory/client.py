@@ -9,7 +9,8 @@ import httpx
 
 from connectory.answers import Answer, Expected, asks_for_text, is_key_reused
 from connectory.attempts import Outcome, Progress, failure
-from connectory.building import REQUEST_ID, Builder, Call, ClientOptions
+from connectory.building import MOST_KEPT, REQUEST_ID, Builder, Call, ClientOptions
+from connectory.deadlines import Deadlines
 from connectory.errors import (
     ApiError,
     ConfigError,
@@ -31,6 +32,8 @@ from connectory.transport import ProxyRefusedError, Transport, UnknownServerErro
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from connectory.catalogue import Action
+    from connectory.deadlines import Deadline
     from connectory.lanes import Visit
     from connectory.receiving import Stream
     from connectory.redaction import Redactor
@@ -68,6 +71,8 @@ class Client:
         self._gate = Gate(options.policy, options.limits, listen=listen)
         self._builder = Builder(options, schema=schema, listen=listen)
         self.base_path = self._builder.base_path
+        self._deadlines = Deadlines(options.total_timeout)
+        self._expected: dict[tuple[int, bool], tuple[Action, Expected]] = {}
         self._signing, self._reached = asyncio.Lock(), False
 
     def prepare(self, call: Call, *, key: str | None = None, life: int = 1) -> httpx.Request:
@@ -94,15 +99,18 @@ class Client:
             except BaseException:
                 self._gate.leave(visit)
                 raise
-        total = self.options.total_timeout
-        deadline = asyncio.timeout(total)
+        deadline = self._deadlines.begin()
         try:
-            async with deadline:
-                return await self._persist(call, request, progress, visit, deadline)
-        except TimeoutError:
-            if not deadline.expired():
+            outcome = await self._persist(call, request, progress, visit, deadline)
+        except asyncio.CancelledError:
+            if not deadline.end():
                 raise
-            return progress.overtime(call.what, total)
+            return progress.overtime(call.what, self._deadlines.seconds)
+        except BaseException:
+            deadline.end()
+            raise
+        deadline.end()
+        return outcome
 
     async def call(self, call: Call) -> Answer:
         """Prepare, send, and give the answer or raise."""
@@ -113,7 +121,7 @@ class Client:
         await self.transport.aclose()
 
     async def _persist(
-        self, call: Call, request: httpx.Request, progress: Progress, visit: Visit, deadline: asyncio.Timeout
+        self, call: Call, request: httpx.Request, progress: Progress, visit: Visit, deadline: Deadline
     ) -> Outcome:
         fresh = True
         while True:
@@ -166,7 +174,7 @@ class Client:
             self._reached = True
             events = call.stream == "events" or call.action.method == "GET"
             return await receive(
-                _expected(call, self.redactor), status, headers, stream, save=call.save, events=events
+                self._expect(call), status, headers, stream, save=call.save, events=events
             ), None
         except httpx.LocalProtocolError as error:
             return None, RequestError(self.redactor.text(f"{call.what}: {error}"))
@@ -185,10 +193,24 @@ class Client:
         """Send the request; our own transport says what came without a detour through httpx's response."""
         if isinstance(self.transport, Transport):
             exchange = await self.transport.exchange(request)
-            return exchange.status, AnswerHeaders.read(exchange.headers), exchange.body()
+            return exchange.status, AnswerHeaders(exchange.headers), exchange.body()
         response = await self.transport.handle_async_request(request)
         stream = cast("httpx.AsyncByteStream", response.stream)
-        return response.status_code, AnswerHeaders.read(response.headers.raw), stream
+        return response.status_code, AnswerHeaders(response.headers.raw), stream
+
+    def _expect(self, call: Call) -> Expected:
+        """Say what a call expects; the same for all calls of an action, but for those that want text."""
+        text, action = asks_for_text(call.payload), call.action
+        found = self._expected.get((id(action), text))
+        if found is None or found[0] is not action:
+            if len(self._expected) >= MOST_KEPT:  # actions may be made from data
+                self._expected.clear()
+            response = action.response
+            empty = response.kind == "empty" or action.method == "DELETE"
+            strict = response.schema is not None and not text
+            made = Expected(call.what, response.kind, empty=empty, strict=strict, redactor=self.redactor)
+            found = self._expected[id(action), text] = action, made
+        return found[1]
 
     def _decide(self, call: Call, visit: Visit, progress: Progress) -> Decision:
         error = cast("ConnectoryError", progress.trouble)
@@ -206,13 +228,6 @@ def _counted(call: Call) -> tuple[str, Any]:
     payload: Any = call.payload
     model: Any = payload.get("model") if isinstance(payload, dict) else None  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]  # any JSON
     return (model if isinstance(model, str) else call.entity.path), call.payload
-
-
-def _expected(call: Call, redactor: Redactor) -> Expected:
-    response = call.action.response
-    empty = response.kind == "empty" or call.action.method == "DELETE"
-    strict = response.schema is not None and not asks_for_text(call.payload)
-    return Expected(call.what, response.kind, empty=empty, strict=strict, redactor=redactor)
 
 
 def _differs(request: httpx.Request, signature: Mapping[str, str]) -> bool:

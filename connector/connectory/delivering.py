@@ -6,14 +6,14 @@ import asyncio
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from connectory.errors import AcceptError, GuardError, RecordError, RunStoppedError, TransformerError
 from connectory.events import Listener, Noticed
 from connectory.holding import Holding
 from connectory.journal import digest
 from connectory.jsontext import JsonTextError, dumps
-from connectory.record import Failure
+from connectory.record import Failure, ResultLine
 from connectory.results import (
     blank_error,
     cause_of,
@@ -201,7 +201,7 @@ class Delivering:
 
     async def _shape(self, part: Part, call: Call, result: Result) -> None:
         """Shape an ok result. It was bought and is in the journal: a failure here keeps it and sends nothing again."""
-        http = seen_http(result)
+        http = seen_http(result) if self._publication.shows_http else {}
         try:
             if not self._publication.accepts(part, call, result.response, http=http):
                 result.status, result.error = "error", Failure("accept", NOT_ACCEPTED)
@@ -211,11 +211,18 @@ class Delivering:
             chain = self._publication.response_chain
             output = shape() if chain is None else await chain.aside(shape)
             # what a response transformer gave may be no JSON, and would break the sink for all
-            text, redactor = dumps(output), self._client.redactor
-            result.output = redactor.value(output) if redactor.seen_in(text) else output
+            if output is not None:
+                result.output = [self._line(one) for one in output]
         except (RecordError, JsonTextError) as error:
             failed_shaping(result, error)
             blank_error(result, self._client.redactor)
+
+    def _line(self, value: Any) -> Any:
+        """Write a line, and blank the secrets in it. Raises JsonTextError."""
+        text, redactor = dumps(value), self._client.redactor
+        if redactor.seen_in(text):
+            return redactor.value(value)
+        return ResultLine(value, text) if type(value) is dict else value
 
     async def _listen_for_alarm(self, result: Result) -> None:
         if (reason := await self.holding.hear(result)) is not None:

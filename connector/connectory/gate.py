@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Mapping
 
+    from connectory.deadlines import Deadline
+
 MOST_LANES = 256
 """Lanes at most: beyond that, requests share one."""
 
@@ -98,19 +100,17 @@ class Gate:
             return None
         return await self._line_up(visit, lane.again if again else lane.first)
 
-    async def again(self, visit: Visit, decision: Again, deadline: asyncio.Timeout) -> Stop | None:
+    async def again(self, visit: Visit, decision: Again, deadline: Deadline) -> Stop | None:
         """Wait until an attempt may be repeated. While nobody is served, the call's own time stands still."""
         if not decision.held:
             await asyncio.sleep(decision.wait)
         if not self.stuck(visit):
             return await self.enter(visit, again=True)
-        loop, end = asyncio.get_running_loop(), deadline.when()
-        begun = loop.time()
-        deadline.reschedule(None)
+        left = deadline.stand_still()
         try:
             return await self.enter(visit, again=True)
         finally:
-            deadline.reschedule(None if end is None else end + loop.time() - begun)
+            deadline.go_on(left)
 
     def leave(self, visit: Visit) -> None:
         """Hear that an attempt is over, however it ended."""

@@ -31,7 +31,7 @@ class Told(NamedTuple):
 
 
 NOTHING = Told(None, None)
-_PREFIX = b"x-ratelimit-"
+_LIMIT, _REMAINING = "x-ratelimit-limit-", "x-ratelimit-remaining-"
 
 
 def wait_hint(headers: Mapping[str, str]) -> float | None:
@@ -65,18 +65,7 @@ def reset_hint(headers: Mapping[str, str]) -> float | None:
 
 def told(headers: Mapping[str, str]) -> tuple[Told, Told]:
     """Read the limits of requests and of tokens."""
-    raw: list[tuple[bytes, bytes]] | None = getattr(headers, "raw", None)  # as they came: looking up is slow
-    if raw is not None:
-        found = {
-            name[12:].lower(): value.decode("latin-1")
-            for name, value in raw
-            if name[:12] == _PREFIX or name[:12].lower() == _PREFIX
-        }
-    else:
-        found = {name.encode()[12:]: text for name, text in headers.items() if name[:12] == _PREFIX.decode()}
-    if not found:
-        return NOTHING, NOTHING
-    return _told(found, b"requests"), _told(found, b"tokens")
+    return _told(headers, "requests"), _told(headers, "tokens")
 
 
 def duration(text: str | None) -> float | None:
@@ -89,10 +78,11 @@ def duration(text: str | None) -> float | None:
     return _believable(seconds)
 
 
-def _told(found: dict[bytes, str], kind: bytes) -> Told:
-    limit, remaining = _number(found.get(b"limit-" + kind)), _number(found.get(b"remaining-" + kind))
+def _told(headers: Mapping[str, str], kind: str) -> Told:
+    limit = _number(headers.get(_LIMIT + kind))
     if limit is None or not 0 < limit <= MOST:
         return NOTHING
+    remaining = _number(headers.get(_REMAINING + kind))
     return Told(limit, max(0.0, remaining) if remaining is not None and remaining <= MOST else None)
 
 

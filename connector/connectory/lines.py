@@ -100,7 +100,12 @@ class LineSplitter:
                 yield from self._line(bytes(self._rest), feed=1 if others else 0)
             self._rest = bytearray(others.pop() if others else b"")
             for text in others:
-                yield from self._line(text, feed=1)
+                if text.isspace() or not text or len(text) > LONGEST_LINE or not self._start:
+                    yield from self._line(text, feed=1)
+                    continue
+                start, self._number = self._start, self._number + 1
+                self._start = start + len(text) + 1
+                yield Line(self._number, text, start, self._start, len(text))
         else:
             self._rest += first
         if len(self._rest) > LONGEST_LINE:
@@ -127,27 +132,27 @@ class LineSplitter:
             yield Line(self._number, text, start, self._start, length)
 
 
-def item_of(line: Line) -> Item:
-    """Read one line as a record; what cannot be read is an item with an error."""
+def item_of(line: Line, mark: Any = None) -> Item:
+    """Read one line as a record; what cannot be read is an item with an error. `mark` is the item's."""
     place = f"line {line.number} (byte {line.start})"
     if not line.whole:
         long = (
             f"{line.length} bytes long, and a record has at most {LONGEST_LINE}; only its beginning is kept"
         )
-        return _unread(line, _text(line.text), f"{place}: {long}{_list_hint(line)}")
+        return _unread(line, _text(line.text), f"{place}: {long}{_list_hint(line)}", mark)
     try:
         record = loads_unique(line.text.rstrip())
     except JsonTextError as error:
         reason = str(error).replace("at line 1 column", "at column")
-        return _unread(line, _text(line.text), f"{place}: not JSON: {reason}")
+        return _unread(line, _text(line.text), f"{place}: not JSON: {reason}", mark)
     if not isinstance(record, dict):
         what = f"a record must be a JSON object, this is {_kind(record)}"
-        return _unread(line, record, f"{place}: {what}{_list_hint(line)}")
-    return Item(str(line.number), record)
+        return _unread(line, record, f"{place}: {what}{_list_hint(line)}", mark)
+    return Item(str(line.number), record, None, mark)
 
 
-def _unread(line: Line, record: Any, problem: str) -> Item:
-    return Item(str(line.number), record, RecordError(problem))
+def _unread(line: Line, record: Any, problem: str, mark: Any) -> Item:
+    return Item(str(line.number), record, RecordError(problem), mark)
 
 
 def _list_hint(line: Line) -> str:

@@ -93,6 +93,14 @@ class Publication:
     until: Until | None = None
     sequence: Expression | None = None
     run: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    shows_http: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        """Find out whether anything looks at `http`: making it of an answer costs more than most results."""
+        texts = [] if self.accept is None else [self.accept.text]
+        texts += [] if self.result is None else [one.text for one in self.result.expressions]
+        shows = self.response_chain is not None or any("http" in text for text in texts)
+        object.__setattr__(self, "shows_http", shows)
 
     @property
     def deletes(self) -> bool:

@@ -18,7 +18,13 @@ Status: TypeAlias = Literal["ok", "error", "skipped", "begun"]
 
 
 class ResultLine(dict[str, Any]):
-    """A result as the object of a line: all numbers in it were read from JSON, so nobody has to look for NaN."""
+    """An output line whose text was written once already: who only passes it on need not write it again."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, fields: Record, text: bytes) -> None:
+        super().__init__(fields)
+        self.text = text
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,7 @@ class Result:
     `index` counts inputs from 0. `events` are those of a stream, whose lines go before the result's own. `output` is
     what `result` and the response transformers made of an ok result, if there are any: one line each. `record` is the
     record as it was read; `cause` is the exception behind an error; `headers` are those of the answer.
+    `written` is the result as it was written down.
     """
 
     index: int
@@ -109,6 +116,7 @@ class Result:
     record: Any = field(default=None, repr=False)
     cause: Exception | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    written: ResultLine | None = field(default=None, repr=False, compare=False)
 
     @property
     def ok(self) -> bool:
@@ -147,5 +155,11 @@ class Result:
 
     def lines(self) -> list[Any]:
         """Give what goes to the output: events, then the shaped lines of an ok result, else the result itself."""
-        own = self.output if self.output is not None else [ResultLine(self.as_dict())]
+        own = [self._line()] if self.output is None else self.output
         return [*self.events, *own] if self.events else own
+
+    def _line(self) -> Record:
+        written = self.written
+        if written is None or written["status"] != self.status:  # it is written down, and its shaping failed
+            return self.as_dict()
+        return written

@@ -19,6 +19,7 @@ from connectory.errors import (
     WorkError,
 )
 from connectory.record import Failure, Record, Result
+from connectory.transport import Ready
 
 if TYPE_CHECKING:
     import httpx
@@ -161,7 +162,8 @@ def usage_of(value: Any) -> Record | None:
 
 def fingerprint(request: httpx.Request) -> str:
     """Hash what is sent, so that a resend of something else under the same key is noticed."""
-    digest = hashlib.sha256(f"{request.method} {request.url.raw_path!r}\n".encode())
+    if isinstance(request, Ready):
+        return hashlib.sha256(b"%s %s\n%s" % (request.shared.verb, request.target, request.content)).hexdigest()
     form = request.extensions.get("form")  # its boundary is new each time, and files are not read for a hash
-    digest.update(request.content if form is None else form.identity)
-    return digest.hexdigest()
+    body = request.content if form is None else form.identity
+    return hashlib.sha256(b"%s %s\n%s" % (request.method.encode(), request.url.raw_path, body)).hexdigest()

@@ -91,10 +91,11 @@ class Workers(Generic[T, R]):
             raise self._failure
 
     async def _worker(self) -> None:
+        task = asyncio.current_task()
         try:
             while True:
                 async with self._turn:
-                    slot, item = await self._claim()
+                    slot, item = await self._claim(task)
                 slot.result = await self._work(item)
                 slot.done = True
                 if not self._ordered:
@@ -110,20 +111,20 @@ class Workers(Generic[T, R]):
                 self._slots = deque(slot for slot in self._slots if slot.done)
             self._changed.set()
 
-    async def _claim(self) -> tuple[_Slot[R], T]:
+    async def _claim(self, task: asyncio.Task[Any] | None) -> tuple[_Slot[R], T]:
         while len(self._slots) >= self._window and not self._ended:
             self._room.clear()
             await self._room.wait()
-        item = await self._next()
+        item = await self._next(task)
         slot: _Slot[R] = _Slot()
         if self._ordered:
             self._slots.append(slot)
         return slot, item
 
-    async def _next(self) -> T:
+    async def _next(self, task: asyncio.Task[Any] | None) -> T:
         if self._ended:
             raise _NoMoreError
-        self._taking = asyncio.current_task()
+        self._taking = task
         try:
             item = await anext(self._source)
         except StopAsyncIteration:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from connectory.adapters.jsonl import CHUNK, LineSource
@@ -57,5 +58,5 @@ class CsvSource(LineSource):
         )
         return self._rows
 
-    def _item(self, line: Line) -> Item:
-        return self._rows.item(line)
+    def _item(self, line: Line, mark: Any) -> Item:
+        return replace(self._rows.item(line), mark=mark)

@@ -50,18 +50,18 @@ class DeadLetterSource(LineSource):
 
     results = False
 
-    def _item(self, line: Line) -> Item:
+    def _item(self, line: Line, mark: Any) -> Item:
         letter = read_letter(line.text, line.number)
         origin = Origin(letter["run"], letter.get("index", 0), letter["part"])
         if self.results:
             origin = Origin(origin.run, origin.index, origin.part, _paid(letter))
         record = letter["record"]
         if isinstance(record, dict):
-            return Item(letter["position"], cast("Record", record), origin=origin)
+            return Item(letter["position"], cast("Record", record), None, mark, origin)
         error = RecordError(
             "the record could not be read; mend it in the file of dead letters, and replay that file"
         )
-        return Item(letter["position"], record, error, origin=origin)
+        return Item(letter["position"], record, error, mark, origin)
 
 
 def read_letter(line: bytes, number: int) -> Record:

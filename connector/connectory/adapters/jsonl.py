@@ -8,7 +8,6 @@ import os
 import stat
 import threading
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
 from itertools import chain, islice
@@ -103,7 +102,7 @@ class LineSource:
             async for line, mark in lines:
                 if given == self.limit:
                     return
-                yield replace(self._item(line), mark=mark)
+                yield self._item(line, mark)
                 given += 1
                 if given == self.limit:
                     return
@@ -112,8 +111,8 @@ class LineSource:
             await chunks.aclose()
             self.close()
 
-    def _item(self, line: Line) -> Item:
-        return item_of(line)
+    def _item(self, line: Line, mark: Any) -> Item:
+        return item_of(line, mark)
 
     def _chunks(self) -> AsyncGenerator[bytes, None]:
         """Give the bytes from where the file stands; an empty chunk ends them."""

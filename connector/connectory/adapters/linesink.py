@@ -112,7 +112,7 @@ class LineSink(Sink):
     async def write(self, lines: Iterable[Any]) -> None:
         """Take values; they leave when a mebibyte has gathered, or at `flush`."""
         for line in lines:
-            self._buffer += dumps(line, finite=type(line) is ResultLine)
+            self._buffer += line.text if type(line) is ResultLine else dumps(line)
             self._buffer += b"\n"
         if len(self._buffer) >= BUFFERED:
             await self.flush()

@@ -13,12 +13,13 @@ import zlib
 from typing import TYPE_CHECKING, Any, cast
 
 from connectory.errors import StorageError
+from connectory.headers import AnswerHeaders
 from connectory.jsontext import JsonTextError, dumps, loads
-from connectory.record import Failure, Result
+from connectory.record import Failure, Result, ResultLine
 from connectory.storage import datasync, why
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from connectory.record import Delivery, Record
@@ -62,7 +63,7 @@ class Entry:
             response=line.get("response"),
             error=failure,
             events=line.get("events"),
-            headers=line.get("headers") or {},
+            headers=_headers(line.get("headers") or ""),
         )
 
 
@@ -148,18 +149,36 @@ class ResultsLog:
 
 
 def encode(delivery: Delivery, life: int, result: Result) -> bytes:
-    """Give the line of an outcome, with its line feed."""
-    line: Record = {"seq": delivery.seq, "part": delivery.part, "key": delivery.key, "life": life}
-    line |= result.as_dict()
-    if result.response is not None:
-        line["response"] = result.response
+    """Give the line of an outcome, with its line feed; the result keeps its own part of it for the output."""
+    fields = result.as_dict()
+    whole = dumps(fields, finite=True)
+    result.written = ResultLine(fields, whole)
+    start = b'{"seq":%d,"part":%d,"key":%b,"life":%d,' % (
+        delivery.seq, delivery.part, dumps(delivery.key), life
+    )  # fmt: skip
+    more: Record = {}
+    if result.response is not None and result.error is not None:
+        more["response"] = result.response
     if result.events is not None:
-        line["events"] = list(result.events)
-    headers = {name: value for name, value in result.headers.items() if name.lower() != "set-cookie"}
-    if headers:
-        line["headers"] = headers
-    text = dumps(line, finite=True)[:-1]
+        more["events"] = list(result.events)
+    if result.headers:
+        more["headers"] = _block(result.headers)
+    text = start + whole[1:-1]
+    if more:
+        text += b"," + dumps(more, finite=True)[1:-1]
     return text + _tail(text) + b"\n"
+
+
+def _block(headers: Mapping[str, str]) -> str:
+    """Write headers as one text, a line each; cookies are secrets."""
+    if isinstance(headers, AnswerHeaders):
+        return headers.block(without=b"set-cookie").decode("utf-8", "replace")
+    return "\n".join(f"{name}: {value}" for name, value in headers.items() if name.lower() != "set-cookie")
+
+
+def _headers(block: str) -> dict[str, str]:
+    lines = [line.partition(": ") for line in block.split("\n")]
+    return {name: value for name, _, value in lines if name}
 
 
 def decode(line: bytes) -> dict[str, Any] | None:

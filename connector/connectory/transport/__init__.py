@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import ssl
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 import httpx
 
@@ -22,22 +22,15 @@ from connectory.transport.failures import (
 )
 from connectory.transport.head import Head, compose
 from connectory.transport.pool import Place, Pool
+from connectory.transport.ready import PORTS, Ready, Shared, Timeouts
 from connectory.transport.upload import PIECE, upload
 
 if TYPE_CHECKING:
     from connectory.transport.connection import Connection
 
-__all__ = ["Body", "ProxyRefusedError", "Transport", "UnknownServerError", "UntrustedError", "Whole"]
+__all__ = ["Body", "ProxyRefusedError", "Ready", "Shared", "Timeouts", "Transport", "UnknownServerError", "UntrustedError", "Whole"]
 
 _PROXY_REFUSES = 407
-_PORTS = {"http": 80, "https": 443}
-
-
-class _Timeouts(NamedTuple):
-    connect: float | None
-    read: float | None
-    write: float | None
-    pool: float | None
 
 
 class Transport(httpx.AsyncBaseTransport):
@@ -69,7 +62,7 @@ class Transport(httpx.AsyncBaseTransport):
         if limit < 1:
             raise ConfigError(f"limit {limit!r} lets no connection be made: give 1 or more")
         self._limit, self._max_idle = limit, max_idle
-        self._timeouts = _Timeouts(connect_timeout, idle_timeout, idle_timeout, None)
+        self._timeouts = Timeouts(connect_timeout, idle_timeout, idle_timeout, None)
         self._proxy = None if proxy is None else Proxy.parse(proxy)
         self._ssl_context = ssl_context
         self._ssl_ready = False
@@ -85,10 +78,7 @@ class Transport(httpx.AsyncBaseTransport):
 
     async def exchange(self, request: httpx.Request) -> Exchange:
         """Send one request, once, and give the exchange as soon as the answer's head is there."""
-        timeouts = self._timeouts_of(request)
-        place = _place_of(request)
-        head = self._head_of(request, place)
-        content = _content_of(request, head)
+        head, place, content, timeouts = self._ready(request) or self._read(request)
         pool = self._open_pool()
         connection = await self._connection(pool, place, request, timeouts)
         exchange = Exchange(request, pool.loop, read_timeout=timeouts.read, write_timeout=timeouts.write)
@@ -103,6 +93,25 @@ class Transport(httpx.AsyncBaseTransport):
             exchange.abandon()
             raise failure(ProxyRefusedError, request, f"not sent: no way{self._via}: {WANTS_CREDENTIALS}")
         return exchange
+
+    def _ready(self, request: httpx.Request) -> tuple[Head, Place, bytes, Timeouts] | None:
+        """Take a request whose head is written already, if it may go out like that."""
+        if not isinstance(request, Ready) or len(request.content) > PIECE:
+            return None
+        shared = request.shared
+        if self._proxy is not None and shared.place.scheme == "http":
+            return None
+        data = request.head()
+        if data is None:
+            return None
+        head = Head(data, len(request.content), framed=True, close=shared.close)
+        return head, shared.place, request.content, shared.timeouts
+
+    def _read(self, request: httpx.Request) -> tuple[Head, Place, bytes | None, Timeouts]:
+        """Read what a request of anybody's says, and refuse what cannot be sent."""
+        timeouts, place = self._timeouts_of(request), _place_of(request)
+        head = self._head_of(request, place)
+        return head, place, _content_of(request, head), timeouts
 
     async def aclose(self) -> None:
         """Close every connection; requests under way end with an error."""
@@ -122,7 +131,7 @@ class Transport(httpx.AsyncBaseTransport):
         pool: Pool,
         place: Place,
         request: httpx.Request,
-        timeouts: _Timeouts,
+        timeouts: Timeouts,
     ) -> Connection:
         origin = pool.origin(place)
         connection = origin.take()
@@ -168,7 +177,7 @@ class Transport(httpx.AsyncBaseTransport):
             self._ssl_ready = True
         return context
 
-    def _timeouts_of(self, request: httpx.Request) -> _Timeouts:
+    def _timeouts_of(self, request: httpx.Request) -> Timeouts:
         given = request.extensions.get("timeout")
         if given is None:
             return self._timeouts
@@ -184,7 +193,7 @@ class Transport(httpx.AsyncBaseTransport):
 
 def _place_of(request: httpx.Request) -> Place:
     url = request.url
-    port = _PORTS.get(url.scheme)
+    port = PORTS.get(url.scheme)
     if port is None or not url.raw_host:
         reason = f"not sent: {url.scheme!r} is not http or https, or the host is missing"
         raise failure(httpx.UnsupportedProtocol, request, reason)

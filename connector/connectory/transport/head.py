@@ -43,6 +43,46 @@ class _RefusedError(ValueError):
     """The reason why a head cannot be sent."""
 
 
+class Lines(NamedTuple):
+    """Headers as the bytes they go out as; `special` are those that say where a body ends, or to whom it goes."""
+
+    data: bytes
+    number: int
+    special: tuple[tuple[int, bytes], ...]
+
+    @property
+    def is_open(self) -> bool:
+        """Say that they have a host, and leave it to others how long the body is."""
+        kinds = [kind for kind, _ in self.special]
+        return kinds.count(_HOST) == 1 and _LENGTH not in kinds and _CODING not in kinds
+
+    @property
+    def close(self) -> bool:
+        """Say that they ask for the end of the connection."""
+        return any(kind == _CONNECTION and b"close" in value.lower() for kind, value in self.special)
+
+
+def lines_of(headers: Sequence[tuple[bytes, bytes]]) -> Lines | None:
+    """Write headers, or give None where something is wrong with them: `compose` says what."""
+    try:
+        parts, special = _written(headers)
+    except _RefusedError:
+        return None
+    data = b"".join(parts)
+    count = len(headers)
+    return Lines(data, count, tuple(special)) if _is_clean(data, count) else None
+
+
+def finish(verb: bytes, target: bytes, shared: Lines, own: Sequence[tuple[bytes, bytes]]) -> bytes | None:
+    """Write the head of a request whose headers are shared but for a few of its own; None where they are not clean."""
+    parts = [verb, b" ", target, b" HTTP/1.1\r\n", shared.data]
+    for name, value in own:
+        parts += (name, b": ", value, b"\r\n")
+    parts.append(b"\r\n")
+    data = b"".join(parts)
+    return data if _is_clean(data, shared.number + len(own) + 2) and b" " not in target else None
+
+
 def compose(request: httpx.Request, *, target: bytes, extra: Sequence[tuple[bytes, bytes]] = ()) -> Head:
     """Write the head of a request in the order and case its headers have.
 
@@ -59,7 +99,14 @@ def _compose(method: str, target: bytes, headers: list[tuple[bytes, bytes]]) -> 
     verb = method.encode("ascii")
     if not _TOKEN.fullmatch(verb) or verb == b"CONNECT":
         raise _RefusedError(f"{method!r} is no method for a request")
-    parts = [verb, b" ", target, b" HTTP/1.1\r\n"]
+    lines, special = _written(headers)
+    data = b"".join([verb, b" ", target, b" HTTP/1.1\r\n", *lines, b"\r\n"])
+    _check(data, len(headers) + 2, target)
+    return Head(data, *_framing(special))
+
+
+def _written(headers: Sequence[tuple[bytes, bytes]]) -> tuple[list[bytes], list[tuple[int, bytes]]]:
+    parts: list[bytes] = []
     special: list[tuple[int, bytes]] = []
     for name, value in headers:
         kind = _seen.get(name)
@@ -68,10 +115,7 @@ def _compose(method: str, target: bytes, headers: list[tuple[bytes, bytes]]) -> 
         if kind:
             special.append((kind, value))
         parts += (name, b": ", value, b"\r\n")
-    parts.append(b"\r\n")
-    data = b"".join(parts)
-    _check(data, len(headers) + 2, target)
-    return Head(data, *_framing(special))
+    return parts, special
 
 
 def _learn(name: bytes) -> int:
@@ -84,15 +128,19 @@ def _learn(name: bytes) -> int:
 
 
 def _check(data: bytes, lines: int, target: bytes) -> None:
-    """Find what was smuggled in by counting the lines: one search for all values."""
-    if (
-        data.count(b"\n") != lines
-        or data.count(b"\r") != lines
-        or len(data.translate(None, _CONTROL)) != len(data)
-    ):
+    if not _is_clean(data, lines):
         raise _RefusedError("a header value or the path has a line end or another control character")
     if not target or b" " in target:
         raise _RefusedError("the path has a space")
+
+
+def _is_clean(data: bytes, lines: int) -> bool:
+    """Find what was smuggled in by counting the lines: one search for all values."""
+    return (
+        data.count(b"\n") == lines
+        and data.count(b"\r") == lines
+        and len(data.translate(None, _CONTROL)) == len(data)
+    )
 
 
 def _framing(special: list[tuple[int, bytes]]) -> tuple[int | None, bool, bool]:
