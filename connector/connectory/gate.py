@@ -224,13 +224,17 @@ class Gate:
                     self._admit(visit, now)
                     return None
                 await self._rest(visit, wait)
+                if visit.admitted:
+                    return None
+        except BaseException:
+            if visit.admitted:  # and cancelled before it could go
+                self.leave(visit)
+            raise
         finally:
-            visit.waiting = None
-            line.remove(visit)
-            if lane.head() is None:
-                self._lines.pop(lane, None)
-            else:
-                lane.wake()
+            if not visit.admitted:
+                line.remove(visit)
+                self._let_in(lane, loop.time())
+            visit.waiting, visit.admitted = None, False
 
     async def _rest(self, visit: Visit, seconds: float | None) -> None:
         loop = asyncio.get_running_loop()
@@ -243,8 +247,24 @@ class Gate:
                 timer.cancel()
 
     def _wake(self) -> None:
+        """Let the first of each line look for itself: what has just ended is not judged yet."""
         for lane in self._lines:
             lane.wake()
+
+    def _let_in(self, lane: Lane, now: float) -> None:
+        """Admit who waits, as many as may go: one by one they would never catch up with those who come."""
+        while (visit := lane.head()) is not None:
+            waiting = visit.waiting
+            if waiting is None or waiting.done():
+                return
+            if self._sentence(visit) is not None or self._wait(visit, now) != 0.0:
+                waiting.set_result(None)  # to see for itself what it waits for now
+                return
+            self._admit(visit, now)
+            visit.admitted = True
+            lane.remove(visit)
+            waiting.set_result(None)
+        self._lines.pop(lane, None)
 
     def _learn(self, visit: Visit, headers: Mapping[str, str], now: float) -> None:
         if visit.lane.pace.learn(headers, visit.taken, now):

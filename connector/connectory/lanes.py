@@ -53,6 +53,13 @@ class Lane:
         lines = (self.first, self.again) if self.refusals else (self.again, self.first)
         return next((line[0] for line in lines if line), None)
 
+    def remove(self, visit: Visit) -> None:
+        """Take the first one out of its line."""
+        for line in (self.first, self.again):
+            if line and line[0] is visit:
+                line.popleft()
+                return
+
     def let_through(self, sent_at: float, now: float) -> None:
         """Hear that the server did not refuse a request for pace."""
         if self.refusals and sent_at >= self.refused_at:
@@ -72,6 +79,7 @@ class Visit:
     """One call at the gate, through all its attempts.
 
     `spent` counts the attempts that count; `wanted` is what a refusal said, or showed, that it costs at least.
+    `admitted`: it was let in while it waited, and does not know it yet.
     """
 
     lane: Lane
@@ -83,4 +91,5 @@ class Visit:
     sent_at: float = 0.0
     taken: Taken = NOTHING_TAKEN
     failing: bool = False
+    admitted: bool = False
     waiting: asyncio.Future[None] | None = None
