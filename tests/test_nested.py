@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from connectory import Chain, Context, InFile, Memory, TransformerError, nearby, read_file
 from connectory.chain import build_chain
 from connectory.config import parse_step
-from connectory.plugins import load_code, load_transformer
+from connectory.plugins import A_STEP, load_code, load_transformer
 
 Record = dict[str, Any]
 
@@ -101,7 +101,10 @@ def test_steps_of_ones_own_transformer_are_built_as_well(monkeypatch):
             "transformer 'twice', option 'do': steps can stand only in a step of a chain",
         )
     ]
-    assert load_code("nested_plugins:twice").schema()["properties"]["do"] == {"type": "array", "items": {}}
+    assert load_code("nested_plugins:twice").schema()["properties"]["do"] == {
+        "type": "array",
+        "items": A_STEP,
+    }
 
 
 def test_a_preview_shows_a_step_with_its_inner_steps_as_one():

@@ -22,6 +22,7 @@ from connectory.interfaces import Context, Memory, Step
 from connectory.opening import Opening
 from connectory.placeholders import fresh
 from connectory.plugins import (
+    A_STEP,
     Complaint,
     NestedError,
     Transformer,
@@ -98,6 +99,11 @@ class Chain:
             "function": {"type": "with-info", "function": _nested},
             "schema": handler(list[Any]),
         }
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _core: Any, _handler: Callable[[Any], Any]) -> dict[str, Any]:
+        """Describe it as a list of steps; the configuration knows what a step is."""
+        return {"type": "array", "items": A_STEP}
 
     def then(self, other: Chain) -> Chain:
         """Give a chain that runs the steps of both."""

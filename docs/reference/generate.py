@@ -71,15 +71,16 @@ def configuration() -> Iterator[str]:
     definitions = {"Config": schema, **schema["$defs"]}
     yield "# Configuration"
     yield ""
-    yield "Every key of `connectory.yaml`. `connectory schema` prints the same as a JSON Schema for editors."
+    yield "Every key of `connectory.yaml`. [Editors](../how-to/editor.md) know them by what `connectory schema` writes."
     for name, title in SECTIONS.items():
         yield ""
         yield f"## {title}"
         yield ""
-        yield "| key | meaning |"
-        yield "|---|---|"
+        yield "| key | meaning | such as |"
+        yield "|---|---|---|"
         for key, value in definitions[name]["properties"].items():
-            yield f"| `{key}` | {_cell(value.get('description', ''))} |"
+            shown = [f"`{_cell(_flow(one))}`" for one in value.get("examples", ())[:2]]
+            yield f"| `{key}` | {_cell(value.get('description', ''))} | {' or '.join(shown)} |"
     yield from STEPS.rstrip().splitlines()
 
 

@@ -23,6 +23,10 @@ def deduplicate(
     Options:
         by: what makes two records alike, such as `id` or `[name, city]`; without it, the whole record
         most: how many records are remembered; the oldest is forgotten then
+
+    Examples:
+        {"by": "id"}
+        {"by": "[shop, number]", "most": 10000}
     """
     value = record if by is None else by(record, context.scope)
     known = blake2b(json.dumps(value, sort_keys=True, default=str).encode(), digest_size=16).digest()

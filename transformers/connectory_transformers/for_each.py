@@ -16,6 +16,9 @@ def for_each(record: Record, *, field: Field, do: Chain, into: str | None = None
         field: the list
         do: the steps
         into: the name under which an element stands in the steps; it is needed where elements are no objects
+
+    Examples:
+        {"field": "lines", "into": "line", "do": [{"keep_if": "line.qty > `0`"}]}
     """
     elements = field.need(record)
     if not isinstance(elements, list):

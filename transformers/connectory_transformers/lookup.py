@@ -33,6 +33,10 @@ def lookup(
         key: the column of a CSV file that is searched; the first without it
         value: the column of a CSV file that is given; without it, the whole line as an object
         missing: what happens to a value that the table does not have: error, null, or keep it as it is
+
+    Examples:
+        {"field": "country", "table": {"de": "Germany", "fr": "France"}, "missing": "keep"}
+        {"field": "sku", "into": "price", "file": "products.csv", "key": "sku", "value": "price"}
     """
     wanted = field.get(record)
     if wanted is None:

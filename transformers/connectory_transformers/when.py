@@ -22,6 +22,9 @@ def when(
         condition: the condition, as a bare expression
         do: the steps for records for which it holds
         otherwise: the steps for all others
+
+    Examples:
+        {"condition": "priority == 'high'", "do": [{"set": {"model": "gpt-5"}}], "otherwise": ["compact"]}
     """
     steps = do if condition.holds(record, context.scope) else otherwise
     return (record,) if steps is None else steps.run(record, context)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from connectory.plugins.describing import A_STEP
 from connectory.plugins.lookup import (
     GROUP,
     Listed,
@@ -22,6 +23,7 @@ from connectory.plugins.signatures import (
 )
 
 __all__ = [
+    "A_STEP",
     "GROUP",
     "Complaint",
     "Listed",

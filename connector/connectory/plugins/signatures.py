@@ -15,6 +15,8 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from connectory.errors import ConfigError, did_you_mean
 from connectory.interfaces import Context, Memory
+from connectory.plugins.describing import schema_of
+from connectory.plugins.docstrings import description, examples, option_docs, summary
 
 Function: TypeAlias = Callable[..., Any]
 Complaint: TypeAlias = "tuple[tuple[str | int, ...], str]"
@@ -78,7 +80,7 @@ class Option:
     def schema(self) -> dict[str, Any]:
         """Describe what a step may give for it, as JSON Schema."""
         described: dict[str, Any] = {"description": self.doc} if self.doc else {}
-        return {**self.adapter.json_schema(), **described}
+        return {**schema_of(self.adapter), **described}
 
     def check(self, value: Any, surroundings: Any = None) -> Any:
         """Give the value as its type wants it; raises pydantic's ValidationError."""
@@ -132,12 +134,12 @@ class Transformer:
     @property
     def doc(self) -> str:
         """The first line of the function's docstring."""
-        return (inspect.getdoc(self.function) or "").partition("\n")[0]
+        return summary(self.function)
 
     @property
     def description(self) -> str:
         """The whole docstring up to its options."""
-        return f"{inspect.getdoc(self.function) or ''}\n".partition("\nOptions:\n")[0].strip()
+        return description(self.function)
 
     def check(self, written: Any, surroundings: Any = None) -> tuple[dict[str, Any], list[Complaint]]:
         """Check a step's options; give the function's arguments, and all that is wrong.
@@ -162,9 +164,19 @@ class Transformer:
             complaints.append(((), f"{self.kind} {self.name!r} {what}"))
         return checked, complaints
 
+    @property
+    def examples(self) -> list[Any]:
+        """What the docstring shows below `Examples:`: options as a step gives them, a line of JSON each."""
+        return examples(self.function)
+
     def schema(self) -> dict[str, Any]:
         """Describe what a step may give as options, as JSON Schema."""
         properties = {name: one.schema() for name, one in self.options.items()}
+        shown = [self._given(one)[0] for one in self.examples]
+        for name, described in properties.items():
+            values: list[Any] = [given[name] for given in shown if name in given]
+            if values:
+                described["examples"] = [one for at, one in enumerate(values) if one not in values[:at]]
         if self.value and len(properties) == 1:
             return properties[self.value]
         required = [name for name, option in self.options.items() if option.required]
@@ -174,7 +186,10 @@ class Transformer:
             "additionalProperties": False,
             "required": required,
         }
-        return {"anyOf": [whole, properties[self.value]]} if self.value else whole
+        # what is an object gives the options by their names
+        return (
+            {"if": {"type": "object"}, "then": whole, "else": properties[self.value]} if self.value else whole
+        )
 
     def _given(self, written: Any) -> tuple[dict[str, Any], list[Complaint]]:
         if written is None:
@@ -248,7 +263,7 @@ def read_signature(name: str, function: Function, *, origin: str) -> Transformer
         maker: Function = getattr(function, "__init__")  # noqa: B009 - mypy calls `function.__init__` unsound
         hints = {one.name: _resolve(maker, one.annotation, what=what) for one in given}
     after = "self" if isinstance(function, type) else "the record"
-    options = _options(given, hints, _option_docs(function), what=what, after=after)
+    options = _options(given, hints, option_docs(function), what=what, after=after)
     value = cast("str | None", getattr(function, _MARK, None))
     if value is not None and value not in options:
         raise ConfigError(f"{what} is marked with value={value!r}, which is none of its options")
@@ -268,7 +283,7 @@ def options_of(function: Function, *, what: str) -> dict[str, Option]:
         given, maker = list(_signature(function, what=what).parameters.values()), function
     hints = {one.name: _resolve(maker, one.annotation, what=what) for one in given}
     return _options(
-        given, hints, _option_docs(function), what=what, after="self" if isinstance(function, type) else ""
+        given, hints, option_docs(function), what=what, after="self" if isinstance(function, type) else ""
     )
 
 
@@ -338,20 +353,6 @@ def _resolve(function: Function, annotation: Any, *, what: str) -> Any:
             f"{what} has the annotation {_spell(annotation)!r}, which cannot be resolved: {error}; "
             "import its names outside 'if TYPE_CHECKING'"
         ) from None
-
-
-def _option_docs(function: Function) -> dict[str, str]:
-    """Read the part `Options:` of a docstring: a line `name: what it is` each, indented lines go on."""
-    described: dict[str, str] = {}
-    name = ""
-    for line in (inspect.getdoc(function) or "").partition("\nOptions:\n")[2].splitlines():
-        if found := re.match(r" {4}(\w+): +(.+)", line):
-            name, described[found[1]] = found[1], found[2]
-        elif name and line.startswith(" " * 5):
-            described[name] += f" {line.strip()}"
-        else:
-            break
-    return described
 
 
 def _allows_none(function: Function, annotation: Any) -> bool:
