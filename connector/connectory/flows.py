@@ -58,7 +58,7 @@ class Flows:
     ) -> None:
         files = [config.folder / name for name in config.catalogue]
         self.config, self.catalogue = config, catalogue or Catalogue.load(*files)
-        self.assembly = Assembly(config, self.catalogue, endpoint=endpoint)
+        self.assembly = Assembly(config, self.catalogue, endpoint=endpoint, client=self.client)
         self._transport, self._listen = transport, listen or log_event
         self._clients: dict[str, Client] = {}
         self._noticed: set[str] = set()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 from connectory.logs import transformers_logger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
     from logging import Logger
     from pathlib import Path
 
@@ -52,6 +52,37 @@ class Context:
     def logger(self) -> Logger:
         """Where a transformer writes what a person should know; no secret passes it."""
         return transformers_logger
+
+
+class Reader(Protocol):
+    """What asks the server for a chain: a transformer that names a parameter of this type is handed it.
+
+    Its requests have the limits, the retries and the token of the connection's client. Equal ones of one run are asked
+    once, and their answer is kept as long as there is room.
+    """
+
+    def check(self, entity: str, path: Collection[str] | None = None) -> None:
+        """Hold an entity, and the names of path parameters, against the catalogue. Raises ConfigError.
+
+        An entity that cannot be read is refused: what a chain asks changes nothing.
+        """
+        ...
+
+    async def read(
+        self,
+        entity: str,
+        *,
+        path: Mapping[str, Any],
+        query: Mapping[str, Any],
+        most: int | None = None,
+        client: str = "",
+    ) -> Any:
+        """Give what the server says: an object, or the items of a list, of all pages or the first where `most` is None.
+
+        A list of more than `most` items is an error of the record. Raises ApiError for a refusal, RunStoppedError for
+        what concerns every record.
+        """
+        ...
 
 
 class Memory:

@@ -14,7 +14,7 @@ from connectory.reading import Page, Reading
 from connectory.subscription import Parent, hashed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from connectory.building import Call
     from connectory.client import Client
@@ -143,9 +143,11 @@ class Subscriber:
         self.journal.place(position, None)
         await self.journal.commit(page.stream, page.cursor, drop=page.drop, seen=page.seen)
 
-    def parameter_sets(self) -> Iterator[Record]:
+    async def parameter_sets(self) -> AsyncGenerator[Record, None]:
         """Give the sets of `{path, query}` to ask with, after the input transformers. Raises RecordError."""
-        return map(checked, self.levels[-1].sets(None))
+        async with aclosing(self.levels[-1].sets(None)) as sets:
+            async for one in sets:
+                yield checked(one)
 
     def call(self, parameters: Record) -> Call:
         """Put a set of request parameters into the catalogue's words."""
@@ -196,7 +198,9 @@ class Subscriber:
     ) -> AsyncGenerator[Page, None]:
         """Read the first of some levels for a parent, and the others for what it gives."""
         level, *deeper = levels
-        for number, parameters in enumerate(self._sets(level, family, parent)):
+        number = -1
+        async for parameters in self._sets(level, family, parent):
+            number += 1
             stream = f"{family.stream}/{number}"
             try:
                 async with aclosing(level.pages(stream, parameters, parent)) as pages:
@@ -245,9 +249,13 @@ class Subscriber:
         most = 1 if self.subscription.most_records is not None else AT_ONCE[min(fans, len(AT_ONCE) - 1)]
         return merged((self._below(levels, one, one.parent) for one in families), min(most, len(families)))
 
-    def _sets(self, level: Reading, family: _Family, parent: Parent | None) -> Iterator[Record]:
+    async def _sets(
+        self, level: Reading, family: _Family, parent: Parent | None
+    ) -> AsyncGenerator[Record, None]:
         try:
-            yield from level.sets(parent)
+            async with aclosing(level.sets(parent)) as sets:
+                async for one in sets:
+                    yield one
         except RecordError as error:  # what else the input transformers would have made is unknown
             family.failed = True
             self._set_aside(error)

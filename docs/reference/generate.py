@@ -201,6 +201,10 @@ def _example(case: dict[str, Any], *, new: bool) -> Iterator[str]:
         step = {case["transformer"]: case["options"]} if "options" in case else case["transformer"]
         for name, text in case.get("files", {}).items():
             yield from ("", f"Where `{name}` holds `{json.dumps(text, ensure_ascii=False)[1:-1]}`:")
+        for name, answer in case.get("answers", {}).items():
+            yield from ("", f"Where the server answers `{name}` with `{_json(answer)}`:")
+        if case.get("answers") == {} and "problem" not in case:
+            yield from ("", "Where the server answers 404:")
         fence = "text" if "problem" in case else "yaml"
         yield from (
             "",

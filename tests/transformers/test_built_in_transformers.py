@@ -10,12 +10,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectory.asking import Asking
+from connectory.catalogue import Catalogue
 from connectory.chain import build_chain
 from connectory.config import parse_step
-from connectory.errors import ConfigError, RecordError
+from connectory.errors import ApiError, ConfigError, RecordError
 from connectory.plugins import list_transformers
 
 CASES = json.loads((Path(__file__).parent.parent / "cases" / "transformers.json").read_text("utf-8"))
+
+
+class Answering(Asking):
+    """A server of a case: what it answers by entity; anything else is gone."""
+
+    def __init__(self, answers):
+        super().__init__(Catalogue.load(), None)
+        self.answers = answers
+
+    async def read(self, entity, **_):
+        if entity not in self.answers:
+            raise ApiError(f"GET {Catalogue.load()[entity].path}: answered 404", status=404)
+        return deepcopy(self.answers[entity])
 
 
 def chain_of(case, folder=None):
@@ -25,7 +40,8 @@ def chain_of(case, folder=None):
         (folder / name).write_bytes(text.encode("utf-8", "surrogateescape"))
     step = parse_step({case["transformer"]: case.get("options")})
     named = {name: [parse_step(one) for one in steps] for name, steps in case.get("named", {}).items()}
-    return build_chain([step], named=named, folder=folder)
+    reader = Answering(case["answers"]) if "answers" in case else None
+    return build_chain([step], named=named, folder=folder, reader=reader)
 
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{case['transformer']} {case['name']}" for case in CASES])
