@@ -162,7 +162,4 @@ def _items(answer: Any, name: str | None) -> list[Any] | None:
     if name is None:
         return None
     found: Any = cast("dict[str, Any]", answer).get(name) if isinstance(answer, dict) else answer
-    if not isinstance(found, list):
-        return None
-    items: list[Any] = found
-    return items
+    return found if isinstance(found, list) else None  # pyright: ignore[reportUnknownVariableType] - JSON holds anything
