@@ -158,4 +158,9 @@ def test_any_pattern_is_refused_or_comes_to_its_end(text, tried):
 
 @pytest.mark.parametrize("text", ["((a{1000}){1000}){1000}", "(((((((a?){9}){9}){9}){9}){9}){9}){9}"])
 def test_a_pattern_that_is_endless_to_build_is_refused(text):
+    assert re.search(REFUSED, said(lambda: Pattern(text)))
+
+
+@pytest.mark.parametrize("text", ["(ab){60000}", "((((ab){4}){4}){4}){4}" + "(c{40000}){3}"])
+def test_a_pattern_that_is_too_large_when_it_is_written_out_is_refused(text):
     assert "written out it has more than 100000 signs" in said(lambda: Pattern(text))

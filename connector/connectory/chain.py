@@ -27,7 +27,7 @@ from connectory.step import BuiltStep
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from connectory.interfaces import Reader
+    from connectory.interfaces import Notes, Reader
     from connectory.record import Record
 
 Place: TypeAlias = tuple[str | int, ...]
@@ -115,19 +115,21 @@ class Chain:
         """Give what a record becomes by these steps: for a transformer that was handed them as an option."""
         return self._run(record, context, 0)
 
-    def apply(self, record: Record, scope: Mapping[str, Any]) -> Iterator[Record]:
+    def apply(self, record: Record, scope: Mapping[str, Any], notes: Notes | None = None) -> Iterator[Record]:
         """Give what the record becomes; `input` in the scope stays as it was read, whatever steps change."""
         if not self.steps:
             return iter((record,))
-        return self._run(*self.begin(record, scope), 0)
+        return self._run(*self.begin(record, scope, notes), 0)
 
-    def begin(self, record: Record, scope: Mapping[str, Any]) -> tuple[Record, Context]:
+    def begin(
+        self, record: Record, scope: Mapping[str, Any], notes: Notes | None = None
+    ) -> tuple[Record, Context]:
         """Give the record as its first step may change it, and what surrounds it in all of them."""
-        return fresh(record), Context(_with_input(scope, record), self.folder)
+        return fresh(record), Context(_with_input(scope, record), self.folder, notes)
 
-    def trace(self, record: Record, scope: Mapping[str, Any]) -> list[Traced]:
+    def trace(self, record: Record, scope: Mapping[str, Any], notes: Notes | None = None) -> list[Traced]:
         """Run step by step and keep what each gave, up to the first error."""
-        first, context = self.begin(record, scope)
+        first, context = self.begin(record, scope, notes)
         records, traced = [first], list[Traced]()
         for step in self.steps:
             made: list[Any] = []
@@ -201,6 +203,7 @@ class _Builder:
     kept: list[Opening] = field(default_factory=list[Opening])
     awaited: list[str] = field(default_factory=list[str])
     asking: list[str] = field(default_factory=list[str])
+    numbers: dict[str, int] = field(default_factory=dict[str, int])
     orderly: list[str] = field(default_factory=list[str])
     """Steps that must meet the records one after the other."""
 
@@ -240,7 +243,8 @@ class _Builder:
                 inside.awaited += [found.name] * nested.waits
                 inside.orderly += [found.name] * nested.waits * (not nested.at_once)
         if found.memory:
-            arguments[found.memory] = Memory()
+            self.numbers[found.name] = number = self.numbers.get(found.name, 0) + 1
+            arguments[found.memory] = Memory(f"{found.name}#{number}")
         if found.reader:
             arguments[found.reader] = self.reader
             self.asking.append(found.name)
@@ -261,7 +265,7 @@ class _Builder:
     def steps(self, written: list[Any]) -> Chain:
         """Build the steps of an option. Raises NestedError with the places inside it."""
         parsed: list[StepConfig] = []
-        builder = _Builder(self.named, self.folder, self.reader, self.within)
+        builder = self._inside()
         for index, one in enumerate(written):
             try:
                 parsed.append(parse_step(one, path=(index,)))
@@ -274,8 +278,9 @@ class _Builder:
         self._take_in(builder)
         return Chain(built, self.folder, (), waits=bool(builder.awaited))
 
-    def _inside(self, name: str) -> _Builder:
-        return _Builder(self.named, self.folder, self.reader, (*self.within, name))
+    def _inside(self, *names: str) -> _Builder:
+        within = (*self.within, *names)
+        return _Builder(self.named, self.folder, self.reader, within, numbers=self.numbers)
 
     def _take_in(self, inner: _Builder) -> None:
         self.kept += inner.kept

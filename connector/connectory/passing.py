@@ -15,7 +15,7 @@ from connectory.errors import RecordError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
 
-    from connectory.interfaces import Context
+    from connectory.interfaces import Context, Notes
     from connectory.record import Record
 
 T = TypeVar("T")
@@ -58,19 +58,20 @@ class Passage:
                 self._stages.append((False, Chain(several, waits=waits)))
         self._last: dict[int, asyncio.Future[None]] = {}
 
-    def begin(self, record: Record, scope: Mapping[str, Any]) -> Coroutine[Any, Any, Made]:
+    def begin(
+        self, record: Record, scope: Mapping[str, Any], notes: Notes | None = None
+    ) -> Coroutine[Any, Any, Made]:
         """Take the next record: its place in the order is that of this call, not of when it is awaited."""
         loop, turns = asyncio.get_running_loop(), dict[int, tuple[asyncio.Future[None] | None, Any]]()
         for number, (at_once, _) in enumerate(self._stages):
             if not at_once:
                 before, own = self._last.get(number), loop.create_future()
                 self._last[number], turns[number] = own, (before, own)
-        return self._pass(record, scope, turns)
+        return self._pass(self._chain.begin(record, scope, notes), turns)
 
-    async def _pass(self, record: Record, scope: Mapping[str, Any], turns: Mapping[int, Any]) -> Made:
+    async def _pass(self, begun: tuple[Record, Context], turns: Mapping[int, Any]) -> Made:
         try:
-            first, context = self._chain.begin(record, scope)
-            records = [first]
+            records, context = [begun[0]], begun[1]
             for number, (at_once, stage) in enumerate(self._stages):
                 if at_once:
                     records = await _together(stage, records, context)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import regex
 
 from connectory.errors import ConfigError, TransformerError
 from connectory.expressions import CompiledOption
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LONGEST = 1_000_000
 """Characters of a text that a pattern is tried on; one that repeats without a bound takes a tenth of that."""
@@ -18,7 +20,7 @@ SECONDS = 1.0
 """Processor time that a pattern may take for a text."""
 
 _LARGEST = 100_000
-"""Signs that a pattern may stand for when all its counted repetitions are written out: the engine does write them out."""
+"""Signs that a pattern may stand for when its counted repetitions are written out, as the engine does."""
 
 _TOKEN = re.compile(
     r"""\\.                                     # an escape

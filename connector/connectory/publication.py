@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from connectory.building import Call
 from connectory.errors import ExpressionError, RecordError, RequestError, TransformerError
+from connectory.firsts import Firsts
 from connectory.jsontext import dumps
 from connectory.parameters import as_object
 from connectory.record import Delivery, Record
@@ -96,6 +97,7 @@ class Publication:
     until: Until | None = None
     sequence: Expression | None = None
     run: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    firsts: Firsts = field(default_factory=Firsts)
 
     @property
     def deletes(self) -> bool:
@@ -113,7 +115,7 @@ class Publication:
         `seq` counts the items of the source; `run` is the run in whose name they are sent, unless the item repeats a
         delivery of another one. `apply` gives what the chain made, where it was run already.
         """
-        apply = apply or self.chain.apply
+        apply = apply or partial(self.chain.apply, notes=self.firsts.of(item.position))
         origin = item.origin
         if origin is None:
             yield from self._made(item, seq, seq, run, apply)

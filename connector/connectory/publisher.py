@@ -29,10 +29,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine
 
     from connectory.client import Client
+    from connectory.firsts import OfItem
     from connectory.interfaces import Item, Journal, Sink, Source
     from connectory.journal import Known
     from connectory.passing import Made
-    from connectory.publication import Part, Publication
+    from connectory.publication import Apply, Part, Publication
 
     Settled: TypeAlias = list[tuple[Part, Result]]
 
@@ -211,26 +212,37 @@ class Publisher:
         passage = Passage(self.publication.chain)
 
         def begin(numbered: tuple[Item, int]) -> Coroutine[Any, Any, tuple[Item, int, list[Part]]]:
-            item, seq = numbered
-            way = None if item.error else passage.begin(item.record, self.publication.chain_scope(item))
-            return self._made_ahead(item, seq, way)
+            (item, seq), notes = numbered, self._notes(numbered[0])
+            scope = self.publication.chain_scope(item)
+            way = None if item.error else passage.begin(item.record, scope, notes)
+            return self._made_ahead(item, seq, way, notes)
 
         return ahead(items, begin)
 
     async def _made_one_by_one(
         self, items: AsyncGenerator[tuple[Item, int], None]
     ) -> AsyncGenerator[tuple[Item, int, list[Part]], None]:
+        chain = self.publication.chain
         async with aclosing(items):
             async for item, seq in items:
-                yield item, seq, await self.publication.chain.aside(partial(self._made, item, seq))
+                notes = self._notes(item)
+                apply = partial(chain.apply, notes=notes)
+                parts = await chain.aside(partial(self._made, item, seq, apply))
+                self.publication.firsts.keep(notes.rows)
+                yield item, seq, parts
 
     async def _made_ahead(
-        self, item: Item, seq: int, way: Coroutine[Any, Any, Made] | None
+        self, item: Item, seq: int, way: Coroutine[Any, Any, Made] | None, notes: OfItem
     ) -> tuple[Item, int, list[Part]]:
-        return item, seq, self._made(item, seq, None if way is None else await way)
+        parts = self._made(item, seq, None if way is None else await way)
+        self.publication.firsts.keep(notes.rows)
+        return item, seq, parts
 
-    def _made(self, item: Item, seq: int, made: Made | None = None) -> list[Part]:
-        return list(self.publication.parts(item, seq, self.journal.run, made))
+    def _made(self, item: Item, seq: int, apply: Apply | None) -> list[Part]:
+        return list(self.publication.parts(item, seq, self.journal.run, apply))
+
+    def _notes(self, item: Item) -> OfItem:
+        return self.publication.firsts.of(item.position)
 
     async def _items(self, source: Source) -> AsyncGenerator[tuple[Item, int], None]:
         """Give the items whose lines are not in the output yet, each with its number."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from connectory.building import Call
 from connectory.errors import ApiError, ConfigError, RecordError, TransformerError
 from connectory.events import Listener, Noticed
+from connectory.firsts import Firsts, OfPage
 from connectory.journal import item_row, mark_row
 from connectory.jsontext import JsonTextError, dumps
 from connectory.pagination import Shifted, Walk, largest_page
@@ -69,6 +70,7 @@ class Page:
     cut: bool = False
     mark: Row | None = None
     drop: str = ""
+    notes: list[Row] = field(default_factory=list["Row"])
 
     @property
     def records(self) -> list[Record]:
@@ -78,7 +80,7 @@ class Page:
     @property
     def seen(self) -> list[Row]:
         """Give what is to be noted: the items as given, and the walk as complete if it is."""
-        rows = [one.row for one in self.taken if one.row is not None]
+        rows = [*self.notes, *(one.row for one in self.taken if one.row is not None)]
         return rows if self.mark is None or self.cursor.get("failed") else [*rows, self.mark]
 
 
@@ -96,6 +98,7 @@ class Reading:
     listen: Listener
     fail: Callable[[RecordError], None]
     room: Callable[[], int | None]
+    firsts: Firsts = field(default_factory=Firsts)
 
     async def sets(self, parent: Parent | None) -> AsyncGenerator[Record, None]:
         """Give the sets of `{path, query}`, after the input transformers. Raises RecordError."""
@@ -228,16 +231,19 @@ class Reading:
         self, stream: str, items: list[Any], fresh: list[Any], newer: Newer | None, parent: Parent | None
     ) -> Page:
         """Shape the items that are new; an item that cannot be is told and counted, and stops no other."""
-        page, room = Page(stream, len(items)), self.room()
+        page, room, notes = Page(stream, len(items)), self.room(), OfPage(self.firsts)
+        page.notes = notes.rows
         met: set[Row | bytes] = set()
         together = room is None and self.subscription.chain.at_once
-        ready = await self._taken_together(fresh, newer, parent) if together else None
+        ready = await self._taken_together(fresh, newer, parent, notes) if together else None
         for number, item in enumerate(fresh):
             if room is not None and room <= 0:
                 page.cut = True
                 break
             try:
-                taken = _got(ready[number]) if ready else await self._take(as_record(item), newer, parent)
+                taken = (
+                    _got(ready[number]) if ready else await self._take(as_record(item), newer, parent, notes)
+                )
             except RecordError as error:
                 page.errors += 1
                 self.fail(error)
@@ -256,15 +262,17 @@ class Reading:
             page.taken.append(taken)
         return page
 
-    async def _take(self, record: Record, newer: Newer | None, parent: Parent | None) -> Taken | None:
+    async def _take(
+        self, record: Record, newer: Newer | None, parent: Parent | None, notes: OfPage
+    ) -> Taken | None:
         """Shape an item; None for one that earlier runs had."""
         wanted = self._wanted(record, newer, parent)
         if wanted is None:
             return None
-        return Taken(wanted.key, await self._shape(wanted.record, parent), wanted.row)
+        return Taken(wanted.key, await self._shape(wanted.record, parent, notes), wanted.row)
 
     async def _taken_together(
-        self, fresh: list[Any], newer: Newer | None, parent: Parent | None
+        self, fresh: list[Any], newer: Newer | None, parent: Parent | None, notes: OfPage
     ) -> list[Taken | RecordError | None]:
         """Shape the items of a page, whose chain may wait for several at once; give an error in its item's place."""
         passage = Passage(self.subscription.chain)
@@ -276,7 +284,7 @@ class Reading:
                 return _given(error)
             if wanted is None:
                 return _given(None)
-            return shaped(wanted, passage.begin(wanted.record, self._scope(wanted.record, parent)))
+            return shaped(wanted, passage.begin(wanted.record, self._scope(wanted.record, parent), notes))
 
         async def shaped(wanted: _Wanted, way: Coroutine[Any, Any, Made]) -> Taken | RecordError:
             try:
@@ -305,10 +313,12 @@ class Reading:
             row = item_row(keys, state)
         return _Wanted(key, wanted.kept(record, parent), row)
 
-    async def _shape(self, record: Record, parent: Parent | None) -> list[Record]:
+    async def _shape(
+        self, record: Record, parent: Parent | None, notes: OfPage | None = None
+    ) -> list[Record]:
         chain = self.subscription.chain
         scope = self._scope(record, parent)
-        return self._as_json(await chain.aside(lambda: list(chain.apply(record, scope))))
+        return self._as_json(await chain.aside(lambda: list(chain.apply(record, scope, notes))))
 
     def _scope(self, record: Record, parent: Parent | None) -> Record:
         return {**self.subscription.scope(parent), "input": record}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from connectory.errors import ApiError, RecordError
 from connectory.events import Listener, Noticed, PageRead, RunFinished, RunStarted, ignore
 from connectory.fanout import merged
+from connectory.firsts import firsts_of
 from connectory.parameters import checked
 from connectory.reading import Page, Reading
 from connectory.subscription import Parent, hashed
@@ -89,6 +90,7 @@ class Subscriber:
         self.listen, self._on_error = listen, on_error
         self._above, self._source, self._seen = above, source, seen
         self._gone = _Gone()
+        self._firsts = firsts_of(journal)
         self.counts = Read()
 
     @property
@@ -285,7 +287,9 @@ class Subscriber:
     def _level(
         self, subscription: Subscription, client: Client, room: Callable[[], int | None] = lambda: None
     ) -> Reading:
-        return Reading(subscription, client, self.journal, self._seen, self.listen, self._left_out, room)
+        return Reading(
+            subscription, client, self.journal, self._seen, self.listen, self._left_out, room, self._firsts
+        )
 
     def _room(self) -> int | None:
         most = self.subscription.most_records

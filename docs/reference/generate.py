@@ -149,8 +149,8 @@ configuration's folder and is read once, when the run begins.
 A `Pattern` is a regular expression of Python. One in which something that repeats is repeated again, such as `(a+)+`,
 or in which alternatives that begin alike are, can take for ever on a short text and is refused; `(a+)++`, which does
 not try again, is fine. A pattern is tried on texts of up to a million characters; one with `*`, `+` or `{2,}`, which
-grows slow on long texts, on 100,000. Whatever no rule foresees has a second of processor time for a text; then the record
-is an error.
+grows slow on long texts, on 100,000. Whatever no rule foresees has a second of processor time for a text;
+then the record is an error.
 
 A transformer of your own takes options of the same types, and says below `Options:` what they mean:
 

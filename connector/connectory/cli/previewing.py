@@ -204,7 +204,11 @@ async def _show_item(
     publication, failed = publisher.publication, 0
     scope = {"run": publication.run, "input": item.record}
     chain = publication.chain
-    traced = [] if item.error else await chain.aside(partial(chain.trace, item.record, scope))
+    traced = (
+        []
+        if item.error
+        else await chain.aside(partial(chain.trace, item.record, scope, publication.firsts.of(item.position)))
+    )
     if stepping is not None:
         stepping.add(item.record, scope, traced)
     shown: dict[str, Any] = {"record": item.record, "steps": _steps(traced), "requests": []}
