@@ -12,7 +12,7 @@ import pytest
 from command import connectory
 from pydantic import TypeAdapter, ValidationError
 
-from connectory import Chain, Context, InFile, Memory, TransformerError, nearby, read_file
+from connectory import Chain, ConfigError, Context, InFile, Memory, TransformerError, nearby, read_file
 from connectory.chain import build_chain
 from connectory.config import parse_step
 from connectory.plugins import load_code, load_transformer
@@ -102,6 +102,25 @@ def test_steps_of_ones_own_transformer_are_built_as_well(monkeypatch):
         )
     ]
     assert load_code("nested_plugins:twice").schema()["properties"]["do"] == {"type": "array", "items": {}}
+
+
+def test_every_problem_of_a_step_is_told_at_once():
+    written = {"set": {"a": "&{b-c} and &{d = e}", "f..g": 1}}
+    missing = {"lookup": {"table": 3, "missing": "odd"}}
+    with pytest.raises(ConfigError) as caught:
+        chain(written, missing)
+
+    told = [problem.message for problem in caught.value.problems]
+    assert len(told) == 6
+    for part in (
+        "with '-' stands",
+        "'=' compares nothing",
+        "'f..g' names no field",
+        "'table'",
+        "'missing'",
+        "'field'",
+    ):
+        assert sum(part in one for one in told) == 1, part
 
 
 def test_a_preview_shows_a_step_with_its_inner_steps_as_one():

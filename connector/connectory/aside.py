@@ -29,10 +29,15 @@ class _Aside:
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="connectory-chain")
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="connectory-chains")
         self.awaited: dict[int, Future[Any]] = {}
+        self._given_up = set[int]()
+        self._lock = threading.Lock()
 
     def wait_for(self, awaitable: Awaitable[T]) -> T:
         future = asyncio.run_coroutine_threadsafe(_caught(awaitable), self.loop)
-        self.awaited[threading.get_ident()] = future
+        with self._lock:
+            self.awaited[threading.get_ident()] = future
+            if threading.get_ident() in self._given_up:
+                future.cancel()
         try:
             made, error = future.result()
         finally:
@@ -41,8 +46,16 @@ class _Aside:
             raise error
         return made  # type: ignore[no-any-return]  # what the plug-in gave
 
-    def give_up(self, thread: int | None) -> None:
-        future = self.awaited.get(thread or 0)
+    def begin(self) -> None:
+        """Let this thread wait again."""
+        with self._lock:
+            self._given_up.discard(threading.get_ident())
+
+    def give_up(self, thread: int) -> None:
+        """End what a thread waits for, and what its work would wait for next."""
+        with self._lock:
+            self._given_up.add(thread)
+            future = self.awaited.get(thread)
         if future is not None:
             future.cancel()
 
@@ -86,6 +99,7 @@ async def off_loop(work: Callable[[], T], *, at_once: bool = False) -> T:
     aside, worker, home = _aside(), list[int](), asyncio.get_running_loop()
 
     def noted() -> T:
+        aside.begin()
         worker.append(threading.get_ident())
         _home.set(home)
         return work()

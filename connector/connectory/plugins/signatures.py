@@ -131,6 +131,7 @@ class Transformer:
         `surroundings` is what options that name files (`folder`) or hold steps (`steps`) are made with.
         """
         given, complaints = self._given(written)
+        odd = bool(complaints)  # a name that is not known may be meant for one that is missing
         checked: dict[str, Any] = {}
         for name, value in given.items():
             try:
@@ -138,7 +139,7 @@ class Transformer:
             except ValidationError as error:
                 complaints += self._invalid(name, error, bare=self._is_bare(written))
         for name, option in self.options.items():
-            if option.required and name not in given and not complaints:
+            if option.required and name not in given and not odd:
                 what = f"a value, its {name!r}" if name == self.value else f"the option {name!r}"
                 complaints.append(((), f"{self.kind} {self.name!r} needs {what} ({option.type})"))
         chosen = [name for name in self.one_of if given.get(name) is not None]
@@ -190,7 +191,8 @@ class Transformer:
         complaints: list[Complaint] = []
         for one in error.errors(include_url=False):
             place = one["loc"] if bare else (name, *one["loc"])
-            label = f"{self.kind} {self.name!r}, option {'.'.join(map(str, (name, *one['loc'])))!r}"
+            way = ".".join(str(step) for step in (name, *one["loc"]) if step != "[key]")
+            label = f"{self.kind} {self.name!r}, option {way!r}"
             cause = getattr(one.get("ctx", {}).get("error"), "__cause__", None)
             if isinstance(cause, NestedError):
                 complaints += [((*place, *where), what) for where, what in cause.complaints]
