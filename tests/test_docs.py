@@ -213,6 +213,8 @@ def test_python_in_the_documents_runs(
         if block.page == page and block.language == "python" and not block.excuse:
             code = compile("\n" * (block.line - 1) + block.text, str(page), "exec")
             exec(code, namespace)  # noqa: S102 - the project's own documents
+    for test in [namespace[name] for name in namespace if name.startswith("test_")]:
+        test()
 
 
 def offline_lines() -> list[Any]:

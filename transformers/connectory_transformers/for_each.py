@@ -6,7 +6,7 @@ from typing import Any, cast
 from connectory import Chain, Context, Field, Record, TransformerError, transformer
 
 
-@transformer
+@transformer(at_once=True)
 def for_each(record: Record, *, field: Field, do: Chain, into: str | None = None, context: Context) -> Record:
     """Run steps for each element of a list, inside the record; an element may become none or many.
 

@@ -19,7 +19,7 @@ def lookup(
     file: Annotated[str, InFile()] | None = None,
     key: str | None = None,
     value: str | None = None,
-    missing: Literal["error", "null", "keep"] = "error",
+    missing: Literal["error", "null", "keep"] | None = "error",
 ) -> Record:
     """Replace a value by what a table says of it; null and an absent field stay as they are.
 
@@ -45,7 +45,7 @@ def lookup(
     known = table if table is not None else _table(file or "", key, value)
     if text in known:
         (into or field).put(record, deepcopy(known[text]))
-    elif missing == "null":
+    elif missing in {"null", None}:
         (into or field).put(record, None)
     elif missing == "error":
         raise TransformerError(f"the table has no {text!r:.60}, which {field.name!r} is")

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from connectory import Chain, Context, Expression, Record, transformer
 
 
-@transformer
+@transformer(at_once=True)
 def when(
     record: Record,
     *,

@@ -13,13 +13,13 @@ from connectory.plugins.lookup import (
     transformer_names,
 )
 from connectory.plugins.makers import load_maker
+from connectory.plugins.marks import transformer
 from connectory.plugins.signatures import (
     Complaint,
     NestedError,
     Option,
     Transformer,
     read_signature,
-    transformer,
 )
 
 __all__ = [

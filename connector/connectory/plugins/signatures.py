@@ -5,48 +5,26 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from types import NoneType, SimpleNamespace
-from typing import Any, TypeAlias, TypeVar, cast, get_args, get_type_hints, overload
+from typing import Any, TypeAlias, cast, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from connectory.errors import ConfigError, did_you_mean
-from connectory.interfaces import Context, Memory
+from connectory.interfaces import Context, Memory, Reader
 from connectory.plugins.describing import schema_of
 from connectory.plugins.docstrings import description, examples, option_docs, summary
+from connectory.plugins.marks import AT_ONCE, MARK, ONE_OF
 
 Function: TypeAlias = Callable[..., Any]
 Complaint: TypeAlias = "tuple[tuple[str | int, ...], str]"
 """Where in the options something is wrong, and what."""
 
-_F = TypeVar("_F", bound=Function)
-_MARK = "__connectory_value__"
-_ONE_OF = "__connectory_one_of__"
 _MODULES = re.compile(r"\b(?:[a-z_]\w*\.)+(?=\w)")
 _OR_NONE = re.compile(r"\b(None|Optional)\b")
-
-
-@overload
-def transformer(function: _F, /) -> _F: ...
-@overload
-def transformer(*, value: str | None = None, one_of: tuple[str, ...] = ()) -> Callable[[_F], _F]: ...
-def transformer(function: Any = None, /, *, value: str | None = None, one_of: tuple[str, ...] = ()) -> Any:
-    """Mark a function as a transformer; it stays an ordinary function.
-
-    `value` names the option that a step gives as it stands: `- keep_if: "..."` instead of
-    `- keep_if: {condition: "..."}`. Where there are more options, an object gives them by their names. Of the options
-    in `one_of`, a step must give exactly one.
-    """
-
-    def mark(function: _F) -> _F:
-        setattr(function, _MARK, value)
-        setattr(function, _ONE_OF, one_of)
-        return function
-
-    return mark if function is None else mark(function)
 
 
 @dataclass(frozen=True)
@@ -99,7 +77,8 @@ class NestedError(ConfigError):
 class Transformer:
     """A function or class that can be a step, and what its signature says.
 
-    A class keeps a state: its constructor takes the options, its instances the record. `waits` says that it is awaited.
+    A class keeps a state: its constructor takes the options, its instances the record. `waits` says that it is awaited,
+    `at_once` that it may wait for several records at the same time.
     """
 
     name: str
@@ -112,6 +91,8 @@ class Transformer:
     memory: str | None = None
     one_of: tuple[str, ...] = ()
     waits: bool = False
+    reader: str | None = None
+    at_once: bool = False
     kind: str = "transformer"
 
     @property
@@ -125,6 +106,11 @@ class Transformer:
             return partial(self.function, **arguments)
         try:
             return cast("Function", self.function(**arguments))
+        except ConfigError as error:
+            label = f"{self.kind} {self.name!r}"
+            raise ConfigError(
+                replace(one, message=f"{label}: {one.message}") for one in error.problems
+            ) from error
         except (
             Exception
         ) as error:  # a plug-in's own code: whatever it raises is a problem of the configuration
@@ -147,6 +133,7 @@ class Transformer:
         `surroundings` is what options that name files (`folder`) or hold steps (`steps`) are made with.
         """
         given, complaints = self._given(written)
+        odd = bool(complaints)  # a name that is not known may be meant for one that is missing
         checked: dict[str, Any] = {}
         for name, value in given.items():
             try:
@@ -154,7 +141,7 @@ class Transformer:
             except ValidationError as error:
                 complaints += self._invalid(name, error, bare=self._is_bare(written))
         for name, option in self.options.items():
-            if option.required and name not in given and not complaints:
+            if option.required and name not in given and not odd:
                 what = f"a value, its {name!r}" if name == self.value else f"the option {name!r}"
                 complaints.append(((), f"{self.kind} {self.name!r} needs {what} ({option.type})"))
         chosen = [name for name in self.one_of if given.get(name) is not None]
@@ -219,7 +206,8 @@ class Transformer:
         complaints: list[Complaint] = []
         for one in error.errors(include_url=False):
             place = one["loc"] if bare else (name, *one["loc"])
-            label = f"{self.kind} {self.name!r}, option {'.'.join(map(str, (name, *one['loc'])))!r}"
+            way = ".".join(str(step) for step in (name, *one["loc"]) if step != "[key]")
+            label = f"{self.kind} {self.name!r}, option {way!r}"
             cause = getattr(one.get("ctx", {}).get("error"), "__cause__", None)
             if isinstance(cause, NestedError):
                 complaints += [((*place, *where), what) for where, what in cause.complaints]
@@ -250,10 +238,8 @@ def read_signature(name: str, function: Function, *, origin: str) -> Transformer
     if not parameters or parameters[0].kind not in _POSITIONAL:
         raise ConfigError(f"{what} must take the record as its first argument")
     hints = {one.name: _resolve(call, one.annotation, what=what) for one in parameters[1:]}
-    context, memory = (
-        next((one for one, hint in hints.items() if hint is wanted), None) for wanted in (Context, Memory)
-    )
-    given = [one for one in parameters[1:] if one.name not in {context, memory}]
+    context, memory, reader = (_handed(hints, wanted) for wanted in (Context, Memory, Reader))
+    given = [one for one in parameters[1:] if one.name not in {context, memory, reader}]
     if isinstance(function, type):
         if given:
             raise ConfigError(
@@ -262,16 +248,34 @@ def read_signature(name: str, function: Function, *, origin: str) -> Transformer
         given = _made_with(function, what=what)
         maker: Function = getattr(function, "__init__")  # noqa: B009 - mypy calls `function.__init__` unsound
         hints = {one.name: _resolve(maker, one.annotation, what=what) for one in given}
+        reader = _handed(hints, Reader)
+        given = [one for one in given if one.name != reader]
     after = "self" if isinstance(function, type) else "the record"
     options = _options(given, hints, option_docs(function), what=what, after=after)
-    value = cast("str | None", getattr(function, _MARK, None))
+    value = cast("str | None", getattr(function, MARK, None))
     if value is not None and value not in options:
         raise ConfigError(f"{what} is marked with value={value!r}, which is none of its options")
     may_drop = _allows_none(call, signature.return_annotation)
-    one_of: tuple[str, ...] = getattr(function, _ONE_OF, ())
+    one_of: tuple[str, ...] = getattr(function, ONE_OF, ())
     return Transformer(
-        name, origin, function, options, value, context, may_drop, memory, one_of, _is_awaited(call)
+        name,
+        origin,
+        function,
+        options,
+        value,
+        context,
+        may_drop,
+        memory,
+        one_of,
+        waits=_is_awaited(call),
+        reader=reader,
+        at_once=bool(getattr(function, AT_ONCE, False)),
     )
+
+
+def _handed(hints: Mapping[str, Any], wanted: type) -> str | None:
+    """Name the parameter that is handed an object of the engine's, where there is one."""
+    return next((one for one, hint in hints.items() if hint is wanted), None)
 
 
 def options_of(function: Function, *, what: str) -> dict[str, Option]:
