@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from connectory.deadlines import Deadline
     from connectory.lanes import Visit
     from connectory.receiving import Stream
-    from connectory.redaction import Redactor
 
 _NEVER_SENT = (
     httpx.ConnectError,

@@ -163,7 +163,9 @@ def usage_of(value: Any) -> Record | None:
 def fingerprint(request: httpx.Request) -> str:
     """Hash what is sent, so that a resend of something else under the same key is noticed."""
     if isinstance(request, Ready):
-        return hashlib.sha256(b"%s %s\n%s" % (request.shared.verb, request.target, request.content)).hexdigest()
+        return hashlib.sha256(
+            b"%s %s\n%s" % (request.shared.verb, request.target, request.content)
+        ).hexdigest()
     form = request.extensions.get("form")  # its boundary is new each time, and files are not read for a hash
     body = request.content if form is None else form.identity
     return hashlib.sha256(b"%s %s\n%s" % (request.method.encode(), request.url.raw_path, body)).hexdigest()

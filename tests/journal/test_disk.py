@@ -14,8 +14,8 @@ from journaled import hasten
 from connectory.errors import StorageError
 from connectory.journal import DiskJournal
 from connectory.journal import disk as disk_module
-from connectory.journal.disk import MOST_UNDER_WAY, UNKNOWN_LIVES
 from connectory.journal.intents import INTENTS, Intents
+from connectory.journal.mending import MOST_UNDER_WAY, UNKNOWN_LIVES, repair
 from connectory.journal.store import DATABASE, DamagedError
 from connectory.record import Delivery, Failure, Intent, Result
 
@@ -370,7 +370,7 @@ def test_a_repaired_journal_has_the_same_outcomes_and_doubts_the_rest(folder):
 
     live(folder, work, killed=True)
     (folder / DATABASE).write_bytes(b"no database" * 1000)
-    DiskJournal(folder, "run-1").repair()
+    repair(folder)
 
     async def later(journal: DiskJournal) -> None:
         journal.show_again()  # what a run does whose output cannot go on

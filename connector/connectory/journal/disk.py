@@ -11,6 +11,7 @@ from connectory.journal.committing import Committer
 from connectory.journal.intents import INTENTS, Intents
 from connectory.journal.intervals import Intervals
 from connectory.journal.log import LOG, ResultsLog
+from connectory.journal.mending import MOST_UNDER_WAY
 from connectory.journal.recalled import Recalled
 from connectory.journal.store import DATABASE, Change, State, Store
 from connectory.journal.using import Use
@@ -23,12 +24,6 @@ if TYPE_CHECKING:
     from connectory.interfaces import Position, Row
     from connectory.journal.known import Known
     from connectory.record import Delivery, Result
-
-MOST_UNDER_WAY = 1000 * 17
-"""Items that can lie open behind the last result: the largest concurrency, and the window of results behind it."""
-
-UNKNOWN_LIVES = 100
-"""Lives that may have left nothing in the results log: a life's number is never used twice, also after a repair."""
 
 MANY_MARKS, EVERY = 1024, 64
 """Behind one stuck item so many marks are kept, and then one of so many: what lies between is passed over again."""
@@ -43,16 +38,14 @@ class DiskJournal:
     `make_room` is called when the disk is full; after that nothing more is begun. `on_commit` hears how far the output
     is known to have come.
 
-    Raises DamagedError when the database cannot be read; `repair` makes it again from the results log.
+    Raises DamagedError when the database cannot be read; `mending.repair` makes it again from the results log.
     """
 
     durable = True
 
     def __init__(self, folder: Path, run: str, *, started_at: int = 0, power: bool = False) -> None:
-        self.folder, self.run, self.started_at = folder, run, started_at
-        self._power = power
-        self._store = Store(folder / DATABASE, power=power)
-        self._log = ResultsLog(folder / LOG)
+        self.folder, self.run, self.started_at, self._power = folder, run, started_at, power
+        self._store, self._log = Store(folder / DATABASE, power=power), ResultsLog(folder / LOG)
         self._intents = Intents(folder / INTENTS)
         self._committer = Committer(self._snapshot, self._write, self._written, self._failed)
         self.state = State()
@@ -60,13 +53,12 @@ class DiskJournal:
         self._shown = Intervals()
         self._parts: dict[int, dict[int, bool]] = {}
         self._marks: deque[tuple[int, Any]] = deque()
-        self._unshown: dict[tuple[int, int], int] = {}
+        self._unshown = dict[tuple[int, int], int]()
         self._left: int | None = None
         self._recalled = Recalled()
         self._doubts: dict[str, Intent] = {}
-        self._settled: list[str] = []
-        self._cursors: dict[str, Any] = {}
-        self._moved: dict[str, Any] = {}
+        self._settled = list[str]()
+        self._cursors, self._moved = dict[str, Any](), dict[str, Any]()
         self._seen: list[Row] = []
         self._full: StorageError | None = None
         self.on_commit: Callable[[Position], None] = _nothing
@@ -224,12 +216,16 @@ class DiskJournal:
         self.counts.clear()
         self.state.output = None
 
-    def seen(self, key: bytes) -> bytes | None:
-        """Give what was noted of an item in this run."""
+    def note(self, row: Row) -> None:
+        """Write a note with the next transaction."""
+        self._seen.append(row)
+
+    def noted(self, key: bytes) -> bytes | None:
+        """Give what was noted under a key."""
         return self._store.seen(key)
 
     def all_seen(self) -> Iterator[Sequence[Row]]:
-        """Give everything that was noted of items in this run."""
+        """Give all notes of this run."""
         return self._store.all_seen()
 
     def remember(self, known: Known) -> None:
@@ -274,39 +270,6 @@ class DiskJournal:
         beginning = {name: getattr(begin, name) for name in ("log_from", "output", "dead", "seq", "mark")}
         self.state = replace(self.state, **beginning)
         self._index(0)
-
-    def recount(self, revived: int) -> None:
-        """Count records as done that were dead: another run has sent them again. The journal must not be open."""
-        self._store.open(make=False)
-        try:
-            state, _ = self._store.load()
-            counts = {**state.counts, "done": state.counts.get("done", 0) + revived}
-            counts["dead"] = counts.get("dead", 0) - revived
-            self._store.commit(Change({"counts": counts}))
-        finally:
-            self._store.close()
-
-    def repair(self) -> None:
-        """Make the database again from the results log.
-
-        What was under way is not known any more: what has no result counts as in doubt, as far as it can have begun.
-        """
-        damaged = self._store.path
-        for name in (damaged.name, f"{damaged.name}-wal", f"{damaged.name}-shm"):
-            path = damaged.with_name(name)
-            if path.exists():
-                path.replace(path.with_name(f"{name}.damaged"))
-        self._store.open(make=True)
-        self._log.open()
-        end = life = 0
-        use = Use(self.count)
-        for entry in self._log.scan(0):
-            end, life = max(end, entry.seq + 1), max(life, entry.life)
-            use.add(entry)
-        counts, doubt_below = self.counts, end + MOST_UNDER_WAY
-        state = {"life": life + UNKNOWN_LIVES, "doubt_below": doubt_below}
-        self._store.commit(Change({**state, "counts": counts, "log_end": self._log.length}))
-        self.close()
 
     def _advance(self) -> None:
         """Move the place from which the source is read again over everything that is shown."""

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from connectory.errors import ConfigError, JobBusyError, StorageError, UnknownNameError
+from connectory.journal import mending
 from connectory.journal.disk import DiskJournal
 from connectory.journal.log import LOG
 from connectory.journal.names import new_run_id
@@ -186,7 +187,7 @@ class Runs:
         """Make the journal of a run again from its results log."""
         facts = self.find(run)
         with self.held(facts):
-            DiskJournal(self.path(facts.run), facts.run).repair()
+            mending.repair(self.path(facts.run))
 
     def remove(self, run: str) -> None:
         """Delete what is kept of a run and its steps: results logs, journals, dead letters. Raises ConfigError."""
@@ -214,8 +215,7 @@ class Runs:
 
     def recount(self, run: str, revived: int) -> None:
         """Note that so many records of a run were dead and are done now; who calls it holds the job."""
-        journal = DiskJournal(self.path(run), run)
-        journal.recount(revived)
+        mending.recount(self.path(run), revived)
 
     def prepare(self) -> None:
         """Make the folders. Raises StorageError."""

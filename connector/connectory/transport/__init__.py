@@ -28,7 +28,17 @@ from connectory.transport.upload import PIECE, upload
 if TYPE_CHECKING:
     from connectory.transport.connection import Connection
 
-__all__ = ["Body", "ProxyRefusedError", "Ready", "Shared", "Timeouts", "Transport", "UnknownServerError", "UntrustedError", "Whole"]
+__all__ = [
+    "Body",
+    "ProxyRefusedError",
+    "Ready",
+    "Shared",
+    "Timeouts",
+    "Transport",
+    "UnknownServerError",
+    "UntrustedError",
+    "Whole",
+]
 
 _PROXY_REFUSES = 407
 

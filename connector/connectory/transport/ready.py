@@ -1,4 +1,4 @@
-"""A request whose head is nearly written before there is a record: what all requests of an action share is made once."""
+"""A request whose head is nearly written before there is a record: what many share is made once."""
 
 from __future__ import annotations
 
