@@ -162,10 +162,15 @@ class Crew:
         if self._failure is not None:
             return
         self._failure, self._first = reason, first
-        told = reason
-        if (
-            type(reason) is RunStoppedError
-        ):  # all failed alike in one: what fails in the others has the same cause
+        self._tell_end()
+        self._ready.set()
+
+    def _tell_end(self) -> None:
+        """Tell all why they are to end, but for who has told it; nothing, while nothing is the matter."""
+        told = reason = self._failure
+        if told is None:
+            return
+        if type(reason) is RunStoppedError:  # all failed alike in one: so would those of the others
             told = UnavailableError(str(reason))
         if not isinstance(told, RunStoppedError):
             told = RunStoppedError(str(told))
