@@ -301,7 +301,7 @@ def test_a_cause_that_concerns_every_record_stops_all_processes(tmp_path, wall):
     code, said = project.run()
     assert code == 5
     assert said.count("records were set aside, and max_dead is 5") == 1
-    assert 5 < project.summary.dead
+    assert project.summary.dead > 5
     assert project.summary.pending > 0
 
 

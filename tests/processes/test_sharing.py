@@ -113,7 +113,7 @@ def test_a_pause_is_for_all(commons):
     async def main():
         first, second = (gate.visit("/things") for gate in gates)
         assert await gates[0].enter(first) is None
-        refused = Failed(True, True, 429, "rate_limit_exceeded", "too fast", {"retry-after": "30"})  # noqa: FBT003 - sent, repeatable
+        refused = Failed(True, True, 429, "rate_limit_exceeded", "too fast", {"retry-after": "30"})
         gates[0].failed(first, refused)
         gates[0].leave(first)
         with suppress(TimeoutError):

@@ -178,7 +178,8 @@ class _Shard:
         """Open the shard's journal: it counts, and makes keys, as that of the whole run would."""
         from connectory.journal import Facts, Run, ShardJournal, is_begun
 
-        facts = Facts(**{**self.order["facts"], "command": (), "then": ()})
+        known: dict[str, Any] = {**self.order["facts"], "command": (), "then": ()}
+        facts = Facts(**known)
         resumed = is_begun(folder)
         journal = ShardJournal(
             folder, facts.run, self._shard, started_at=facts.started_at, power=self.order["power"]

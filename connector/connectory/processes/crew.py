@@ -14,7 +14,7 @@ from connectory.processes import messages
 from connectory.processes.commons import Commons
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
     from pathlib import Path
 
     from connectory.events import Event
@@ -223,7 +223,7 @@ class _Member:
             with suppress(OSError, RuntimeError):
                 pipe.write(messages.written(**message))
 
-    async def messages(self) -> Any:
+    async def messages(self) -> AsyncGenerator[dict[str, Any], None]:
         """Give what it says until its pipe ends."""
         pipe = self._process.stdout
         assert pipe is not None  # noqa: S101 - it was asked for
