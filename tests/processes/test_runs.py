@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import signal
 import sqlite3
 import sys
 import time
-from pathlib import Path
-from typing import Any
 
 import pytest
 from command import connectory
-from wall import Processes, ThreadedWall, ended
+from sharing import COUNT, Sharing, children, everything_once, gone
+from wall import ThreadedWall, ended
 
 from connectory.journal import read_plan
 from connectory.record import Delivery
@@ -22,64 +20,11 @@ from connectory.record import Delivery
 if sys.platform != "linux":
     pytest.skip("the children of a process are looked up in /proc", allow_module_level=True)
 
-COUNT = 60
-
 
 @pytest.fixture
 def wall():
     with ThreadedWall() as running:
         yield running
-
-
-class Sharing(Processes):
-    """Runs the outgoing in two processes, unless the words say another number."""
-
-    def __init__(
-        self, folder: Path, wall: ThreadedWall, *, settings: str = "", limits: str = "", **options: Any
-    ):
-        super().__init__(folder, wall, **{"count": COUNT, **options})
-        config = folder / "connectory.yaml"
-        text = (
-            config.read_text().replace("retry:", f"limits: {{{limits}}}, retry:")
-            if limits
-            else config.read_text()
-        )
-        config.write_text(text + settings)
-
-    def start(self, *words: str, **options: Any) -> Any:
-        shared = () if "--processes" in words else ("--processes", "2")
-        return super().start(*words, *shared, **options)
-
-    def give(self, data: bytes, name: str = "in.jsonl") -> None:
-        (self.folder / name).write_bytes(data)
-
-    @property
-    def run_folder(self) -> Path:
-        return self.runs.path(self.runs.ids()[-1])
-
-
-def children(process: Any) -> list[int]:
-    """The processes that a process has started."""
-    return [int(one) for one in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
-
-
-def gone(pids: list[int]) -> None:
-    """Wait until processes have ended."""
-    for _ in range(600):
-        if not any(Path(f"/proc/{pid}").exists() for pid in pids):
-            return
-        time.sleep(0.05)
-    pytest.fail("a process outlived its work")
-
-
-def everything_once(project: Sharing, wall: ThreadedWall, *, count: int = COUNT) -> None:
-    assert [int(line["id"]) for line in project.lines] == list(range(count)), "in the order of the input"
-    assert [line["index"] for line in project.lines] == list(range(count))
-    assert set(wall.times()) == set(range(count))
-    run = project.runs.ids()[-1]
-    assert set(wall.keys) == {Delivery(run, str(line), 0).key for line in range(1, count + 1)}
-    summary = project.summary
-    assert (summary.state, summary.done, summary.dead, summary.pending) == ("finished", count, 0, 0)
 
 
 def test_the_lines_the_keys_and_the_words_are_those_of_one_process(tmp_path, wall):
@@ -377,35 +322,3 @@ def test_the_sandbox_is_one_for_all(tmp_path, wall):
     assert [line["index"] for line in done.lines] == list(range(5))
     assert wall.ids == []
     assert project.summary.total == 5
-
-
-REFUSED = {
-    "standard input can only be read by one": ("", ("--input", "-")),
-    "'only' has to see every record": ("    only: new\n", ()),
-    "'sequence' sends records in an order": ("    sequence: id\n", ()),
-    "packed, a pipe, or not in UTF-8": ("", ("--input", "in.jsonl.gz")),
-    "only 4 requests may be under way at once": ("", ("--processes", "5")),
-    "it needs one file of JSON Lines or CSV": ("    input: {files: '*.jsonl'}\n", None),
-}
-
-
-@pytest.mark.parametrize(("settings", "words"), REFUSED.values(), ids=REFUSED)
-def test_what_several_processes_cannot_do_is_refused(tmp_path, wall, settings, words, request):
-    Sharing(tmp_path, wall, settings=settings)
-    (tmp_path / "in.jsonl.gz").write_bytes(gzip.compress(b'{"id": 1}\n'))
-    given = () if words is None else ("--input", "in.jsonl", *words)
-    shared = () if "--processes" in given else ("--processes", "2")
-    done = connectory("run", "outgoing", "out", *given, *shared, folder=tmp_path)
-    assert done.code == 2, done.said
-    assert request.node.callspec.id in done.said
-    assert wall.ids == []
-    assert not list((tmp_path / ".connectory").glob("runs/*"))
-
-
-def test_a_dry_run_starts_no_process(tmp_path, wall):
-    Sharing(tmp_path, wall)
-    done = connectory(
-        "run", "outgoing", "out", "--input", "in.jsonl", "--processes", "2", "--dry-run", folder=tmp_path
-    )
-    assert done.code == 0, done.said
-    assert wall.ids == []

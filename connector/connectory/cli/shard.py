@@ -168,7 +168,11 @@ class _Shard:
                 sink = LineSink(folder / LINES, lazy=True, staged=False)
                 source = input_of(config, order["name"], order["input"]).open(limit=shard.end)
                 self._say(ready=True)
-                await self._go.wait()
+                try:
+                    await self._go.wait()
+                except asyncio.CancelledError:  # before anything was begun
+                    await run.aclose()
+                    raise
                 self._publisher = publisher
                 await run_outgoing(run, publisher, source, sink, letters)
         finally:

@@ -9,7 +9,7 @@ from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
-from connectory.errors import ConnectoryError, ProcessLostError, RunStoppedError, UnavailableError
+from connectory.errors import ProcessLostError, RunStoppedError, UnavailableError
 from connectory.processes import messages
 from connectory.processes.commons import Commons
 
@@ -83,8 +83,6 @@ class Crew:
                 for member in self._members:
                     group.create_task(self._attend(member, commons))
                 group.create_task(self._go())
-        except* ConnectoryError as several:
-            raise self._failure or several.exceptions[0] from None
         finally:
             try:
                 await self._dismiss()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from math import inf
 from typing import TYPE_CHECKING
 
 from connectory.crowd import Crowd
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 LOOK_AGAIN = 0.1
 """Seconds at most before somebody who waits looks whether another process has learned, or left, something."""
+
+LEASE = 0.02
+"""Seconds' worth that a process takes at once where that is more than one request: it looks the less often."""
 
 _UNTOUCHED, _NONE, _BUCKET, _NEW = 0.0, 1.0, 2.0, 3.0
 """What a cell says of a limit: nothing yet; there is none; this is it; it is found out by the first answer."""
@@ -51,10 +55,11 @@ class SharedCrowd(Crowd):
 class SharedPace(Pace):
     """The rate of one kind of request, over all processes: the numbers of its buckets lie where all of them look.
 
-    What `wait` finds is taken in the same moment, for the `take` that follows: nobody else gets it in between.
+    What `wait` finds is taken in the same moment, for the `take` that follows: nobody else gets it in between. Of a
+    high rate some more is taken for the requests that come next.
     """
 
-    __slots__ = ("_cells", "_commons", "_epochs", "_taken")
+    __slots__ = ("_cells", "_commons", "_emptied", "_epochs", "_leased", "_spare", "_taken")
 
     def __init__(self, commons: Commons, cells: tuple[Cell, Cell], limits: Limits) -> None:
         per_minute = (limits.requests_per_minute, limits.tokens_per_minute)
@@ -62,20 +67,45 @@ class SharedPace(Pace):
         super().__init__(requests, tokens)
         self._commons, self._cells = commons, cells
         self._epochs, self._taken = [1.0, 1.0], NOTHING_TAKEN
+        self._spare, self._leased, self._emptied = [0.0, 0.0], NOTHING_TAKEN, (0.0, 0.0)
         with commons.held():
             known = [cell.read()[0] != _UNTOUCHED for cell in cells]
             self._store([not one for one in known], (self.requests, self.tokens))
 
     def wait(self, now: float, cost: float) -> float:
         """Give the seconds until a request may leave, or until it is to be asked again."""
-        if self._is_free():
+        requests, tokens = (cell.read() for cell in self._cells)
+        if requests[0] == tokens[0] == _NONE:
             self._taken = NOTHING_TAKEN
+            return 0.0
+        spare = self._spare
+        if spare[0] >= 1 and spare[1] >= cost and self._emptied == (requests[7], tokens[7]):
+            spare[0] -= 1
+            spare[1] -= cost
+            self._taken = self._leased._replace(cost=cost)
             return 0.0
         with self._held():
             wait = super().wait(now, cost)
             if wait == 0.0:
                 self._taken = super().take(now, cost)
+                self._lease()
         return min(wait, LOOK_AGAIN)
+
+    def _lease(self) -> None:
+        """Take what the next requests will use."""
+        found = [
+            inf if bucket is None else min(bucket.level, bucket.rate * bucket.share * LEASE)
+            for bucket in (self.requests, self.tokens)
+        ]
+        self._spare = [0.0, 0.0]
+        if found[0] < 1 or found[1] <= 0:
+            return
+        for bucket, amount in zip((self.requests, self.tokens), found, strict=True):
+            if bucket is not None:
+                bucket.level -= amount
+        self._spare, self._leased = found, self._taken
+        requests, tokens = (cell.read()[7] for cell in self._cells)
+        self._emptied = (requests, tokens)
 
     def take(self, now: float, cost: float) -> Taken:  # noqa: ARG002 - the same as for one process
         """Give what was taken when `wait` said that it is there."""
@@ -96,25 +126,23 @@ class SharedPace(Pace):
 
     def learn(self, headers: Mapping[str, str], taken: Taken, now: float) -> bool:
         """Take in what an answer's headers say of the limits."""
-        if self._is_free() and all(limit is None for limit, _ in told(headers)):
-            self.requests, self.tokens, self.new = None, None, False
+        if all(one is None for both in told(headers) for one in both) and self._cells[0].read()[0] != _NEW:
             return False
         with self._held():
             return super().learn(headers, taken, now)
 
     def empty(self) -> None:
-        """Begin anew with nothing."""
+        """Begin anew with nothing, in all processes."""
         with self._held():
             super().empty()
+            for cell in self._cells:
+                values = cell.read()
+                cell.write((*values[:7], values[7] + 1))
 
     def slow_down(self) -> None:
         """Halve the rates that are known."""
         with self._held():
             super().slow_down()
-
-    def _is_free(self) -> bool:
-        """Say whether nothing is limited, as far as any process knows."""
-        return all(cell.read()[0] == _NONE for cell in self._cells)
 
     @contextmanager
     def _held(self) -> Generator[None, None, None]:
@@ -151,14 +179,14 @@ class SharedPace(Pace):
                 bucket is not before[place]
             ):  # another limit than before: what was taken of that is no matter here
                 self._epochs[place] += 1
-            epoch = self._epochs[place]
+            epoch, emptied = self._epochs[place], self._cells[place].read()[7]
             if bucket is None:
-                self._cells[place].write((_NONE, epoch, 0, 0, 0, 0, 0, 0))
+                self._cells[place].write((_NONE, epoch, 0, 0, 0, 0, 0, emptied))
                 continue
             state = _NEW if self.new and not place else _BUCKET
             seen = -1.0 if bucket.seen is None else bucket.seen
             numbers = (bucket.per_minute, bucket.level, seen, bucket.share, bucket.shifted)
-            self._cells[place].write((state, epoch, *numbers, 0))
+            self._cells[place].write((state, epoch, *numbers, emptied))
 
 
 class SharedLane(Lane):

@@ -130,14 +130,18 @@ def page(records, rounds, found, load):
             f"{used / (records - FEW) * 1e6:,.0f} µs | {served / rest:.0%} of a core |"
         )
     cores = len(os.sched_getaffinity(0))
-    told = (
-        f"Medians of {rounds} rounds with Python {platform.python_version()} on {cores} shared cores "
-        f"({platform.machine()}); other programs were at work on them (a load of {statistics.mean(load):.1f} on average), "
-        "so the processor time a record is what can be trusted, and the records a second are only good to be held "
-        f"against each other. The server takes its share of the same {cores} cores: the processes cannot have all of them. "
-        "That more processes than cores gain nothing is what the last row is there to show."
-    )
-    return HEAD.format(records=records, few=FEW) + "\n".join(rows) + "\n\n" + told + "\n"
+    told = f"""\
+Medians of {rounds} rounds with Python {platform.python_version()} on {cores} shared cores ({platform.machine()}).
+Other programs were at work on them, with a load of {statistics.mean(load):.1f} on average. What that means:
+
+- *Processor time a record* is what can be trusted. It says what sharing costs: the difference between the rows.
+- The records a second are only good to be held against each other, and not much for that: on a machine that is busy two
+  processes get a larger share of it than one, which can make more than twice as many records a second of them.
+- The server takes its part of the same {cores} cores, so two processes could not have all of them on an idle machine either.
+- With more processes than cores there is nothing to be gained, which is what the last row is there to show.
+- Nothing here says how it goes on with more cores; that was not measured.
+"""
+    return HEAD.format(records=records, few=FEW) + "\n".join(rows) + "\n\n" + told
 
 
 if __name__ == "__main__":
