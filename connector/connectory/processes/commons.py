@@ -98,7 +98,9 @@ class Commons:
 
     def of_others(self, name: str) -> int:
         """Sum up what the other processes have counted."""
-        of_each: Sequence[int] = _ALL_COUNTS.unpack_from(self._bytes, MOST)[COUNTERS.index(name) :: len(COUNTERS)]
+        of_each: Sequence[int] = _ALL_COUNTS.unpack_from(self._bytes, MOST)[
+            COUNTERS.index(name) :: len(COUNTERS)
+        ]
         return sum(of_each) - (of_each[self.number - 1] if self.number else 0)
 
     # Cells
