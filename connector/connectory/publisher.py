@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
     Settled: TypeAlias = list[tuple[Part, Result]]
 
+GATHER = 0.002
+"""Seconds in which results gather before they are written: the requests go on meanwhile, and one write takes them all."""
+
 MOST_WAITING = 1000
 """Results that wait behind failures which may have to stay pending: more would only use memory."""
 
@@ -128,6 +131,11 @@ class Publisher:
             self._workers.stop(reason)
         return self._workers is not None
 
+    @property
+    def stopping(self) -> BaseException | None:
+        """Why no further record is taken, while what is under way is finished."""
+        return None if self._workers is None else self._workers.failure
+
     async def _settled(self, source: Source) -> AsyncGenerator[list[tuple[Part, Result]], None]:
         """Give settled deliveries in groups; a failure waits as long as all fail alike: it may have to stay pending."""
         limit, ordered = self.publication.concurrency, self.publication.ordered
@@ -138,6 +146,7 @@ class Publisher:
             limit=limit + more,
             ordered=ordered,
             window=limit * WINDOW + more,
+            gather=GATHER,
             stopped=self._delivering.capacity.stop,
         )
         waiting: Settled = []

@@ -17,6 +17,7 @@ from connectory.jsontext import JsonTextError, dumps
 from connectory.pagination import Shifted, Walk, largest_page
 from connectory.parameters import checked
 from connectory.passing import Passage, ahead
+from connectory.record import Unchanged
 from connectory.subscription import Parent
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class _Wanted:
 class Page:
     """One page: how many items the server gave, what became of them, and the cursor to commit when all is in the sink.
 
-    `path` are the request's path parameters. `mark` is the note that the walk is complete with this page. `drop`
+    `plain` are the items where every one is a record as it is. `path` are the request's path parameters. `mark` is the note that the walk is complete with this page. `drop`
     names the streams that are done with it. A page that is not `read` only moves a cursor. Of one that is `cut` not
     every item was wanted.
     """
@@ -63,6 +64,7 @@ class Page:
     stream: str
     items: int = 0
     taken: list[Taken] = field(default_factory=list["Taken"])
+    plain: Unchanged | None = None
     cursor: dict[str, Any] = field(default_factory=dict[str, Any])
     path: Record = field(default_factory=dict[str, Any])
     errors: int = 0
@@ -75,7 +77,9 @@ class Page:
     @property
     def records(self) -> list[Record]:
         """Give the records of all items."""
-        return [record for one in self.taken for record in one.records]
+        return (
+            self.plain if self.plain is not None else [record for one in self.taken for record in one.records]
+        )
 
     @property
     def seen(self) -> list[Row]:
@@ -88,7 +92,8 @@ class Page:
 class Reading:
     """Reads one entity for one parent after the other.
 
-    `room` says how many records more are wanted, None for all. `fail` hears of what could not be shaped.
+    `room` says how many records more are wanted, None for all. `fail` hears of what could not be shaped. `last`:
+    nothing is read for what this gives.
     """
 
     subscription: Subscription
@@ -99,6 +104,7 @@ class Reading:
     fail: Callable[[RecordError], None]
     room: Callable[[], int | None]
     firsts: Firsts = field(default_factory=Firsts)
+    last: bool = False
 
     async def sets(self, parent: Parent | None) -> AsyncGenerator[Record, None]:
         """Give the sets of `{path, query}`, after the input transformers. Raises RecordError."""
@@ -232,6 +238,9 @@ class Reading:
     ) -> Page:
         """Shape the items that are new; an item that cannot be is told and counted, and stops no other."""
         page, room, notes = Page(stream, len(items)), self.room(), OfPage(self.firsts)
+        if room is None and self._is_plain(newer, parent) and all(type(item) is dict for item in fresh):
+            page.plain = Unchanged(fresh)
+            return page
         page.notes = notes.rows
         met: set[Row | bytes] = set()
         together = room is None and self.subscription.chain.at_once
@@ -261,6 +270,13 @@ class Reading:
                 room -= len(taken.records)
             page.taken.append(taken)
         return page
+
+    def _is_plain(self, newer: Newer | None, parent: Parent | None) -> bool:
+        """Say that nothing is asked of an item, and nothing is done with it: each is a record as it came."""
+        wanted = self.subscription
+        keeps = parent is not None and wanted.keep_parent is not None
+        asks = newer is not None or self.seen is not None or wanted.only is not None or wanted.identifier
+        return self.last and not (wanted.chain.steps or keeps or asks)
 
     async def _take(
         self, record: Record, newer: Newer | None, parent: Parent | None, notes: OfPage

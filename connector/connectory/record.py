@@ -17,6 +17,12 @@ Status: TypeAlias = Literal["ok", "error", "skipped", "begun"]
 """What became of a delivery. `begun` is the journal's word alone: something is created, and not at its end."""
 
 
+class Unchanged(list[Record]):
+    """Objects as they were read from JSON: nobody has to look for numbers in them that JSON does not have."""
+
+    __slots__ = ()
+
+
 class ResultLine(dict[str, Any]):
     """An output line whose text was written once already: who only passes it on need not write it again."""
 

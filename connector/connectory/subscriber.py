@@ -97,7 +97,7 @@ class Subscriber:
     def levels(self) -> list[Reading]:
         """Give the readings, outermost parents first; the last one's records are those of the connection."""
         parents = [self._level(subscription, client) for subscription, client in self._above]
-        return [*parents, self._level(self.subscription, self.client, room=self._room)]
+        return [*parents, self._level(self.subscription, self.client, room=self._room, last=True)]
 
     async def run(self, sink: Sink) -> Read:
         """Read everything into the sink; a cursor is committed only after the sink has flushed."""
@@ -285,11 +285,15 @@ class Subscriber:
             )
 
     def _level(
-        self, subscription: Subscription, client: Client, room: Callable[[], int | None] = lambda: None
+        self,
+        subscription: Subscription,
+        client: Client,
+        *,
+        room: Callable[[], int | None] = lambda: None,
+        last: bool = False,
     ) -> Reading:
-        return Reading(
-            subscription, client, self.journal, self._seen, self.listen, self._left_out, room, self._firsts
-        )
+        seen, listen, firsts = self._seen, self.listen, self._firsts
+        return Reading(subscription, client, self.journal, seen, listen, self._left_out, room, firsts, last)
 
     def _room(self) -> int | None:
         most = self.subscription.most_records

@@ -38,7 +38,9 @@ class Workers(Generic[T, R]):
     and then the error is raised. Leaving the iteration early cancels what is under way. The source is closed in any
     case.
 
-    `window` bounds the results that are not given yet, those under way included. `stopped` is called when no more is
+    A list is given so many seconds after its first result (`gather`), with what has become ready meanwhile: dealing with
+    one result at a time costs more than making it. `window` bounds the results that are not given yet, those under way
+    included. `stopped` is called when no more is
     taken because of an error, in case what is under way waits for something.
     """
 
@@ -50,9 +52,10 @@ class Workers(Generic[T, R]):
         limit: int,
         ordered: bool = True,
         window: int | None = None,
+        gather: float = 0.0,
         stopped: Callable[[], None] | None = None,
     ) -> None:
-        self._window, self._stopped = window or limit * WINDOW, stopped
+        self._window, self._gather, self._stopped = window or limit * WINDOW, gather, stopped
         self._source, self._work, self._limit, self._ordered = source, work, limit, ordered
         self._slots: deque[_Slot[R]] = deque()
         self._turn = asyncio.Lock()
@@ -62,6 +65,11 @@ class Workers(Generic[T, R]):
         self._running = limit
         self._ended = False
         self._failure: BaseException | None = None
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why nothing more is taken from the source, where that is not its end."""
+        return self._failure
 
     def stop(self, reason: BaseException) -> None:
         """Take nothing more from the source; finish what is under way, then raise the reason."""
@@ -77,8 +85,10 @@ class Workers(Generic[T, R]):
         tasks = [asyncio.ensure_future(self._worker()) for _ in range(self._limit)]
         try:
             while self._running or self._slots:
-                if ready := self._take_ready():
-                    yield ready
+                if self._slots and self._slots[0].done:
+                    if self._gather and self._running and len(self._slots) < self._window:
+                        await asyncio.sleep(self._gather)
+                    yield self._take_ready()
                 elif self._running:
                     self._changed.clear()
                     await self._changed.wait()
