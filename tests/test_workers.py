@@ -65,6 +65,10 @@ class Gates:
         return number
 
 
+async def _at_once(number: int) -> int:
+    return number
+
+
 async def settle() -> None:
     """Let everything run that can run."""
     for _ in range(200):
@@ -94,6 +98,34 @@ def test_results_come_in_the_order_of_the_source_or_as_they_get_ready(ordered: b
         assert error is None
         assert gates.ended == [2, 0, 1]
         assert results == ([0, 1, 2] if ordered else [2, 0, 1])
+
+    run(main)
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_results_gather_for_a_moment_and_the_work_goes_on_meanwhile(ordered: bool):
+    async def slowly(number: int) -> int:
+        await asyncio.sleep(0)
+        return number
+
+    async def groups(gather: float) -> list[list[int]]:
+        workers = Workers(Counting(60).numbers(), slowly, limit=4, ordered=ordered, gather=gather)
+        return [group async for group in workers]
+
+    async def main():
+        one_by_one, gathered = await groups(0), await groups(0.05)
+        for groups_given in (one_by_one, gathered):
+            assert sorted(number for group in groups_given for number in group) == list(range(60))
+        assert len(gathered) < len(one_by_one)
+        assert len(gathered[0]) == 4 * WINDOW - 4  # no more than may wait
+
+    run(main)
+
+
+def test_what_gathers_is_given_when_nothing_more_comes():
+    async def main():
+        workers = Workers(Counting(3).numbers(), _at_once, limit=4, gather=30)  # bounded by the test's time
+        assert await collect(workers) == ([0, 1, 2], None)
 
     run(main)
 

@@ -38,9 +38,9 @@ class Workers(Generic[T, R]):
     and then the error is raised. Leaving the iteration early cancels what is under way. The source is closed in any
     case.
 
-    A list is given so many seconds after its first result (`gather`), with what has become ready meanwhile: dealing with
-    one result at a time costs more than making it. `window` bounds the results that are not given yet, those under way
-    included. `stopped` is called when no more is
+    A list is given so many seconds after its first result (`gather`), with what has become ready meanwhile: to deal
+    with one result at a time costs more than to make it. `window` bounds the results that are not given yet, those under
+    way included. `stopped` is called when no more is
     taken because of an error, in case what is under way waits for something.
     """
 
