@@ -16,10 +16,11 @@ class AnswerHeaders(Mapping[str, str]):
     headers are only passed on.
     """
 
-    __slots__ = ("_found", "raw")
+    __slots__ = ("_block", "_found", "raw")
 
     def __init__(self, raw: Sequence[tuple[bytes, bytes]]) -> None:
         self.raw = raw
+        self._block: bytes | None = None
         found = self._found = {name.lower(): value for name, value in raw}
         if len(found) != len(raw):
             found.clear()
@@ -35,10 +36,15 @@ class AnswerHeaders(Mapping[str, str]):
         value = self._found.get(name.lower().encode("utf-8", "surrogatepass"))
         return default if value is None else _text(value)
 
-    def block(self, *, without: bytes = b"") -> bytes:
+    def block(self, *, without: bytes | None = None) -> bytes:
         """Give all of them as they came, one a line, without those of one name."""
-        lines = [b"%s: %s" % pair for pair in self._found.items() if pair[0] != without]
-        return b"\n".join(lines)
+        if without is not None and without in self._found:
+            return b"\n".join(
+                [name + b": " + value for name, value in self._found.items() if name != without]
+            )
+        if self._block is None:
+            self._block = b"\n".join([name + b": " + value for name, value in self._found.items()])
+        return self._block
 
     def __iter__(self) -> Iterator[str]:
         return map(_text, self._found)

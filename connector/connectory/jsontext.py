@@ -100,7 +100,7 @@ def _read_unique(raw: bytes) -> Any:
     suspicious = _is_suspicious(raw)
     # orjson cannot see a key twice. But a text has no more keys than it has quotes before a colon, and when the value
     # has as many, none was lost. (A colon after a quote and a space is written by nobody; such a text is not tried.)
-    if orjson is not None and not suspicious and not any(space in raw for space in _APART):
+    if orjson is not None and not suspicious and not _is_apart(raw):
         try:
             value = orjson.loads(raw)
         except orjson.JSONDecodeError:
@@ -108,6 +108,11 @@ def _read_unique(raw: bytes) -> Any:
         if value is not _ABSENT and raw.count(b'":') == _keys(value):
             return value
     return (_unique_strict if suspicious else _unique).decode(raw.decode("utf-8-sig"))
+
+
+def _is_apart(raw: bytes) -> bool:
+    """Say whether a space follows any quote."""
+    return b'" ' in raw or b'"\t' in raw or b'"\n' in raw or b'"\r' in raw
 
 
 def _keys(value: Any) -> int:
@@ -181,7 +186,6 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _ABSENT = object()
-_APART = (b'" ', b'"\t', b'"\n', b'"\r')
 _LONGEST_KEY = 60
 _plain = json.JSONDecoder(parse_constant=_refuse)
 _strict = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)

@@ -29,6 +29,14 @@ class RequestParameters:
     template: Template
     given: Given = field(default_factory=Given)
 
+    is_empty: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        """Find out whether they say nothing, of any record."""
+        said = self.template.render({}, {}) if self.template.is_constant else True
+        nothing = not said or (isinstance(said, dict) and not any(cast("Record", said).values()))
+        object.__setattr__(self, "is_empty", nothing and not (self.given.path or self.given.query))
+
     def render(self, root: Any, scope: Mapping[str, Any]) -> Record:
         """Give `{path, query}`, both objects."""
         rendered = checked(self.template.render(root, scope))

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 Apply: TypeAlias = "Callable[[Record, Mapping[str, Any]], Iterable[Record]]"
 """Gives what a chain makes of a record."""
 
+_NO_DEFAULTS: Record = {"path": {}, "query": {}}
 _TOO_DEEP = "nested too deeply: the record cannot be copied"
 """Of a record that a program handed over or a transformer made; in a file it is refused before."""
 
@@ -185,7 +186,7 @@ class Publication:
         record = part.record or {}
         scope = self._scope(part)
         own = self._own(record, scope)
-        defaults = self.defaults.render(record, scope)
+        defaults = _NO_DEFAULTS if self.defaults.is_empty else self.defaults.render(record, scope)
         action = self._action(record)
         payload, query = self._payload(action, own), as_object(own.get("query"), "'query'")
         if self.stream is not None:

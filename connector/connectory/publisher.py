@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     Settled: TypeAlias = list[tuple[Part, Result]]
 
 GATHER = 0.002
-"""Seconds in which results gather before they are written: the requests go on meanwhile, and one write takes them all."""
+"""Seconds in which results gather before they are written: the requests go on meanwhile, and one write takes all."""
 
 MOST_WAITING = 1000
 """Results that wait behind failures which may have to stay pending: more would only use memory."""

@@ -56,9 +56,9 @@ class _Wanted:
 class Page:
     """One page: how many items the server gave, what became of them, and the cursor to commit when all is in the sink.
 
-    `plain` are the items where every one is a record as it is. `path` are the request's path parameters. `mark` is the note that the walk is complete with this page. `drop`
-    names the streams that are done with it. A page that is not `read` only moves a cursor. Of one that is `cut` not
-    every item was wanted.
+    `plain` are the items where every one is a record as it is. `path` are the request's path parameters. `mark` is the
+    note that the walk is complete with this page. `drop` names the streams that are done with it. A page that is not
+    `read` only moves a cursor. Of one that is `cut` not every item was wanted.
     """
 
     stream: str

@@ -81,6 +81,9 @@ async def _whole(expected: Expected, headers: Mapping[str, str], stream: Stream)
     announced = headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > LARGEST_BODY:  # not one byte of it is taken
         raise _too_large(expected, "answer")
+    whole: bytes | None = getattr(stream, "content", None)  # it came with the head
+    if whole is not None and len(whole) <= LARGEST_BODY:
+        return whole
     parts: list[bytes] = []
     size = 0
     async for chunk in stream:

@@ -39,8 +39,8 @@ class Workers(Generic[T, R]):
     case.
 
     A list is given so many seconds after its first result (`gather`), with what has become ready meanwhile: to deal
-    with one result at a time costs more than to make it. `window` bounds the results that are not given yet, those under
-    way included. `stopped` is called when no more is
+    with one result at a time costs more than to make it. `window` bounds the results that are not given yet, those
+    under way included. `stopped` is called when no more is
     taken because of an error, in case what is under way waits for something.
     """
 
