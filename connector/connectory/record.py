@@ -48,7 +48,7 @@ class Intent:
     """A delivery that is about to be sent, or was when a life of its run ended.
 
     `body` is the hash of what is sent, empty where it is not known any more; `lives` counts the lives of the run in
-    which it was under way.
+    which it was under way. `pack` is the key of the request that it shared with others, empty where it went alone.
     """
 
     key: str
@@ -56,6 +56,7 @@ class Intent:
     part: int
     body: str
     lives: int
+    pack: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,8 @@ class Result:
 
     `index` counts inputs from 0. `events` are those of a stream, whose lines go before the result's own. `output` is
     what `result` and the response transformers made of an ok result, if there are any: one line each. `record` is the
-    record as it was read; `cause` is the exception behind an error; `headers` are those of the answer.
+    record as it was read; `cause` is the exception behind an error; `headers` are those of the answer. `requests` is how
+    many of the attempts are counted with this result: those of a pack are counted with its first member. None: all.
     """
 
     index: int
@@ -109,6 +111,7 @@ class Result:
     record: Any = field(default=None, repr=False)
     cause: Exception | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    requests: int | None = field(default=None, repr=False)
 
     @property
     def ok(self) -> bool:

@@ -31,6 +31,7 @@ Method = Literal["GET", "POST", "DELETE", "PUT", "PATCH"]
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _LENGTH = re.compile(r"\s*\d{1,9}\s*[smhdw]\s*")
+_SHORT = re.compile(r"\s*(\d{1,9}(?:\.\d{1,6})?)\s*(ms|s)\s*")
 _NAME = re.compile(r"[^\s/\\\x00-\x1f\x7f]+")
 
 
@@ -155,6 +156,20 @@ def _max_dead(value: Any) -> Any:
     return value
 
 
+def _short_wait(value: Any) -> Any:
+    if isinstance(value, str) and (number := _SHORT.fullmatch(value)):
+        return float(number[1]) / (1000 if number[2] == "ms" else 1)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise wrong("must be a number of seconds, or a number with ms or s, such as 50ms")
+    return float(value)
+
+
+def _short_wait_schema(schema: dict[str, Any]) -> None:
+    """Tell an editor that a text with a unit is accepted."""
+    number = {name: schema.pop(name) for name in ("type", "minimum", "maximum") if name in schema}
+    schema["anyOf"] = [number, {"type": "string", "pattern": _SHORT.pattern}]
+
+
 def _length(value: str) -> str:
     if not _LENGTH.fullmatch(value):
         raise wrong("must be a number and one of s, m, h, d, w, such as '2d'")
@@ -198,6 +213,11 @@ Length = Annotated[str, AfterValidator(_length)]
 RequestPath = Annotated[str, AfterValidator(_request_path)]
 Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False), BeforeValidator(_seconds)]
 Wait = Annotated[float, Field(gt=0, le=30 * 86_400, allow_inf_nan=False), BeforeValidator(_seconds)]
+ShortWait = Annotated[
+    float,
+    Field(ge=0, le=3600, allow_inf_nan=False, json_schema_extra=_short_wait_schema),
+    BeforeValidator(_short_wait),
+]
 Present = BeforeValidator(_present)
 EmptyMap = BeforeValidator(_empty_map)
 EmptyList = BeforeValidator(_empty_list)

@@ -23,6 +23,7 @@ from connectory.config.fields import (
     RequestPath,
     Route,
     Section,
+    ShortWait,
     Text,
     TextOrList,
     TextOrMap,
@@ -88,6 +89,19 @@ class BudgetConfig(Section):
     requests: int | None = Field(default=None, ge=1, description="Requests (default: no bound)")
     tokens: int | None = Field(
         default=None, ge=1, description="Tokens, as the answers' `usage` counts them (default: no bound)"
+    )
+
+
+class PackConfig(Section):
+    """Many records in one request."""
+
+    size: int = Field(
+        default=256, ge=1, le=50_000, description="Records in one request at most (default: 256)"
+    )
+    wait: ShortWait = Field(
+        default=0.05,
+        description="How long a request waits for more records, from its first one on: seconds, or such as 50ms "
+        "(default: 50ms)",
     )
 
 
@@ -165,6 +179,11 @@ class OutgoingConfig(Section):
     durability: Literal["process", "power"] = Field(
         default="process",
         description="What the journal survives: the end of the process, or of the machine's power (default: process)",
+    )
+    pack: Annotated[PackConfig | None, OnOrMap, OnSchema] = Field(
+        default=None,
+        description="Send many records in one request, where the entity takes lists: true, or {size, wait} "
+        "(default: one request a record)",
     )
     stream: Literal["aggregate", "events"] | None = Field(
         default=None,

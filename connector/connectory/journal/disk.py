@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from connectory.errors import StorageError
 from connectory.journal.committing import Committer
+from connectory.journal.doubts import Doubts
 from connectory.journal.intervals import Intervals
 from connectory.journal.log import LOG, ResultsLog
 from connectory.journal.recalled import Recalled
 from connectory.journal.store import DATABASE, Change, State, Store
 from connectory.journal.using import Use
-from connectory.record import Intent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from connectory.interfaces import Position, Row
     from connectory.journal.known import Known
-    from connectory.record import Delivery, Result
+    from connectory.record import Delivery, Intent, Result
 
 MOST_UNDER_WAY = 1000 * 17
 """Items that can lie open behind the last result: the largest concurrency, and the window of results behind it."""
@@ -61,9 +61,7 @@ class DiskJournal:
         self._unshown: dict[tuple[int, int], int] = {}
         self._left: int | None = None
         self._recalled = Recalled()
-        self._doubts: dict[str, Intent] = {}
-        self._new: list[Intent] = []
-        self._settled: list[str] = []
+        self._doubts = Doubts({}, 0)
         self._cursors: dict[str, Any] = {}
         self._moved: dict[str, Any] = {}
         self._seen: list[Row] = []
@@ -77,9 +75,11 @@ class DiskJournal:
         """Open the files, take over what an earlier life left, and begin the next one."""
         self._store.open(make=make)
         try:
-            self.state, self._doubts, self._cursors = self._store.load()
+            self.state, intents, self._cursors = self._store.load()
+            self._doubts = Doubts(intents, self.state.doubt_below)
             self._log.open()
             self._adopt()
+            self._doubts.count_packs(self.state.doubt_below)
             self.state.life += 1
             begun = {"life": self.state.life, "doubt_below": self.state.doubt_below, "finished": False}
             self._store.commit(Change({**begun, "counts": self.counts, "log_end": self._log.length}))
@@ -120,19 +120,25 @@ class DiskJournal:
 
     def doubt(self, delivery: Delivery) -> Intent | None:
         """Give the intent that an earlier life left without an outcome."""
-        earlier = self._doubts.get(delivery.key)
-        if earlier is None and delivery.seq < self.state.doubt_below:
-            return Intent(delivery.key, delivery.seq, delivery.part, "", 1)
-        return earlier
+        return self._doubts.of(delivery)
 
     async def intend(self, delivery: Delivery, body_hash: str) -> None:
         """Note that a delivery is about to be sent, and wait until the note is written."""
         if self._full is not None:
             raise self._full
-        earlier = self.doubt(delivery)
-        lives = earlier.lives + 1 if earlier else 1
-        self._new.append(Intent(delivery.key, delivery.seq, delivery.part, body_hash, lives))
+        self._doubts.intend((delivery,), body_hash)
         await self._committer.commit()
+
+    async def intend_pack(self, deliveries: Sequence[Delivery], body_hash: str, pack: str) -> None:
+        """Note, in one transaction, that deliveries are about to be sent together, and wait until that is written."""
+        if self._full is not None:
+            raise self._full
+        self._doubts.intend(deliveries, body_hash, pack)
+        await self._committer.commit()
+
+    def companions(self, pack: str) -> int:
+        """Count the deliveries that an earlier life left under way in that request."""
+        return self._doubts.companions(pack)
 
     async def begin(self, delivery: Delivery, result: Result) -> None:
         """Write to the results log what a delivery has created: later lives wait for it, and never create it again."""
@@ -146,9 +152,18 @@ class DiskJournal:
             self._full = self._full or error
             self.make_room()
             start = self._log.append(delivery, self.life, result)
-        self._unshown.pop((delivery.seq, delivery.part), None)  # its place is the end
-        self._unshown[delivery.seq, delivery.part] = start
-        self._forget(delivery)
+        self._written_down(delivery, start)
+
+    async def record_pack(self, settled: Sequence[tuple[Delivery, Result]]) -> None:
+        """Write what became of the deliveries of one request to the results log, in one piece."""
+        try:
+            starts = self._log.extend(settled, self.life)
+        except StorageError as error:
+            self._full = self._full or error
+            self.make_room()
+            starts = self._log.extend(settled, self.life)
+        for (delivery, _), start in zip(settled, starts, strict=True):
+            self._written_down(delivery, start)
 
     def withdraw(self, delivery: Delivery) -> None:
         """Forget an intent whose answer was a refusal that is not to count: the delivery stays pending."""
@@ -328,14 +343,16 @@ class DiskJournal:
             self._recalled.put(entry.seq, entry.part, entry.start)
             self._unshown.pop((entry.seq, entry.part), None)
             self._unshown[entry.seq, entry.part] = entry.start
-            if entry.key in self._doubts:
-                del self._doubts[entry.key]
-                self._settled.append(entry.key)
+            self._doubts.adopt(entry.key)
         return end
 
+    def _written_down(self, delivery: Delivery, start: int) -> None:
+        self._unshown.pop((delivery.seq, delivery.part), None)  # its place is the end
+        self._unshown[delivery.seq, delivery.part] = start
+        self._forget(delivery)
+
     def _forget(self, delivery: Delivery) -> None:
-        self._settled.append(delivery.key)
-        self._doubts.pop(delivery.key, None)
+        self._doubts.settle(delivery.key)
         self._committer.touch()
 
     def _snapshot(self) -> Change:
@@ -357,13 +374,12 @@ class DiskJournal:
                 "total": state.total,
                 "finished": state.finished,
             },
-            self._new,
-            self._settled,
+            *self._doubts.take(),
             list(self._moved.items()),
             self._known.take() if self._known else (),
             self._seen,
         )
-        self._new, self._settled, self._moved, self._seen = [], [], {}, []
+        self._moved, self._seen = {}, []
         return change
 
     def _write(self, change: Change) -> None:
@@ -383,7 +399,7 @@ class DiskJournal:
 
     def _failed(self, change: Change) -> None:
         """Note again what could not be written, but for the intents: who waits for those is told, and sends nothing."""
-        self._settled = [*change.settled, *self._settled]
+        self._doubts.give_back(change.settled)
         self._moved = {**dict(change.cursors), **self._moved}
         self._seen[:0] = change.seen
         if self._known is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, cast
 
 from connectory.errors import StorageError
@@ -18,7 +19,7 @@ from connectory.record import Failure, Result
 from connectory.storage import datasync, why
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from connectory.record import Delivery, Record
@@ -63,6 +64,7 @@ class Entry:
             error=failure,
             events=line.get("events"),
             headers=line.get("headers") or {},
+            requests=line.get("requests"),
         )
 
 
@@ -84,7 +86,15 @@ class ResultsLog:
 
     def append(self, delivery: Delivery, life: int, result: Result) -> int:
         """Write the outcome of a delivery and give the offset of its line."""
-        line = encode(delivery, life, result)
+        return self._write(encode(delivery, life, result))
+
+    def extend(self, settled: Iterable[tuple[Delivery, Result]], life: int) -> list[int]:
+        """Write the outcomes of many deliveries in one piece, and give the offsets of their lines."""
+        lines = [encode(delivery, life, result) for delivery, result in settled]
+        start = self._write(b"".join(lines))
+        return list(accumulate(map(len, lines[:-1]), initial=start))
+
+    def _write(self, line: bytes) -> int:
         start = self.length
         try:
             written = os.write(self._file, line)
@@ -155,6 +165,8 @@ def encode(delivery: Delivery, life: int, result: Result) -> bytes:
         line["response"] = result.response
     if result.events is not None:
         line["events"] = list(result.events)
+    if result.requests is not None:
+        line["requests"] = result.requests
     headers = {name: value for name, value in result.headers.items() if name.lower() != "set-cookie"}
     if headers:
         line["headers"] = headers

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 DATABASE = "journal.db"
 """Its name in the folder of a run."""
 
-FORMAT = 1
+FORMAT = 2
 """Version of the tables; a journal of a later one is refused."""
 
 _TABLES = """
 CREATE TABLE state (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;
-CREATE TABLE intent (key TEXT PRIMARY KEY, seq INTEGER, part INTEGER, body TEXT, lives INTEGER) WITHOUT ROWID;
+CREATE TABLE intent (key TEXT PRIMARY KEY, seq INTEGER, part INTEGER, body TEXT, lives INTEGER, pack TEXT) WITHOUT ROWID;
 CREATE TABLE seen (id BLOB PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE cursor (stream TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 """
@@ -113,7 +113,7 @@ class Store:
             state = State(**{name: _unpack(name, rows[name]) for name in _NAMES if name in rows})
             intents = {
                 row[0]: Intent(*row)
-                for row in self._connection.execute("SELECT key, seq, part, body, lives FROM intent")
+                for row in self._connection.execute("SELECT key, seq, part, body, lives, pack FROM intent")
             }
             cursors = {
                 stream: json.loads(value)
@@ -131,8 +131,10 @@ class Store:
         try:
             database.execute("BEGIN IMMEDIATE")
             if change.intents:
-                rows = ((one.key, one.seq, one.part, one.body, one.lives) for one in change.intents)
-                database.executemany("INSERT OR REPLACE INTO intent VALUES (?, ?, ?, ?, ?)", rows)
+                rows = (
+                    (one.key, one.seq, one.part, one.body, one.lives, one.pack) for one in change.intents
+                )
+                database.executemany("INSERT OR REPLACE INTO intent VALUES (?, ?, ?, ?, ?, ?)", rows)
             if change.settled:
                 database.executemany("DELETE FROM intent WHERE key = ?", ((key,) for key in change.settled))
             if change.cursors:
