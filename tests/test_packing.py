@@ -21,7 +21,11 @@ EMBED: dict[str, Any] = {
     "payload": {"model": "?{model || 'text-embedding-3-small'}", "input": "&{text}"},
     "concurrency": 4,
 }
-SHORT = {"id": "&{input.id}", "vector": "&{response.data[0].embedding}", "used": "&{response.usage.total_tokens}"}
+SHORT = {
+    "id": "&{input.id}",
+    "vector": "&{response.data[0].embedding}",
+    "used": "&{response.usage.total_tokens}",
+}
 
 
 def embed(size: int = 4, wait: Any = "5ms", **more: Any) -> dict[str, Any]:
@@ -353,7 +357,11 @@ def test_a_payload_that_does_not_fit_is_found_before_anything_is_sent():
 
 def test_accept_and_a_broken_template_concern_one_record():
     outgoing = embed(4, accept="response.data[0].embedding[0] != `6`", result={"v": "&{input.wanted}"})
-    records = [{"id": 0, "text": "123456", "wanted": 1}, {"id": 1, "text": "abc"}, {"id": 2, "text": "x", "wanted": 2}]
+    records = [
+        {"id": 0, "text": "123456", "wanted": 1},
+        {"id": 1, "text": "abc"},
+        {"id": 2, "text": "x", "wanted": 2},
+    ]
     server = Embeddings()
     lines, dead, _, _ = send(server, records, outgoing)
     assert [line.get("v", line.get("error", {}).get("class")) for line in lines] == ["accept", "result", 2]
@@ -384,9 +392,7 @@ def test_every_record_says_how_many_requests_it_took_part_in():
     records[5]["text"] = "bad"
     server = Embeddings()
     lines, _, _, _ = send(server, records, embed(8))
-    taken = [
-        sum(record["text"] in one for one in server.texts) for record in records
-    ]
+    taken = [sum(record["text"] in one for one in server.texts) for record in records]
     assert [line["attempts"] for line in lines] == taken
 
 
@@ -405,7 +411,9 @@ def test_a_refusal_that_names_the_wrong_record_is_not_believed():
         async def answer(self, request: httpx.Request) -> httpx.Response:
             inputs = body_of(request)["input"]
             if isinstance(inputs, list) and "bad" in inputs:
-                return refusal(400, "made_up", f"'$.input[{(inputs.index('bad') + 1) % len(inputs)}]' is invalid")
+                return refusal(
+                    400, "made_up", f"'$.input[{(inputs.index('bad') + 1) % len(inputs)}]' is invalid"
+                )
             return await super().answer(request)
 
     records = texts(16)
@@ -507,7 +515,11 @@ def test_what_went_well_in_a_divided_pack_is_given_when_the_run_stops():
 
 @pytest.mark.parametrize(
     ("data", "reason"),
-    [([], "has 0 items"), ([{"index": 5}, {"index": 1}, {"index": 2}], "not numbered"), (None, "has 0 items")],
+    [
+        ([], "has 0 items"),
+        ([{"index": 5}, {"index": 1}, {"index": 2}], "not numbered"),
+        (None, "has 0 items"),
+    ],
 )
 def test_an_answer_that_cannot_be_told_apart_is_no_answer(data: Any, reason: str):
     async def answer(_request: httpx.Request) -> httpx.Response:
@@ -516,7 +528,7 @@ def test_an_answer_that_cannot_be_told_apart_is_no_answer(data: Any, reason: str
     lines, _, _, _ = send(answer, texts(3), embed(3))
     assert [line["error"]["class"] for line in lines] == ["outcome_unknown"] * 3
     assert reason in lines[0]["error"]["message"]
-    assert "without `pack`" in lines[0]["error"]["message"]
+    assert "leave out `pack`" in lines[0]["error"]["message"]
 
 
 def test_a_lost_answer_is_asked_for_again_and_flagged():
@@ -551,11 +563,15 @@ def test_a_stop_leaves_what_was_not_sent():
         async with connected(server, outgoing={"out": embed(4, concurrency=1)}) as made:
             publisher = made.publisher("out")
             seen: list[int] = []
-            with pytest.raises(RunInterruptedError):
+
+            async def stopped() -> None:
                 async with aclosing(publisher.deliver(Listed(texts(100)))) as groups:
                     async for group in groups:
-                        seen += [result.index for _, result in group]
+                        seen.extend(result.index for _, result in group)
                         publisher.stop(RunInterruptedError(15))
+
+            with pytest.raises(RunInterruptedError):
+                await stopped()
             assert seen == list(range(len(seen)))
             assert len(seen) == 4 * len(server.requests) < 100
 

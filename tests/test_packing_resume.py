@@ -63,9 +63,7 @@ class Packs(Wall):
     @property
     def packs(self) -> list[tuple[str, tuple[str, ...]]]:
         """The key of each request, and what was in it."""
-        return [
-            (request.headers["idempotency-key"], tuple(inputs(request))) for request in self.requests
-        ]
+        return [(request.headers["idempotency-key"], tuple(inputs(request))) for request in self.requests]
 
     def of(self, text: str) -> int:
         """How many requests a record was in."""
@@ -127,7 +125,9 @@ def test_a_pack_that_was_under_way_is_sent_again_with_another_size_set(project):
     project.send(wall)
     again = [pack for pack in wall.packs[1:] if pack == under_way]
     assert len(again) == 1
-    assert {line["id"] for line in project.lines if line["in_doubt"]} >= {text.split()[1] for text in under_way[1]}
+    assert {line["id"] for line in project.lines if line["in_doubt"]} >= {
+        text.split()[1] for text in under_way[1]
+    }
     assert project.summary.done == COUNT
 
 
@@ -204,8 +204,14 @@ def test_a_kill_while_a_pack_is_divided_loses_nothing(project, point: Any):
     project.give(texts(bad=(6,)))
     wall = Packs()
     project.send(wall, crash=point)
+    before = len(wall.requests)
     project.send(wall)
     lines = project.lines
+    earlier, later = wall.packs[:before], wall.packs[before:]
+    for one in (f"text {line['id']}" for line in lines if line["in_doubt"] and line["id"] != "6"):
+        assert (
+            next(pack for pack in later if one in pack[1]) in earlier
+        )  # the same pack, before it is divided on
     assert [line["index"] for line in lines] == list(range(COUNT))
     assert [line["id"] for line in lines if line["status"] == "error"] == ["6"]
     assert [line["id"] for line in project.dead] == ["6"]

@@ -282,10 +282,10 @@ class Line:
 
     def given(self, settled: Iterable[tuple[Part, Result | None]]) -> Settled:
         """Hear of results, and give those whose turn it is."""
+        ready: Settled = []
         if not self._ordered:
-            ready = list(settled)
+            ready += settled
         else:
-            ready = []
             for pair in settled:
                 self._done[_place(pair[0])] = pair
             while self._places and self._places[0] in self._done:

@@ -20,7 +20,7 @@ MOST_BYTES = 8_000_000
 """Bytes of the packed property where the catalogue names no bound: a request should not grow without one."""
 
 DIVIDED = frozenset({400, 413, 422, 429})
-"""Refusals that one record, or too many of them, may have caused. Of the 429 only those that no waiting mends come here."""
+"""Refusals that one record, or too many of them, may have caused. Of the 429 those come that no waiting mends."""
 
 ALIKE_IN_A_ROW = 2
 """Records refused one after the other, each alone, before the rest are tried one by one: all may share the cause."""
@@ -95,7 +95,10 @@ class PackOption:
         if self.form == "list":
             return {**payload, self.property: [one.content for one in values]}
         content = "".join(f"{one.content}\n" for one in values)
-        return {**payload, self.property: {"filename": _FILENAME, **(values[0].shared or {}), "content": content}}
+        return {
+            **payload,
+            self.property: {"filename": _FILENAME, **(values[0].shared or {}), "content": content},
+        }
 
     def divide(self, answer: Any, weights: Sequence[float]) -> list[Any]:
         """Give each record its part of an answer, as it would have come alone. Raises MismatchError.
@@ -132,7 +135,9 @@ def pack_key(keys: Sequence[str]) -> str:
 
 def _text(content: Any) -> Value | None:
     """A text packs; what is a list already, or of tokens, says itself what is sent together."""
-    if not isinstance(content, str) or not content:  # an empty one is refused, and would take the others with it
+    if (
+        not isinstance(content, str) or not content
+    ):  # an empty one is refused, and would take the others with it
         return None
     size = len(content) if content.isascii() else len(content.encode("utf-8", "replace"))
     return Value(content, size, max(1.0, size / BYTES_PER_TOKEN))
@@ -158,13 +163,13 @@ def _line(content: Any) -> Value | None:
 
 def _in_order(items: Any, count: int, name: str) -> list[Any]:
     """Give as many items as were asked for, in the order of the records."""
-    found = cast("list[Any]", items) if isinstance(items, list) else []
+    found: list[Any] = items if isinstance(items, list) else []  # pyright: ignore[reportUnknownVariableType]  # any JSON
     if len(found) != count:
         raise MismatchError(f"the answer has {len(found)} items in {name!r} for {count} records")
     numbers = [_index(item) for item in found]
     if all(number is None for number in numbers) or numbers == list(range(count)):
         return found
-    placed = {number: item for number, item in zip(numbers, found, strict=True)}
+    placed = dict(zip(numbers, found, strict=True))
     if placed.keys() != set(range(count)):
         raise MismatchError(f"the items in {name!r} are not numbered from 0 to {count - 1}")
     return [placed[number] for number in range(count)]

@@ -1,4 +1,4 @@
-"""One pack: sent as one request, its answer taken apart, and divided where the server refuses it for one of its records."""
+"""One pack: sent as one request, its answer taken apart, and divided where the server refuses one of its records."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ class PackSending(Delivering):
         )
 
     def _smaller(self, group: _Group, message: str) -> list[_Group]:
-        """Give the smaller groups of a refused one, the last to be sent first; who is named in the refusal goes first."""
+        """Give smaller groups of a refused one, the last to be sent first; whom the refusal names goes first."""
         members = group.members
         named = self._option.suspect(message, len(members))
         if named is not None:
@@ -237,7 +237,7 @@ class PackSending(Delivering):
         try:
             values = self._option.divide(answer.value, [one.value.tokens for one in members])
         except MismatchError as error:
-            message = f"{call.what}: {error}; a server that does not take many at once needs a connection without `pack`"
+            message = f"{call.what}: {error}; for a server that takes one at a time leave out `pack`"
             unusable = replace(outcome, answer=None, error=OutcomeUnknownError(message))
             return [result_of(one.part, call, unusable) for one in members]
         return [

@@ -92,8 +92,8 @@ class Result:
 
     `index` counts inputs from 0. `events` are those of a stream, whose lines go before the result's own. `output` is
     what `result` and the response transformers made of an ok result, if there are any: one line each. `record` is the
-    record as it was read; `cause` is the exception behind an error; `headers` are those of the answer. `requests` is how
-    many of the attempts are counted with this result: those of a pack are counted with its first member. None: all.
+    record as it was read; `cause` is the exception behind an error; `headers` are those of the answer. `requests` is
+    how many of the attempts count with this result: those of a pack count with its first member. None: all.
     """
 
     index: int

@@ -23,14 +23,18 @@ _ALONE = {
 """Options that need a request for each record, and why."""
 
 
-def pack(config: Config, place: tuple[str, ...], settings: OutgoingConfig, action: Action) -> PackOption | None:
+def pack(
+    config: Config, place: tuple[str, ...], settings: OutgoingConfig, action: Action
+) -> PackOption | None:
     """Resolve how many records go in one request. Raises ConfigError where the entity takes one at a time."""
     if settings.pack is None:
         return None
     fact: Mapping[str, Any] = action.extra.get("pack") or {}
     if not fact:
         what = "a raw request" if settings.entity is None else f"entity {settings.entity!r}"
-        message = f"'pack' does nothing here: the catalogue knows no property of {what} that takes many records"
+        message = (
+            f"'pack' does nothing here: the catalogue knows no property of {what} that takes many records"
+        )
         raise ConfigError(config.problem((*place, "pack"), message, key=True))
     for other, why in _ALONE.items():
         if getattr(settings, other):
@@ -38,7 +42,10 @@ def pack(config: Config, place: tuple[str, ...], settings: OutgoingConfig, actio
             raise ConfigError(config.problem((*place, "pack"), message, key=True))
     own, bounds, by = settings.pack, bounds_of(fact), None
     if "by" in fact:
-        by = fact["by"]["property"], {value: bounds_of({**fact, **one}) for value, one in fact["by"]["values"].items()}
+        by = (
+            fact["by"]["property"],
+            {value: bounds_of({**fact, **one}) for value, one in fact["by"]["values"].items()},
+        )
     most = bounds.most if by is None else max((one.most or own.size for one in by[1].values()), default=None)
     if most is not None and own.size > most:
         message = f"'size' is {own.size}, and {settings.entity!r} takes at most {most} in one request"

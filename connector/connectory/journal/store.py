@@ -25,7 +25,9 @@ FORMAT = 2
 
 _TABLES = """
 CREATE TABLE state (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;
-CREATE TABLE intent (key TEXT PRIMARY KEY, seq INTEGER, part INTEGER, body TEXT, lives INTEGER, pack TEXT) WITHOUT ROWID;
+CREATE TABLE intent (
+    key TEXT PRIMARY KEY, seq INTEGER, part INTEGER, body TEXT, lives INTEGER, pack TEXT
+) WITHOUT ROWID;
 CREATE TABLE seen (id BLOB PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE cursor (stream TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 """
@@ -131,9 +133,7 @@ class Store:
         try:
             database.execute("BEGIN IMMEDIATE")
             if change.intents:
-                rows = (
-                    (one.key, one.seq, one.part, one.body, one.lives, one.pack) for one in change.intents
-                )
+                rows = ((one.key, one.seq, one.part, one.body, one.lives, one.pack) for one in change.intents)
                 database.executemany("INSERT OR REPLACE INTO intent VALUES (?, ?, ?, ?, ?, ?)", rows)
             if change.settled:
                 database.executemany("DELETE FROM intent WHERE key = ?", ((key,) for key in change.settled))
