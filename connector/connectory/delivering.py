@@ -159,6 +159,12 @@ class Delivering:
     async def _begin(self, part: Part, body: str) -> None:
         self._check_budget()
         await self._journal.intend(part.delivery, body)
+        await self._spend()
+
+    async def _spend(self) -> None:
+        """See to it that what is spent is known in every later life."""
+        if self._publication.budget is not None:
+            await self._journal.flush()
 
     async def _record(self, part: Part, result: Result, call: Call | None = None) -> Result:
         blank_error(result, self._client.redactor)

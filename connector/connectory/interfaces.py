@@ -219,6 +219,10 @@ class Journal(Protocol):
         """Count the deliveries that an earlier life left under way in that request."""
         ...
 
+    async def flush(self) -> None:
+        """Wait until everything that was noted is written, the counts too."""
+        ...
+
     async def begin(self, delivery: Delivery, result: Result) -> None:
         """Note what a delivery has created, before anybody waits for its end: it is never created again."""
         ...

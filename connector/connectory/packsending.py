@@ -182,6 +182,7 @@ class PackSending(Delivering):
     async def _begin_pack(self, members: Sequence[Member], body: str, pack: str) -> None:
         self._check_budget()
         await self._journal.intend_pack([one.part.delivery for one in members], body, pack)
+        await self._spend()
 
     def _withdraw(self, members: Sequence[Member], doubts: dict[str, Intent], *, in_doubt: bool) -> None:
         """Forget the intents of what was refused, so that nothing of it is in doubt."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from connectory.errors import StorageError
 from connectory.journal.committing import Committer
-from connectory.journal.doubts import Doubts
+from connectory.journal.intents import INTENTS, Intents
 from connectory.journal.intervals import Intervals
 from connectory.journal.log import LOG, ResultsLog
 from connectory.journal.recalled import Recalled
 from connectory.journal.store import DATABASE, Change, State, Store
 from connectory.journal.using import Use
+from connectory.record import Intent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from connectory.interfaces import Position, Row
     from connectory.journal.known import Known
-    from connectory.record import Delivery, Intent, Result
+    from connectory.record import Delivery, Result
 
 MOST_UNDER_WAY = 1000 * 17
 """Items that can lie open behind the last result: the largest concurrency, and the window of results behind it."""
@@ -52,6 +53,7 @@ class DiskJournal:
         self._power = power
         self._store = Store(folder / DATABASE, power=power)
         self._log = ResultsLog(folder / LOG)
+        self._intents = Intents(folder / INTENTS)
         self._committer = Committer(self._snapshot, self._write, self._written, self._failed)
         self.state = State()
         self.counts: dict[str, int] = {}
@@ -61,7 +63,9 @@ class DiskJournal:
         self._unshown: dict[tuple[int, int], int] = {}
         self._left: int | None = None
         self._recalled = Recalled()
-        self._doubts = Doubts({}, 0)
+        self._doubts: dict[str, Intent] = {}
+        self._companions = Counter[str]()
+        self._settled: list[str] = []
         self._cursors: dict[str, Any] = {}
         self._moved: dict[str, Any] = {}
         self._seen: list[Row] = []
@@ -75,11 +79,11 @@ class DiskJournal:
         """Open the files, take over what an earlier life left, and begin the next one."""
         self._store.open(make=make)
         try:
-            self.state, intents, self._cursors = self._store.load()
-            self._doubts = Doubts(intents, self.state.doubt_below)
+            self.state, self._cursors = self._store.load()
             self._log.open()
+            self._doubts = {intent.key: intent for intent in self._intents.open()}
             self._adopt()
-            self._doubts.count_packs(self.state.doubt_below)
+            self._companions = Counter(one.pack for one in self._doubts.values())
             self.state.life += 1
             begun = {"life": self.state.life, "doubt_below": self.state.doubt_below, "finished": False}
             self._store.commit(Change({**begun, "counts": self.counts, "log_end": self._log.length}))
@@ -120,25 +124,30 @@ class DiskJournal:
 
     def doubt(self, delivery: Delivery) -> Intent | None:
         """Give the intent that an earlier life left without an outcome."""
-        return self._doubts.of(delivery)
+        earlier = self._doubts.get(delivery.key)
+        if earlier is None and delivery.seq < self.state.doubt_below:
+            return Intent(delivery.key, delivery.seq, delivery.part, "", 1)
+        return earlier
 
     async def intend(self, delivery: Delivery, body_hash: str) -> None:
-        """Note that a delivery is about to be sent, and wait until the note is written."""
+        """Write that a delivery is about to be sent; with `power`, wait until the disk has it."""
         if self._full is not None:
             raise self._full
-        self._doubts.intend((delivery,), body_hash)
-        await self._committer.commit()
+        self._intents.note(self._intent(delivery, body_hash))
+        if self._power:
+            await self._committer.commit()
 
     async def intend_pack(self, deliveries: Sequence[Delivery], body_hash: str, pack: str) -> None:
-        """Note, in one transaction, that deliveries are about to be sent together, and wait until that is written."""
+        """Write that deliveries are about to be sent in one request; with `power`, wait until the disk has it."""
         if self._full is not None:
             raise self._full
-        self._doubts.intend(deliveries, body_hash, pack)
-        await self._committer.commit()
+        self._intents.note_pack([self._intent(one, body_hash, pack) for one in deliveries])
+        if self._power:
+            await self._committer.commit()
 
     def companions(self, pack: str) -> int:
         """Count the deliveries that an earlier life left under way in that request."""
-        return self._doubts.companions(pack)
+        return self._companions[pack]
 
     async def begin(self, delivery: Delivery, result: Result) -> None:
         """Write to the results log what a delivery has created: later lives wait for it, and never create it again."""
@@ -167,7 +176,8 @@ class DiskJournal:
 
     def withdraw(self, delivery: Delivery) -> None:
         """Forget an intent whose answer was a refusal that is not to count: the delivery stays pending."""
-        self._forget(delivery)
+        self._intents.withdraw(delivery.key)
+        self._doubts.pop(delivery.key, None)
 
     def leave(self, delivery: Delivery) -> None:
         """Keep the log from where it tells of a delivery that stays pending: the next life reads it there."""
@@ -247,7 +257,7 @@ class DiskJournal:
         self._syncing.append(sync)
 
     async def flush(self) -> None:
-        """Wait until everything that was noted is written."""
+        """Wait until everything that was noted is written, the counts too."""
         await self._committer.commit()
 
     async def finish(self) -> None:
@@ -267,6 +277,7 @@ class DiskJournal:
     def close(self) -> None:
         """Close the files."""
         self._log.close()
+        self._intents.close()
         self._store.close()
 
     def show_again(self) -> None:
@@ -284,7 +295,7 @@ class DiskJournal:
         """Count records as done that were dead: another run has sent them again. The journal must not be open."""
         self._store.open(make=False)
         try:
-            state, _, _ = self._store.load()
+            state, _ = self._store.load()
             counts = {**state.counts, "done": state.counts.get("done", 0) + revived}
             counts["dead"] = counts.get("dead", 0) - revived
             self._store.commit(Change({"counts": counts}))
@@ -326,6 +337,9 @@ class DiskJournal:
         self._parts = {
             int(seq): {int(part): dead for part, dead in parts.items()} for seq, parts in state.parts.items()
         }
+        for intent in [one for one in self._doubts.values() if self.is_shown(one.seq, one.part)]:
+            del self._doubts[intent.key]  # its outcome lies before what is read of the log
+            self._intents.forget(intent.key)
         known_end, lost = state.log_end, self._log.length < state.log_end
         end = max(self._shown.end, self._index(state.log_from, counted=known_end))
         if lost:  # with the machine's power, or by hand: who had a result there has none now
@@ -343,16 +357,23 @@ class DiskJournal:
             self._recalled.put(entry.seq, entry.part, entry.start)
             self._unshown.pop((entry.seq, entry.part), None)
             self._unshown[entry.seq, entry.part] = entry.start
-            self._doubts.adopt(entry.key)
+            if self._doubts.pop(entry.key, None) is not None:
+                self._intents.forget(entry.key)
         return end
+
+    def _intent(self, delivery: Delivery, body_hash: str, pack: str = "") -> Intent:
+        earlier = self.doubt(delivery)
+        lives = earlier.lives + 1 if earlier else 1
+        return Intent(delivery.key, delivery.seq, delivery.part, body_hash, lives, pack)
 
     def _written_down(self, delivery: Delivery, start: int) -> None:
         self._unshown.pop((delivery.seq, delivery.part), None)  # its place is the end
         self._unshown[delivery.seq, delivery.part] = start
-        self._forget(delivery)
-
-    def _forget(self, delivery: Delivery) -> None:
-        self._doubts.settle(delivery.key)
+        self._doubts.pop(delivery.key, None)
+        if self._power:  # the outcome may still be lost, and then this delivery is in doubt
+            self._settled.append(delivery.key)
+        else:
+            self._intents.forget(delivery.key)
         self._committer.touch()
 
     def _snapshot(self) -> Change:
@@ -374,17 +395,18 @@ class DiskJournal:
                 "total": state.total,
                 "finished": state.finished,
             },
-            *self._doubts.take(),
             list(self._moved.items()),
             self._known.take() if self._known else (),
             self._seen,
+            settled=self._settled,
         )
-        self._moved, self._seen = {}, []
+        self._moved, self._seen, self._settled = {}, [], []
         return change
 
     def _write(self, change: Change) -> None:
         if self._power:
             self._log.sync()
+            self._intents.sync()
             for sync in self._syncing:
                 sync()
         try:
@@ -395,11 +417,13 @@ class DiskJournal:
             self._store_away(change)
 
     def _written(self, change: Change) -> None:
+        for key in change.settled:
+            self._intents.forget(key)
         self.on_commit(change.state["output"])
 
     def _failed(self, change: Change) -> None:
-        """Note again what could not be written, but for the intents: who waits for those is told, and sends nothing."""
-        self._doubts.give_back(change.settled)
+        """Note again what could not be written."""
+        self._settled[:0] = change.settled
         self._moved = {**dict(change.cursors), **self._moved}
         self._seen[:0] = change.seen
         if self._known is not None:

@@ -47,6 +47,9 @@ class MemoryJournal:
         """Note the delivery and the hash of what is about to be sent."""
         self.intents[delivery.key] = body_hash
 
+    async def flush(self) -> None:
+        """Need nothing: nothing is written."""
+
     async def intend_pack(self, deliveries: Sequence[Delivery], body_hash: str, pack: str) -> None:  # noqa: ARG002 - the protocol's parameter
         """Note the deliveries and the hash of what is about to be sent."""
         self.intents |= {one.key: body_hash for one in deliveries}
