@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, cast
 
+from connectory.answers import is_key_reused
 from connectory.delivering import SUSPECT, Delivering
 from connectory.errors import ApiError, OutcomeUnknownError, RecordError, RunStoppedError
 from connectory.packing import packed_call
@@ -197,6 +198,7 @@ class PackSending(Delivering):
             self._option.results is not None
             and isinstance(error, ApiError)
             and error.status in DIVIDED
+            and not is_key_reused(error)
             and not outcome.retryable
         )
 
