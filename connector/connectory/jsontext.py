@@ -30,7 +30,7 @@ class JsonTextError(ValueError):
     """The text is not JSON; the message says where and never quotes it."""
 
 
-# orjson reads an integer beyond 64 bits as a float, and the standard library reads 1e999 as infinity (orjson refuses it):
+# orjson reads an integer beyond 64 bits as a float, and the standard library reads 1e999 as infinity (orjson does not):
 # texts in which either could stand go to the slower reader that keeps integers and refuses infinities.
 _DIGITS_ALIKE = bytes.maketrans(b"123456789E", b"000000000e")
 
