@@ -75,8 +75,13 @@ def _is_deep(value: Any) -> bool:
     return bool(level)
 
 
+_CONTAINERS = frozenset[type]({dict, list})
+
+
 def _containers(outer: Any) -> list[Any]:
     values = cast("dict[str, Any]", outer).values() if type(outer) is dict else cast("list[Any]", outer)
+    if _CONTAINERS.isdisjoint(map(type, values)):  # a vector has thousands of numbers
+        return []
     return [one for one in values if type(one) is dict or type(one) is list]
 
 

@@ -215,7 +215,7 @@ class Packing:
                 return None
             value, bounds = found
             rest = self._option.rest(call.payload)
-            signature = dumps([call.action.method, call.path, call.query, rest, value.shared])
+            signature = dumps([call.action.method, call.path, call.query, rest, value.shared or ""])
         except (RecordError, JsonTextError):  # told where it goes alone
             return None
         return Member(part, call, value), bounds, signature

@@ -13,7 +13,7 @@ from connectory.delivering import SUSPECT, Delivering
 from connectory.errors import ApiError, OutcomeUnknownError, RecordError, RunStoppedError
 from connectory.packing import packed_call
 from connectory.packs import ALIKE_IN_A_ROW, DIVIDED, MismatchError, pack_key
-from connectory.results import blank_error, fingerprint, held_back, result_of, unsent
+from connectory.results import blank_error, fingerprint, held_back, result_of, unsent, usage_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -236,17 +236,18 @@ class PackSending(Delivering):
         """Give each delivery its result; `whole` says that the answer is one for many."""
         if outcome.answer is None or not whole:
             return [result_of(one.part, call, outcome) for one in members]
-        answer = outcome.answer
         try:
-            values = self._option.divide(answer.value, [one.value.tokens for one in members])
+            values = self._option.divide(outcome.answer.value, [one.value.tokens for one in members])
         except MismatchError as error:
             message = f"{call.what}: {error}; for a server that takes one at a time leave out `pack`"
             unusable = replace(outcome, answer=None, error=OutcomeUnknownError(message))
             return [result_of(one.part, call, unusable) for one in members]
-        return [
-            result_of(one.part, one.call, replace(outcome, answer=replace(answer, value=value)))
-            for one, value in zip(members, values, strict=True)
-        ]
+        results: list[Result] = []
+        for one, value in zip(members, values, strict=True):
+            result = result_of(one.part, one.call, outcome)
+            result.response, result.usage = value, usage_of(value)
+            results.append(result)
+        return results
 
     async def _record_pack(self, members: Sequence[Member], results: Sequence[Result], done: Done) -> None:
         """Write down all results in one piece, then shape them."""
