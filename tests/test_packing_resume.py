@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
+from collections.abc import Generator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import httpx
@@ -10,7 +14,7 @@ import pytest
 from connected import body_of, refusal
 from journaled import Project, Wall
 
-from connectory.errors import UnavailableError
+from connectory.errors import StorageError, UnavailableError
 from connectory.events import Noticed
 
 COUNT, SIZE, CONCURRENCY = 22, 4, 2
@@ -42,12 +46,12 @@ def inputs(request: httpx.Request) -> list[str]:
     return sent if isinstance(sent, list) else [sent]
 
 
-def answer(request: httpx.Request) -> httpx.Response:
+def answer(request: httpx.Request, size: int = 0) -> httpx.Response:
     sent = inputs(request)
     if any(text.startswith("bad") for text in sent):
         return refusal(400, "made_up", "'$.input' is invalid")
     data = [
-        {"object": "embedding", "index": place, "embedding": [len(text) + 0.5]}
+        {"object": "embedding", "index": place, "embedding": [len(text) + 0.5], "text": "x" * size}
         for place, text in enumerate(sent)
     ]
     used = {"total_tokens": 10 * len(sent)}
@@ -57,8 +61,8 @@ def answer(request: httpx.Request) -> httpx.Response:
 class Packs(Wall):
     """Judges requests of many records."""
 
-    def __init__(self) -> None:
-        super().__init__(answer)
+    def __init__(self, size: int = 0) -> None:
+        super().__init__(partial(answer, size=size))
 
     @property
     def packs(self) -> list[tuple[str, tuple[str, ...]]]:
@@ -282,3 +286,38 @@ def test_a_repaired_journal_counts_requests_and_not_records(project):
     life = project.send(wall)
     assert life.counts["requests"] == len(wall.requests)
     assert project.summary.done == COUNT
+
+
+@contextmanager
+def room_for(size: int) -> Generator[None]:
+    """Let no file of this process grow beyond so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.fault(
+    "X4", "with `pack` a full disk stops the run, and no request is bought twice beyond those under way"
+)
+def test_wherever_the_disk_fills_up_a_packed_run_goes_on_when_there_is_room(tmp_path):
+    stopped = 0
+    for size in (0, 5_000, 13_000, 40_000, 60_000, *range(100_000, 1_400_000, 130_000)):
+        (tmp_path / str(size)).mkdir()
+        project = Project(tmp_path / str(size), outgoing={"out": dict(PACKED)})
+        project.give(texts())
+        wall = Packs(size=25_000)
+        error: BaseException | None = None
+        with room_for(size):
+            try:
+                error = project.send(wall).error
+            except StorageError as refused:  # the run could not even begin
+                error = refused
+        assert error is None or isinstance(error, StorageError), (size, error)
+        stopped += error is not None
+        if error is not None:
+            assert project.send(wall).error is None, size
+        judge(project, wall)
+    assert stopped > 5
