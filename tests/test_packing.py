@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from contextlib import aclosing
 from typing import Any
 
 import httpx
 import pytest
 from connected import Kept, Listed, Server, body_of, connected, refusal, run
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from connectory.errors import RunInterruptedError, RunStoppedError, UnavailableError
 from connectory.interfaces import Item
@@ -578,7 +579,46 @@ def test_a_stop_leaves_what_was_not_sent():
     run(main)
 
 
-def test_usage_and_lines_are_json(tmp_path):
-    del tmp_path
-    lines, _, _, _ = send(Embeddings(), texts(3), embed(3))
-    assert json.loads(json.dumps(lines)) == lines
+class Jumbled(Embeddings):
+    """Answers now sooner, now later."""
+
+    async def answer(self, request: httpx.Request) -> httpx.Response:
+        for _ in range(int(request.headers["idempotency-key"].encode()[0]) % 7):
+            await asyncio.sleep(0)
+        return await super().answer(request)
+
+
+TEXT = st.sampled_from(["a", "bb", "ccc", "bad", "", ["one", "two"], ["bad"], [1, 2]])
+RECORDS = st.lists(st.tuples(TEXT, st.sampled_from(["m", "n"])), max_size=40)
+
+
+@settings(max_examples=150, deadline=None)
+@given(RECORDS, st.integers(1, 6), st.integers(1, 4), st.sampled_from(["input", "completion"]), st.booleans())
+def test_whatever_comes_each_record_has_the_answer_to_its_own_text(
+    given_: list[tuple[Any, str]], size: int, concurrency: int, order: str, names: bool
+):
+    records = [{"id": n, "text": text, "model": model} for n, (text, model) in enumerate(given_)]
+    server = Jumbled(names=names)
+    # the first one goes well, so that nothing is taken for what all share
+    first = {"id": "first", "text": "fine", "model": "m"}
+    lines, dead, publisher, error = send(
+        server, [first, *records], embed(size, wait=0, concurrency=concurrency, order=order)
+    )
+    assert error is None or "failed alike" in str(error)
+    if error is not None:
+        return
+    if order == "input":
+        assert [line["index"] for line in lines] == list(range(len(records) + 1))
+    found = {line["id"]: line for line in lines}
+    assert len(found) == len(lines) == len(records) + 1
+    for record in records:
+        line = found[str(record["id"])]
+        text = record["text"]
+        if "bad" in str(text):
+            assert line["status"] == "error"
+        else:
+            expected = [vector(str(one)) for one in (text if isinstance(text, list) else [text])]
+            assert [one["embedding"] for one in line["response"]["data"]] == expected
+            assert line["response"]["model"] == record["model"]
+    assert len(dead) == publisher.counts["error"] == sum("bad" in str(text) for text, _ in given_)
+    assert all(len(one) <= max(size, 2) for one in server.texts)
