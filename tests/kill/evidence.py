@@ -151,11 +151,8 @@ class Evidence:
     def cut_off_requests(self) -> list[set[str]]:
         """For each process that was killed, the requests that were not refused and whose results were not all written."""
         return [
-            {
-                str(request["key"])
-                for request in sent
-                if not request["refused"] and self.keys(request) - ending.keys
-            }
+            {str(request["key"]) for request in sent if self.keys(request) - ending.keys}
+            - {str(request["key"]) for request in sent if request["refused"]}  # after a fault, perhaps
             for ending, sent in zip(self.endings, self.of_process, strict=True)
             if ending.sent is not None
         ]

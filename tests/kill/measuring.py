@@ -198,6 +198,10 @@ A list that is read, 20 items a page:
 
 {facts}
 
+In runs with packs a request has many records. 3 then says that a key means the same records for ever, and that a record
+goes in another request only when the one before was refused, or its results were half written; 4 and 8 count requests,
+with up to as many records as a pack takes.
+
 After a power cut 7 and 14 do not apply: what no commit had counted on may be gone, and is sent again, flagged, and
 shown anew.
 
