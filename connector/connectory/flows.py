@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from connectory.assembly import (
@@ -19,6 +20,7 @@ from connectory.client import Client
 from connectory.config import SqlOutput, UsedOutput
 from connectory.errors import ConfigError
 from connectory.events import Listener, Noticed
+from connectory.firsts import firsts_of
 from connectory.journal import MemoryJournal
 from connectory.logs import log_event
 from connectory.publisher import Publisher
@@ -58,7 +60,7 @@ class Flows:
     ) -> None:
         files = [config.folder / name for name in config.catalogue]
         self.config, self.catalogue = config, catalogue or Catalogue.load(*files)
-        self.assembly = Assembly(config, self.catalogue, endpoint=endpoint)
+        self.assembly = Assembly(config, self.catalogue, endpoint=endpoint, client=self.client)
         self._transport, self._listen = transport, listen or log_event
         self._clients: dict[str, Client] = {}
         self._noticed: set[str] = set()
@@ -144,6 +146,7 @@ class Flows:
         settings = self.assembly.outgoing(name)
         run = run_scope(journal, self.assembly.clients.name(client or settings.client))
         publication = self.assembly.publication(name, run=run, given=given)
+        publication = replace(publication, firsts=firsts_of(journal))
         self._notice_end(publication.entity, next(iter(publication.actions.values())))
         if publication.only is not None and known is None:
             place = ("outgoing", name, "only")

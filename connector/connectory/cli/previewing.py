@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from contextlib import aclosing
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
@@ -86,15 +87,22 @@ def incoming(name: str, **options: Any) -> None:
 @parameter_options
 @config_options
 def outgoing(name: str, **options: Any) -> None:
-    """Show the request of each of the first records; nothing is sent.
+    """Show the request of each of the first records; nothing is created or deleted. A step `request` reads.
 
     \b
     connectory preview outgoing moderate --input posts.jsonl
     connectory preview outgoing moderate --input posts.jsonl --steps
     """
-    with connector(options["config"], sandbox=options["sandbox"], signed=False) as made:
+    asks = _asks(options["config"], name)
+    with connector(options["config"], sandbox=options["sandbox"], signed=asks) as made:
         if run_loop(lambda: _outgoing(made, name, options)):
             raise Ended(SOME_FAILED)
+
+
+def _asks(config: str | None, name: str) -> bool:
+    """Say whether the transformers of an outgoing ask the server: then a preview needs a token."""
+    with connector(config, sandbox=False, signed=False) as made:
+        return made.assembly.publication(name, run={}).chain.asks
 
 
 async def _incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> None:
@@ -114,7 +122,7 @@ async def _incoming(made: AsyncConnector, name: str, options: dict[str, Any]) ->
         for level in subscriber.levels[:-1]:
             parents = [one for parent in parents[:1] for one in await _parents(made, level, parent)]
         if not parents:
-            _show_example(made, subscriber.levels[-1])
+            await _show_example(made, subscriber.levels[-1])
         # every record of the input is shown; of parents the first stands for all
         all_of_them = source is not None and len(subscriber.levels) == 1
         stepping = _stepping(subscriber.levels[-1].subscription.chain) if options["steps"] else None
@@ -125,7 +133,7 @@ async def _incoming(made: AsyncConnector, name: str, options: dict[str, Any]) ->
 
 async def _parents(made: AsyncConnector, level: Reading, parent: Parent | None) -> list[Parent]:
     """Show what asks for parents, and give the first of them."""
-    for parameters in level.sets(parent):
+    async for parameters in level.sets(parent):
         _show(made, {"parents of": level.subscription.name, "request": _request(level, parameters)})
         found = await level.first_parents(parameters, parent)
         if found:
@@ -134,7 +142,7 @@ async def _parents(made: AsyncConnector, level: Reading, parent: Parent | None) 
     return []
 
 
-def _show_example(made: AsyncConnector, level: Reading) -> None:
+async def _show_example(made: AsyncConnector, level: Reading) -> None:
     """Show what would be asked for a parent, where there is none."""
     from connectory.errors import RecordError
     from connectory.subscription import Parent
@@ -142,7 +150,7 @@ def _show_example(made: AsyncConnector, level: Reading) -> None:
     wanted = level.subscription
     path = dict.fromkeys({*wanted.entity.path_parameters} - {wanted.fills}, "EXAMPLE")
     try:
-        for parameters in level.sets(Parent({wanted.parent_field: "EXAMPLE"}, (), path)):
+        async for parameters in level.sets(Parent({wanted.parent_field: "EXAMPLE"}, (), path)):
             _show(made, {"example": True, "request": _request(level, parameters)})
     except RecordError as error:
         _show(made, {"example": True, "error": str(error)})
@@ -153,13 +161,13 @@ async def _show_reading(
 ) -> None:
     from connectory.reading import as_record
 
-    for parameters in level.sets(parent):
+    async for parameters in level.sets(parent):
         _show(made, {"request": _request(level, parameters)})
         for item in islice(await level.first_items(level.first_query(parameters)), limit):
             wanted = level.subscription
             record = wanted.kept(as_record(item), parent)
             scope = {**wanted.scope(parent), "input": record}
-            traced = wanted.chain.trace(record, scope)
+            traced = await wanted.chain.aside(partial(wanted.chain.trace, record, scope))
             if stepping is not None:
                 stepping.add(record, scope, traced)
             else:
@@ -182,9 +190,9 @@ async def _outgoing(made: AsyncConnector, name: str, options: dict[str, Any]) ->
     templates = {"path": wanted.path, "query": wanted.query, "payload": wanted.payload}
     templates["parameters"] = wanted.defaults.template
     stepping = _stepping(wanted.chain, templates) if options["steps"] else None
-    async with aclosing(wanted):
+    async with made, aclosing(wanted):
         async for item in input_of(made.config, name, options["input"]).open(limit=options["limit"]):
-            failed += _show_item(made, publisher, item, index, stepping=stepping, parts=parts)
+            failed += await _show_item(made, publisher, item, index, stepping=stepping, parts=parts)
             index += 1
         if wanted.pack is not None and stepping is None:
             await _show_packs(made, publisher, wanted.pack, parts)
@@ -192,7 +200,7 @@ async def _outgoing(made: AsyncConnector, name: str, options: dict[str, Any]) ->
     return failed
 
 
-def _show_item(
+async def _show_item(
     made: AsyncConnector,
     publisher: Publisher,
     item: Item,
@@ -206,12 +214,17 @@ def _show_item(
 
     publication, failed = publisher.publication, 0
     scope = {"run": publication.run, "input": item.record}
-    traced = [] if item.error else publication.chain.trace(item.record, scope)
+    chain = publication.chain
+    traced = (
+        []
+        if item.error
+        else await chain.aside(partial(chain.trace, item.record, scope, publication.firsts.of(item.position)))
+    )
     if stepping is not None:
         stepping.add(item.record, scope, traced)
     requests: list[Any] = []
     shown: dict[str, Any] = {"record": item.record, "steps": _steps(traced), "requests": requests}
-    for part in publication.parts(item, index, publisher.journal.run):
+    for part in await chain.aside(lambda: list(publication.parts(item, index, publisher.journal.run))):
         try:
             if part.error is not None:
                 raise part.error
