@@ -79,7 +79,7 @@ class Chain:
     """Built steps, run depth-first: a record goes all the way before the next one is made.
 
     `kept` are the objects among them that are closed at the end; `waits` says that some step is awaited, `asks` that
-    some step asks the server.
+    some step asks the server, `remembers` that what it makes of a record depends on those before it.
     """
 
     steps: tuple[Step, ...] = ()
@@ -87,6 +87,7 @@ class Chain:
     kept: tuple[Opening, ...] = ()
     waits: bool = False
     asks: bool = False
+    remembers: bool = False
 
     @property
     def at_once(self) -> bool:
@@ -115,6 +116,7 @@ class Chain:
             (*self.kept, *other.kept),
             waits=self.waits or other.waits,
             asks=self.asks or other.asks,
+            remembers=self.remembers or other.remembers,
         )
 
     def run(self, record: Record, context: Context) -> Iterator[Record]:
@@ -218,7 +220,8 @@ class _Builder:
         built = tuple(steps)
         if self.complaints:
             raise ConfigError(locate(where, what) for where, what in self.complaints)
-        return Chain(built, self.folder, tuple(self.kept), waits=bool(self.awaited), asks=bool(self.asking))
+        kept, waits, asks = tuple(self.kept), bool(self.awaited), bool(self.asking)
+        return Chain(built, self.folder, kept, waits=waits, asks=asks, remembers=bool(self.numbers))
 
     def build(self, steps: Iterable[StepConfig]) -> Iterator[Step]:
         for step in steps:

@@ -130,6 +130,11 @@ class Publisher:
             self._workers.stop(reason)
         return self._workers is not None
 
+    @property
+    def stopping(self) -> BaseException | None:
+        """Why no further record is taken, while what is under way is finished."""
+        return None if self._workers is None else self._workers.failure
+
     async def _settled(self, source: Source) -> AsyncGenerator[list[tuple[Part, Result]], None]:
         """Give settled deliveries in groups; a failure waits as long as all fail alike: it may have to stay pending."""
         waiting: Settled = []
