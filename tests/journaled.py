@@ -253,6 +253,7 @@ def plan(
         if not left[0]:
             moment.now(*journals)
             work.cancel()
+            silence(made)
 
     async def later(*arguments: Any, **named: Any) -> Any:
         given = await original(*arguments, **named)
@@ -300,10 +301,21 @@ def break_off_in_the_server(
             return given
         moment.now(*journals)
         work.cancel()
+        silence(made)
         await asyncio.Event().wait()
         raise AssertionError
 
     network.handle_async_request = handle  # type: ignore[method-assign]  # this one transport only
+
+
+def silence(made: AsyncConnector) -> None:
+    """Let nothing more leave: a process that is dead sends nothing before it is cancelled."""
+
+    async def never(_request: httpx.Request) -> httpx.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    made.client().transport.handle_async_request = never  # type: ignore[method-assign]  # this one transport only
 
 
 def lines_of(path: Path) -> list[Any]:

@@ -291,7 +291,7 @@ def test_a_users_entity_needs_no_more_than_a_path_and_actions(written):
 def test_keys_for_later_are_kept(written):
     action = {
         "derived": {"text": "a"},
-        "pack": {"property": "input"},
+        "pack": {"property": "input", "results": "data"},
         "states": {"done": ["x"]},
         "retired": True,
     }
@@ -299,7 +299,7 @@ def test_keys_for_later_are_kept(written):
     found = Catalogue.load(written({"entities": {"x": entity}}))["x"]
     assert found.actions["create"].extra == {
         "derived": {"text": "a"},
-        "pack": {"property": "input"},
+        "pack": {"property": "input", "results": "data"},
         "states": {"done": ["x"]},
     }
     assert (found.retired, found.replacement) == (True, "files")

@@ -201,8 +201,22 @@ def test_derived_outputs_work_on_what_the_schemas_promise():
 def test_packing_names_a_property_of_the_payload():
     packs = {name: action.extra["pack"] for name, action in ACTIONS if "pack" in action.extra}
     assert packs == {
-        "embeddings": {"property": "input", "form": "list", "results": "data", "most": 2048},
-        "files": {"property": "file", "form": "jsonl"},
+        "embeddings": {
+            "property": "input",
+            "form": "list",
+            "results": "data",
+            "most": 2048,
+            "tokens": 300_000,
+        },
+        "files": {
+            "property": "file",
+            "form": "jsonl",
+            "bytes": 512_000_000,
+            "by": {
+                "property": "purpose",
+                "values": {"batch": {"most": 50_000, "bytes": 200_000_000}, "evals": {}, "fine-tune": {}},
+            },
+        },
         "moderations": {"property": "input", "form": "list", "results": "results"},
     }
     for name, pack in packs.items():

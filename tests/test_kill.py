@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -78,6 +79,27 @@ def test_what_is_to_be_held_is_never_sent_twice(programs, tmp_path):
     assert {len(requests) for requests in evidence.of_record.values()} == {1}
     assert evidence.cut_off_keys <= held == evidence.flagged
     assert len(held) <= plan.concurrency * evidence.kills
+
+
+@pytest.mark.fault(
+    "X1",
+    "Packed requests that were cut off are sent again as they were, record for record, under the same key.",
+)
+@pytest.mark.parametrize(
+    "plan", [Plan(1500, 6, 8, pack=10, asked=0.3), Plan(1500, 5, 4, pack=64, bad=200)], ids=str
+)
+def test_packed_requests_lose_and_double_nothing(programs, tmp_path, plan):
+    evidence = Trial(plan, tmp_path, programs).run()
+    assert broken(evidence) == {}
+    assert evidence.kills >= 3
+    assert evidence.cut_off_keys
+    assert max(len(request["records"]) for request in evidence.requests) == plan.pack
+
+
+def test_a_server_that_knows_keys_does_the_work_of_packs_once(programs, tmp_path):
+    plan = Plan(records=1000, kills=5, concurrency=4, pack=8, dedupe=True)
+    evidence = Trial(plan, tmp_path, programs).run()
+    assert broken(evidence) == {}
 
 
 @pytest.mark.fault(
@@ -192,6 +214,23 @@ def test_a_process_that_dies_at_a_step_leaves_a_run_that_goes_on(programs, tmp_p
 )
 def test_a_process_that_dies_while_it_takes_over_leaves_a_run_that_goes_on(programs, tmp_path, place):
     assert broken(Trial(SMALL, tmp_path, programs).crash("mid_record:12", place)) == {}
+
+
+PACKED_PLACES = [
+    *(
+        f"{when}_{label}:{visit}"
+        for label in ("intent", "record", "send")
+        for when in ("before", "after")
+        for visit in (1, 3)
+    ),
+    *("mid_record:2", "mid_output:2", "before_output:2", "after_show:2", "before_commit:2", "in_commit:3"),
+]
+
+
+@pytest.mark.parametrize("place", PACKED_PLACES)
+@pytest.mark.fault("X1", "Killed at any step of a packed request, a run goes on without a loss.")
+def test_a_process_that_dies_at_a_step_of_a_pack_leaves_a_run_that_goes_on(programs, tmp_path, place):
+    assert broken(Trial(replace(SMALL, pack=5), tmp_path, programs).crash(place)) == {}
 
 
 def test_every_step_has_a_place_to_die_at():

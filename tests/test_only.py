@@ -167,3 +167,35 @@ def test_a_table_that_cannot_be_opened_or_written_is_told(tmp_path):
     with pytest.raises(StorageError, match="cannot write"):
         known.write([(b"a", b"b")])
     known.close()
+
+
+def test_those_who_need_several_wait_holding_none(tmp_path):
+    async def main() -> list[str]:
+        known, order = Known(tmp_path / "known.db"), list[str]()
+
+        async def several(name: str, *identifiers: str) -> None:
+            async with known.together(identifiers):
+                order.append(f"{name} in")
+                await asyncio.sleep(0)
+                order.append(f"{name} out")
+
+        async def one(identifier: str) -> None:
+            async with known.alone(identifier):
+                order.append(f"{identifier} in")
+                await asyncio.sleep(0)
+                order.append(f"{identifier} out")
+
+        await asyncio.wait_for(
+            asyncio.gather(
+                several("1", "a", "b"), several("2", "b", "a"), several("3", "c"), one("c"), one("a")
+            ),
+            30,
+        )
+        known.close()
+        return order
+
+    order = asyncio.run(main())
+    assert len(order) == 10
+    for name, other in (("1", "2"), ("3", "c"), ("1", "a"), ("2", "a")):
+        first, second = sorted((name, other), key=lambda one: order.index(f"{one} in"))
+        assert order.index(f"{first} out") < order.index(f"{second} in")

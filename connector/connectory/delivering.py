@@ -27,10 +27,11 @@ from connectory.results import (
 from connectory.waiting import Capacity, Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     import httpx
 
+    from connectory.attempts import Outcome
     from connectory.building import Call
     from connectory.client import Client
     from connectory.interfaces import Journal
@@ -124,33 +125,46 @@ class Delivering:
 
     async def _sent(self, part: Part, call: Call, request: httpx.Request, doubt: Intent | None) -> Result:
         body = fingerprint(request)
-        if doubt is not None and doubt.body not in {"", body}:
-            self._listen(
-                Noticed(f"record {part.id!r} was under way when the run broke off, and is sent changed")
-            )
-        parts = self._publication.upload
-        send = self._client.send if parts is None else partial(parts.send, self._client)
-        outcome = await send(call, request, begin=partial(self._begin, part, body))
+        self._notice_change(part, body, doubt)
+        outcome = await self._asked(call, request, partial(self._begin, part, body))
         if isinstance(outcome.error, RunStoppedError):
             if not (outcome.in_doubt or doubt):  # it was refused, so nothing is in doubt
                 self._journal.withdraw(part.delivery)
             raise outcome.error
         result = result_of(part, call, outcome)
         result.in_doubt = result.in_doubt or doubt is not None
-        if self._publication.budget is not None:
-            self._journal.count("requests", max(0, result.attempts - 1))
-            if self._waiting is None:
-                self._journal.count("tokens", result.tokens)
+        if self._publication.budget is not None and self._waiting is None:
+            self._journal.count("tokens", result.tokens)
         if result.ok:
             self._remember(part, body)
         return result
 
+    def _notice_change(self, part: Part, body: str, doubt: Intent | None) -> None:
+        if doubt is not None and doubt.body not in {"", body}:
+            self._listen(
+                Noticed(f"record {part.id!r} was under way when the run broke off, and is sent changed")
+            )
+
+    async def _asked(
+        self, call: Call, request: httpx.Request, begin: Callable[[], Awaitable[None]]
+    ) -> Outcome:
+        """Send one request; `begin` notes whose it is, when its turn has come: a wait for the rate is no doubt."""
+        parts = self._publication.upload
+        send = self._client.send if parts is None else partial(parts.send, self._client)
+        outcome = await send(call, request, begin=begin)
+        if self._publication.budget is not None and not isinstance(outcome.error, RunStoppedError):
+            self._journal.count("requests", max(0, outcome.attempts - 1))
+        return outcome
+
     async def _begin(self, part: Part, body: str) -> None:
-        """Note that a request is about to leave: its turn has come, so that a wait for the rate is no doubt."""
         self._check_budget()
         await self._journal.intend(part.delivery, body)
+        await self._spend()
+
+    async def _spend(self) -> None:
+        """See to it that what is spent is known in every later life."""
         if self._publication.budget is not None:
-            await self._journal.flush()  # what is spent is known in every later life
+            await self._journal.flush()
 
     async def _record(self, part: Part, result: Result, call: Call | None = None) -> Result:
         blank_error(result, self._client.redactor)

@@ -8,6 +8,8 @@ from connectory.results import signature
 from connectory.retry import Alarm
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from connectory.interfaces import Journal
     from connectory.publication import Part
     from connectory.record import Result
@@ -30,12 +32,28 @@ class Holding:
         """Say whether any failure is held back."""
         return bool(self._held)
 
+    @property
+    def undecided(self) -> bool:
+        """Say whether all that was heard so far was the same failure, or nothing was heard yet."""
+        return self._alarm.undecided
+
     async def settle(self, part: Part, result: Result) -> None:
         """Write down what became of a delivery, unless it is a failure that may not have to count."""
-        if self._journal.durable and result.error is not None and (self._alarm.undecided or self._alarm.rang):
+        if self._has_to_wait(result):
             self._held.append((part, result))
         else:
             await self._journal.record(part.delivery, result)
+
+    async def settle_pack(self, settled: Sequence[tuple[Part, Result]]) -> None:
+        """Write down, in one piece, what became of deliveries that went together."""
+        held = [pair for pair in settled if self._has_to_wait(pair[1])]
+        self._held += held
+        if not held:
+            await self._journal.record_pack([(part.delivery, result) for part, result in settled])
+
+    def _has_to_wait(self, result: Result) -> bool:
+        undecided = self._alarm.undecided or self._alarm.rang
+        return self._journal.durable and result.error is not None and undecided
 
     async def hear(self, result: Result) -> str | None:
         """Hear what became of a delivery; give the reason to stop once the first ones have all failed alike."""

@@ -276,6 +276,14 @@ class Journal(Protocol):
         """Note, before the first byte leaves, that the delivery is about to be sent."""
         ...
 
+    async def intend_pack(self, deliveries: Sequence[Delivery], body_hash: str, pack: str) -> None:
+        """Note, all at once, that these deliveries are about to be sent in one request; `pack` is its key."""
+        ...
+
+    def companions(self, pack: str) -> int:
+        """Count the deliveries that an earlier life left under way in that request."""
+        ...
+
     async def flush(self) -> None:
         """Wait until everything that was noted is written, the counts too."""
         ...
@@ -286,6 +294,10 @@ class Journal(Protocol):
 
     async def record(self, delivery: Delivery, result: Result) -> None:
         """Note what became of a delivery: from here on it is never bought again."""
+        ...
+
+    async def record_pack(self, settled: Sequence[tuple[Delivery, Result]]) -> None:
+        """Note what became of the deliveries of one request, in one piece."""
         ...
 
     def withdraw(self, delivery: Delivery) -> None:

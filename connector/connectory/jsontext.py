@@ -30,8 +30,8 @@ class JsonTextError(ValueError):
     """The text is not JSON; the message says where and never quotes it."""
 
 
-# orjson reads an integer beyond 64 bits as a float, and the standard library reads 1e999 as infinity: texts in which
-# either could stand go to the slower reader that keeps integers and refuses infinities.
+# orjson reads an integer beyond 64 bits as a float, and the standard library reads 1e999 as infinity (orjson does not):
+# texts in which either could stand go to the slower reader that keeps integers and refuses infinities.
 _DIGITS_ALIKE = bytes.maketrans(b"123456789E", b"000000000e")
 
 
@@ -75,25 +75,31 @@ def _is_deep(value: Any) -> bool:
     return bool(level)
 
 
+_CONTAINERS = frozenset[type]({dict, list})
+
+
 def _containers(outer: Any) -> list[Any]:
     values = cast("dict[str, Any]", outer).values() if type(outer) is dict else cast("list[Any]", outer)
+    if _CONTAINERS.isdisjoint(map(type, values)):  # a vector has thousands of numbers
+        return []
     return [one for one in values if type(one) is dict or type(one) is list]
+
+
+_LONG = b"0" * 19
 
 
 def _is_suspicious(raw: bytes) -> bool:
     alike = raw.translate(_DIGITS_ALIKE)  # ten times as fast as a regular expression
-    return b"0" * 19 in alike or b"e000" in alike or b"e+000" in alike
+    return _LONG in alike or b"e000" in alike or b"e+000" in alike
 
 
 def _read_fast(raw: bytes) -> Any:
-    if _is_suspicious(raw):
-        return _strict.decode(raw.decode("utf-8-sig"))
-    if orjson is not None:
+    if orjson is not None and _LONG not in raw.translate(_DIGITS_ALIKE):
         try:
             return orjson.loads(raw)
         except orjson.JSONDecodeError:
             pass  # the standard library decides what is wrong, so that both installs say the same
-    return _plain.decode(raw.decode("utf-8-sig"))
+    return (_strict if _is_suspicious(raw) else _plain).decode(raw.decode("utf-8-sig"))
 
 
 def _read_unique(raw: bytes) -> Any:

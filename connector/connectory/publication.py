@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from connectory.expressions import Expression
     from connectory.guards import Budget, MostDead
     from connectory.interfaces import Item
+    from connectory.packs import PackOption
     from connectory.parameters import RequestParameters
     from connectory.placeholders import Template
     from connectory.saving import FixedTarget, SaveTo
@@ -67,7 +68,8 @@ class Publication:
     `files_root` and `upload` are for files that are sent, `save` and `stream` for answers. `accept` is the condition
     that an answer has to meet; `only` skips records that earlier runs had answered; `on_uncertain` says what becomes of
     a delivery of which nobody knows whether it was done, None by the kind of action. `until` says when what is created
-    is at its end, if that is waited for; `sequence` gives what deliveries have in common that go one after the other.
+    is at its end, if that is waited for; `sequence` gives what deliveries have in common that go one after the other;
+    `pack` says how many go in one request.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Publication:
     upload: PartsOption | None = None
     until: Until | None = None
     sequence: Expression | None = None
+    pack: PackOption | None = None
     run: Mapping[str, Any] = field(default_factory=dict[str, Any])
     firsts: Firsts = field(default_factory=Firsts)
     shows_http: bool = field(init=False, default=False)

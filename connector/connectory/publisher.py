@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from connectory.delivering import Delivering
 from connectory.errors import (
     ConnectoryError,
     CredentialsError,
@@ -17,6 +16,8 @@ from connectory.errors import (
     UnavailableError,
 )
 from connectory.events import Listener, Noticed, RecordFinished, RunFinished, RunStarted, ignore
+from connectory.packing import Packing
+from connectory.packsending import PackSending
 from connectory.passing import Passage, ahead
 from connectory.record import Result
 from connectory.repeats import Repeats
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from connectory.firsts import OfItem
     from connectory.interfaces import Item, Journal, Sink, Source
     from connectory.journal import Known
+    from connectory.packing import Pack
     from connectory.passing import Made
     from connectory.publication import Apply, Part, Publication
 
@@ -67,12 +69,12 @@ class Publisher:
         self.finished = 0
         self.lines: Callable[[Result], list[Any]] = Result.lines
         self.left = 0
-        self._delivering = Delivering(
+        self._delivering = PackSending(
             publication, client, journal, listen=listen, known=known, stop=self.stop
         )
         self._repeats = Repeats()
         self._open: dict[int, _Open] = {}
-        self._workers: Workers[Part, tuple[Part, Result | None]] | None = None
+        self._workers: Workers[Any, Any] | None = None
         self._sequence = None if publication.sequence is None else Sequence()
 
     @property
@@ -138,20 +140,9 @@ class Publisher:
 
     async def _settled(self, source: Source) -> AsyncGenerator[list[tuple[Part, Result]], None]:
         """Give settled deliveries in groups; a failure waits as long as all fail alike: it may have to stay pending."""
-        limit, ordered = self.publication.concurrency, self.publication.ordered
-        more = AT_ONCE if self.publication.until or self._sequence else 0
-        self._workers = Workers(
-            self._parts(source),
-            self._deliver,
-            limit=limit + more,
-            ordered=ordered,
-            window=limit * WINDOW + more,
-            gather=GATHER,
-            stopped=self._delivering.capacity.stop,
-        )
         waiting: Settled = []
         try:
-            async with aclosing(aiter(self._workers)) as groups:
+            async with aclosing(self._delivered(source)) as groups:
                 async for settled in groups:
                     waiting += self._without_left(settled)
                     if self._delivering.holding.rang:
@@ -171,6 +162,27 @@ class Publisher:
             raise
         async for left in self._last(waiting):
             yield left
+
+    def _delivered(self, source: Source) -> AsyncGenerator[list[tuple[Part, Result | None]], None]:
+        """Give what became of deliveries, one by one or in packs, as it gets ready and its turn comes."""
+        limit, stopped = self.publication.concurrency, self._delivering.capacity.stop
+        if self.publication.pack is not None:
+            packing = Packing(self.publication, self.publication.pack, self.journal, self._parts(source))
+            packs = self._workers = Workers(
+                packing, self._deliver_pack, limit=limit, ordered=False, stopped=stopped
+            )
+            return packing.lined_up(aiter(packs))
+        more = AT_ONCE if self.publication.until or self._sequence else 0
+        workers = self._workers = Workers(
+            self._parts(source),
+            self._deliver,
+            limit=limit + more,
+            ordered=self.publication.ordered,
+            window=limit * WINDOW + more,
+            gather=GATHER,
+            stopped=stopped,
+        )
+        return aiter(workers)
 
     async def _last(self, waiting: Settled) -> AsyncGenerator[Settled, None]:
         """Give what was held back and need not be any more."""
@@ -274,6 +286,9 @@ class Publisher:
             result = None if ticket.left else await self._delivering.settle(part)
             ticket.left = result is None
         return part, self._heard(result)
+
+    async def _deliver_pack(self, pack: Pack) -> list[tuple[Part, Result | None]]:
+        return [(part, self._heard(result)) for part, result in await self._delivering.settle_pack(pack)]
 
     def _heard(self, result: Result | None) -> Result | None:
         if result is not None:

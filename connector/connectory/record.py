@@ -60,7 +60,7 @@ class Intent:
     """A delivery that is about to be sent, or was when a life of its run ended.
 
     `body` is the hash of what is sent, empty where it is not known any more; `lives` counts the lives of the run in
-    which it was under way.
+    which it was under way. `pack` is the key of the request that it shared with others, empty where it went alone.
     """
 
     key: str
@@ -68,6 +68,7 @@ class Intent:
     part: int
     body: str
     lives: int
+    pack: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +104,9 @@ class Result:
 
     `index` counts inputs from 0. `events` are those of a stream, whose lines go before the result's own. `output` is
     what `result` and the response transformers made of an ok result, if there are any: one line each. `record` is the
-    record as it was read; `cause` is the exception behind an error; `headers` are those of the answer.
-    `written` is the result as it was written down.
+    record as it was read; `cause` is the exception behind an error; `headers` are those of the answer. `requests` is
+    how many of the attempts count with this result: those of a pack count with its first member. None: all. `written`
+    is the result as it was written down.
     """
 
     index: int
@@ -123,6 +125,7 @@ class Result:
     cause: Exception | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     written: ResultLine | None = field(default=None, repr=False, compare=False)
+    requests: int | None = field(default=None, repr=False)
 
     @property
     def ok(self) -> bool:

@@ -42,6 +42,7 @@ SECTIONS = {
     "UsedInput": "Outgoing: input of code",
     "UploadConfig": "Outgoing: upload",
     "BudgetConfig": "Outgoing: budget",
+    "PackConfig": "Outgoing: pack",
     "UntilConfig": "Outgoing: until",
     "OutgoingTest": "Outgoing: tests",
     "ExpectedRequest": "Outgoing: tests: request",

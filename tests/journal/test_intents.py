@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,9 +40,10 @@ def test_what_is_noted_is_read_by_the_next_life_and_by_who_only_looks(path):
     assert sorted(found, key=lambda one: one.seq) == [intent(1), intent(2)]
 
 
+@pytest.mark.parametrize("pack", ["", "p" * 24])
 @pytest.mark.parametrize("body", ["", "b" * 64])
-def test_a_slot_says_all_of_an_intent(body):
-    one = Intent("k" * 24, 10**15, 10**6, body, 10**6)
+def test_a_slot_says_all_of_an_intent(body, pack):
+    one = Intent("k" * 24, 10**15, 10**6, body, 10**6, pack)
 
     assert len(encode(one)) == _SIZE
     assert decode(encode(one)) == one
@@ -139,3 +141,61 @@ def test_without_a_write_to_a_place_the_place_is_sought(path, monkeypatch):
     intents.close()
 
     assert {one.key for one in Intents(path).peek()} == {intent(1).key, intent(2).key}
+
+
+def test_a_pack_is_written_in_as_few_pieces_as_its_slots_lie_in(path, monkeypatch):
+    intents, _ = opened(path)
+    intents.note(intent(1000))  # the slots that a pack grows by are blank already
+    pieces: list[int] = []
+    write = os.pwrite
+
+    def counted(file: int, text: bytes, place: int) -> int:
+        pieces.append(len(text))
+        return write(file, text, place)
+
+    monkeypatch.setattr(os, "pwrite", counted)
+    intents.note_pack([intent(number) for number in range(20)])
+    assert pieces == [20 * _SIZE]
+    for number in (5, 11):
+        intents.forget(intent(number).key)
+    pieces.clear()
+    intents.note_pack(
+        [intent(number) for number in range(30, 34)]
+    )  # two slots between others, two behind them
+    assert sorted(pieces) == [_SIZE, _SIZE, 2 * _SIZE]
+    intents.close()
+    expected = {intent(number) for number in (1000, *range(5), *range(6, 11), *range(12, 20), *range(30, 34))}
+    assert set(Intents(path).peek()) == expected
+
+
+def test_a_pack_larger_than_the_file_makes_it_grow(path):
+    intents, _ = opened(path)
+    pack = [intent(number) for number in range(3 * _MORE + 1)]
+    intents.note_pack(pack)
+    intents.close()
+    again, found = opened(path)
+    again.close()
+    assert sorted(found, key=lambda one: one.seq) == pack
+
+
+def test_a_smaller_pack_takes_the_slots_of_its_own_members(path):
+    intents, _ = opened(path)
+    intents.note_pack([replace(intent(number), pack="p" * 24) for number in range(8)])
+    intents.note_pack([replace(intent(number), pack="q" * 24) for number in range(3)])
+    intents.close()
+    packs = {one.seq: one.pack[0] for one in Intents(path).peek()}
+    assert packs == dict.fromkeys(range(3), "q") | dict.fromkeys(range(3, 8), "p")
+
+
+def test_a_pack_on_a_full_disk_is_told(path, monkeypatch):
+    intents, _ = opened(path)
+    intents.note(intent(1000))
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(StorageError, match="no space left"):
+        intents.note_pack([intent(1), intent(2)])
+    monkeypatch.undo()
+    intents.close()

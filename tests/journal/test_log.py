@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -255,3 +256,36 @@ def test_only_its_owner_may_read_it(tmp_path):
         os.umask(previous)
 
     assert log.path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_pack_is_one_write_and_its_lines_are_read_one_by_one(log, monkeypatch):
+    filled(log, 2)
+    sizes: list[int] = []
+    write = os.write
+
+    def counted(file: int, text: bytes) -> int:
+        sizes.append(len(text))
+        return write(file, text)
+
+    monkeypatch.setattr(os, "write", counted)
+    starts = log.extend([(delivery(seq), ok(seq)) for seq in range(2, 6)], 1)
+    monkeypatch.undo()
+    assert len(sizes) == 1
+    assert [log.entry(start).seq for start in starts] == [2, 3, 4, 5]
+    assert seqs(again(log)) == list(range(6))
+    assert log.append(delivery(6), 1, ok(6)) == starts[-1] + sizes[0] - (starts[-1] - starts[0])
+
+
+def test_a_pack_that_was_half_written_keeps_its_whole_lines(log):
+    starts = log.extend([(delivery(seq), ok(seq)) for seq in range(4)], 1)
+    log.close()
+    os.truncate(log.path, starts[2] + 5)
+    assert seqs(again(log)) == [0, 1]
+    assert log.length == starts[2]
+
+
+def test_a_line_says_how_many_requests_count_with_it(log):
+    first, other = replace(ok(0), requests=3), replace(ok(1), requests=0)
+    starts = log.extend([(delivery(0), first), (delivery(1), other)], 1)
+    assert [log.entry(start).result().requests for start in starts] == [3, 0]
+    assert log.entry(log.append(delivery(2), 1, ok(2))).result().requests is None

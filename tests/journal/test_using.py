@@ -10,10 +10,12 @@ from connectory.journal.log import Entry
 from connectory.journal.using import Use
 
 
-def entry(status: str, seq: int = 0, *, attempts: int = 2, tokens: int = 0) -> Entry:
+def entry(
+    status: str, seq: int = 0, *, attempts: int = 2, tokens: int = 0, requests: int | None = None
+) -> Entry:
     line = {"seq": seq, "part": 0, "key": f"k{seq}", "life": 1, "status": status, "index": seq, "id": None}
     line |= {"http_status": 200, "request_id": None, "attempts": attempts, "in_doubt": False}
-    return Entry({**line, "usage": {"total_tokens": tokens}}, 0)
+    return Entry({**line, "usage": {"total_tokens": tokens}, "requests": requests}, 0)
 
 
 LOG = [entry("begun"), entry("ok", 1, tokens=5), entry("ok", tokens=7), entry("error", 2, attempts=1)]
@@ -43,3 +45,12 @@ def test_a_delivery_that_was_begun_anew_counts_again():
     for one in (entry("begun"), entry("ok", tokens=1), entry("begun"), entry("error", tokens=1)):
         use.add(one)
     assert counts["requests"] == 4
+
+
+@pytest.mark.parametrize(("intended", "expected"), [(0, 3), (1, 2)])
+def test_the_requests_of_a_pack_count_with_its_first_record(intended: int, expected: int):
+    counts = Counter[str]()
+    use = Use(lambda name, amount: counts.update({name: amount}), intended=intended)
+    for seq in range(4):
+        use.add(entry("ok", seq, attempts=5, tokens=2, requests=0 if seq else 3))
+    assert counts == {"requests": expected, "tokens": 8}

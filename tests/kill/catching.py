@@ -38,6 +38,8 @@ def tried(name: str, seed: int, folder: Path, programs: Programs, *, needs: str 
     plan = Plan(160, 3, 8, seed=seed, bad=6, latency=0.002, runner="mutated", words=(name,), timed=0)
     if needs == "stops":
         plan = replace(plan, kills=2, by=signal.SIGTERM)
+    if needs == "packs":
+        plan = replace(plan, records=400, pack=4, kills=4)
     if needs == "reading":
         plan = replace(plan, records=500, concurrency=1)
     kinds: dict[str, type[Trial]] = {"power": PowerCuts, "damage": Damage, "reading": Reading}

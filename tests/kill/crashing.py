@@ -211,6 +211,7 @@ def prepare(passing: Place) -> None:
     Client._attempt = poisoned(passing, Client._attempt)
     for owner, name, label in (
         (DiskJournal, "intend", "intent"),
+        (DiskJournal, "intend_pack", "intent"),
         (Client, "send", "send"),
         (DiskJournal, "finish", "finish"),
     ):

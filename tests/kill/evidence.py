@@ -82,7 +82,8 @@ class Ending:
 class Evidence:
     """Everything that the judge looks at. `earlier` is what the output held before the run, `bad` are
     the records that the server refuses. `gentle`: processes were asked to stop, once, and not killed. The
-    output is `ordered` like the input, or in the order of completion; it is `appended` or replaces what was there."""
+    output is `ordered` like the input, or in the order of completion; it is `appended` or replaces what was there.
+    Up to `pack` records went in one request."""
 
     records: int
     concurrency: int
@@ -99,6 +100,18 @@ class Evidence:
     gentle: bool = False
     ordered: bool = True
     appended: bool = False
+    pack: int = 1
+
+    @cached_property
+    def key_of(self) -> dict[int, str]:
+        """The key of each record that has a result."""
+        return {result["index"]: result["key"] for result in self.log.results}
+
+    def keys(self, request: dict[str, Any]) -> set[str]:
+        """The deliveries of a request: a pack has a key of its own, so the results say whose it was."""
+        if self.pack == 1:
+            return {str(request["key"])}
+        return {self.key_of[record] for record in request["records"] if record in self.key_of}
 
     @property
     def kills(self) -> int:
@@ -115,7 +128,8 @@ class Evidence:
         """The requests about each record, in the order in which they came."""
         found: dict[int, list[dict[str, Any]]] = defaultdict(list)
         for request in self.requests:
-            found[request["record"]].append(request)
+            for record in request["records"]:
+                found[record].append(request)
         return found
 
     @cached_property
@@ -128,10 +142,26 @@ class Evidence:
     def cut_off(self) -> list[set[str]]:
         """For each process that was killed, the deliveries that it had sent and that had no result when it ended."""
         return [
-            {request["key"] for request in sent} - ending.keys
+            set[str]().union(*map(self.keys, sent)) - ending.keys
             for ending, sent in zip(self.endings, self.of_process, strict=True)
             if ending.sent is not None
         ]
+
+    @cached_property
+    def cut_off_requests(self) -> list[set[str]]:
+        """For each process that was killed, the requests that were not refused and whose results were not all written."""
+        return [
+            {str(request["key"]) for request in sent if self.keys(request) - ending.keys}
+            - {str(request["key"]) for request in sent if request["refused"]}  # after a fault, perhaps
+            for ending, sent in zip(self.endings, self.of_process, strict=True)
+            if ending.sent is not None
+        ]
+
+    @cached_property
+    def divided(self) -> set[str]:
+        """Every delivery that was in a refused pack: it was not under way until it went in a smaller one."""
+        refused = (one for one in self.requests if one["refused"] and len(one["records"]) > 1)
+        return set[str]().union(*map(self.keys, refused))
 
     @cached_property
     def cut_off_keys(self) -> set[str]:
@@ -146,7 +176,8 @@ class Evidence:
     @cached_property
     def flagged(self) -> set[str]:
         """The deliveries whose result says that they may have been done twice, and not because of a fault."""
-        doubtful = {request["key"] for request in self.requests if request["fault"] in DOUBTFUL}
+        faulty = (request for request in self.requests if request["fault"] in DOUBTFUL)
+        doubtful = set[str]().union(*map(self.keys, faulty))
         return {result["key"] for result in self.log.results if result["in_doubt"]} - doubtful
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias
 
 from kill.evidence import Evidence, life, parsed
@@ -70,6 +71,9 @@ def _counted(evidence: Evidence) -> Counter[int]:
 @invariant(3)
 def one_key(evidence: Evidence) -> Iterator[str]:
     """All requests of a record carry one key and one body, and no other record's."""
+    if evidence.pack > 1:
+        yield from _one_pack(evidence)
+        return
     owners: dict[str, int] = {}
     for record, requests in evidence.of_record.items():
         kinds = {(request["key"], request["body"]) for request in requests}
@@ -80,9 +84,30 @@ def one_key(evidence: Evidence) -> Iterator[str]:
                 yield f"records {owners[str(key)]} and {record} share a key"
 
 
+def _one_pack(evidence: Evidence) -> Iterator[str]:
+    """A key means one pack for ever; a record goes in another one only when its pack was refused, or partly written."""
+    packs: dict[str, tuple[str, list[int]]] = {}
+    for request in evidence.requests:
+        said = (request["body"], request["records"])
+        if packs.setdefault(str(request["key"]), said) != said:
+            yield f"the key {request['key']} was sent with {packs[str(request['key'])]} and {said}"
+    written = [set[str](), *(ending.keys for ending in evidence.endings)]
+    for record, requests in evidence.of_record.items():
+        for before, after in pairwise(requests):
+            missing = {evidence.key_of.get(one) for one in before["records"]} - evidence.keys(after)
+            torn = any(missing <= keys for keys in written) and {*after["records"]} < {*before["records"]}
+            if before["key"] != after["key"] and not before["refused"] and not torn:
+                yield f"record {record} was in the pack {before['records']} and then in {after['records']}"
+
+
 @invariant(4)
 def bounded(evidence: Evidence) -> Iterator[str]:
-    """Each kill cuts off no more records than were allowed to be under way, but for refusals that were held back."""
+    """Each kill cuts off no more requests than were allowed to be under way, but for refusals that were held back."""
+    if evidence.pack > 1:
+        for number, packs in enumerate(evidence.cut_off_requests, 1):
+            if len(packs) > evidence.concurrency:
+                yield f"kill {number} cut off {len(packs)} packs"
+        return
     refused = {
         request["key"] for number in evidence.bad for request in evidence.of_record.get(number, ())
     }  # as long as a process has seen nothing but refusals, it writes none down: they may have to stay pending
@@ -120,7 +145,7 @@ def nothing_written_disappears(evidence: Evidence) -> Iterator[str]:
 @invariant(8)
 def flags_are_rare(evidence: Evidence) -> Iterator[str]:
     """Each kill puts no more records in doubt than were allowed to be under way."""
-    bound = evidence.concurrency * evidence.kills
+    bound = evidence.concurrency * evidence.kills * evidence.pack
     if len(evidence.flagged) > bound:
         yield f"{len(evidence.flagged)} results are in doubt, more than {bound}"
 
@@ -132,7 +157,10 @@ def own_answer(evidence: Evidence) -> Iterator[str]:
     for result in evidence.log.results:
         index = result["index"]
         expected = ("error", None) if index in bad else ("ok", f"answer-{index}")
-        got = (result["status"], (result.get("response") or {}).get("id"))
+        response = result.get("response") or {}
+        got = (result["status"], response.get("id"))
+        if evidence.pack > 1 and response:
+            got = (result["status"], f"answer-{response['results'][0]['record']}")
         if got != expected:
             yield f"record {index} has {got}, not {expected}: {result.get('error')}"
 
@@ -141,7 +169,7 @@ def own_answer(evidence: Evidence) -> Iterator[str]:
 def doubts_are_flagged(evidence: Evidence) -> Iterator[str]:
     """Every record that was cut off, or lost its result, says in its result that it may have been done twice."""
     flags = {result["key"]: result["in_doubt"] for result in evidence.log.results}
-    for key in evidence.cut_off_keys | evidence.lost_keys:
+    for key in evidence.cut_off_keys - evidence.divided | evidence.lost_keys:
         if not flags.get(key):
             yield f"{key} was cut off and is not flagged"
 
@@ -227,7 +255,7 @@ def written_is_not_sent(evidence: Evidence) -> Iterator[str]:
     """A record whose result was written when a process ended is not sent by a later one."""
     for number, ending in enumerate(evidence.endings):
         for request in evidence.requests[ending.seen :]:
-            if request["key"] in ending.keys and request["key"] not in evidence.lost_keys:
+            if evidence.keys(request) & ending.keys - evidence.lost_keys:
                 yield f"record {request['record']} had its result after process {number + 1} and was sent again"
 
 
@@ -235,7 +263,7 @@ def written_is_not_sent(evidence: Evidence) -> Iterator[str]:
 def done_once(evidence: Evidence) -> Iterator[str]:
     """A server that knows keys has done every record's work exactly once."""
     if evidence.dedupes:
-        done = Counter(request["record"] for request in evidence.requests if request["acts"])
+        done = Counter(one for request in evidence.requests if request["acts"] for one in request["records"])
         for record in range(evidence.records):
             if done[record] != (record not in evidence.bad):
                 yield f"the work of record {record} was done {done[record]} times"

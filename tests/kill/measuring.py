@@ -43,6 +43,11 @@ def cases(records: int, kills: int) -> Iterator[Case]:
     for seed, concurrency, faults in ((1, 32, 0.1), (2, 64, 0.15), (3, 16, 0.1)):
         plan = Plan(records, kills, concurrency, faults, seed, startup=1.0, asked=1.0)
         yield Case(f"kill -9, seed {seed}", plan)
+    packs = Plan(records, kills, 8, seed=10, startup=1.0, asked=1.0, pack=16)
+    yield Case("kill -9, packs of 16, seed 10", packs)
+    small = replace(packs, records=records // 3, kills=kills // 2)
+    yield Case("power cut, packs of 16, seed 11", replace(small, seed=11), PowerCuts, AFTER_POWER)
+    yield Case("kill -9, packs of 16, a server that knows keys", replace(small, dedupe=True, seed=12))
     plan = Plan(records // 3, kills // 2, startup=1.0, asked=1.0)
     for seed in (4, 5):
         yield Case(f"power cut, seed {seed}", replace(plan, seed=seed), PowerCuts, AFTER_POWER)
@@ -60,7 +65,7 @@ def row(case: Case, evidence: Evidence, failed: dict[int, list[str]], seconds: f
         f"{plan.records:,}",
         str(evidence.kills),
         f"{len(evidence.requests):,}",
-        f"{sum(map(len, evidence.cut_off)):,} / {plan.concurrency * evidence.kills:,}",
+        f"{sum(map(len, evidence.cut_off)):,} / {plan.concurrency * plan.pack * evidence.kills:,}",
         f"{len(evidence.flagged):,}",
         f"{taken_over:,}",
         "all hold" if not failed else f"**{', '.join(map(str, failed))} fail**",
@@ -192,6 +197,10 @@ A list that is read, 20 items a page:
 ## Invariants
 
 {facts}
+
+In runs with packs a request has many records. 3 then says that a key means the same records for ever, and that a record
+goes in another request only when the one before was refused, or its results were half written; 4 and 8 count requests,
+with up to as many records as a pack takes.
 
 After a power cut 7 and 14 do not apply: what no commit had counted on may be gone, and is sent again, flagged, and
 shown anew.

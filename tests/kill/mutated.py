@@ -25,6 +25,7 @@ from connectory.journal import DiskJournal
 from connectory.journal import log as results_log
 from connectory.journal.log import ResultsLog
 from connectory.jsontext import JsonTextError, loads
+from connectory.packs import PackOption
 from connectory.publisher import Publisher
 from connectory.results import unsent
 from connectory.subscriber import Subscriber
@@ -50,7 +51,7 @@ MUTANTS: dict[str, Mutant] = {}
 def mutant(
     bug: str, *caught_by: int, needs: str = "kills", dies_at: str = ""
 ) -> Callable[[Callable[[], None]], Callable[[], None]]:
-    """Register a bug. `needs` says in which kind of test it shows: kills, power, damage, stops or reading."""
+    """Register a bug. `needs` says in which kind of test it shows: kills, power, damage, stops, packs or reading."""
 
     def register(put_in: Callable[[], None]) -> Callable[[], None]:
         MUTANTS[put_in.__name__] = Mutant(bug, frozenset(caught_by), put_in, needs, dies_at)
@@ -157,6 +158,37 @@ def forgetful() -> None:
 @mutant("lives of the run are not counted", 5, 16)
 def ageless() -> None:
     DiskJournal.life = property(lambda _: 1)
+
+
+@mutant("a pack that was under way is put together anew, with others", 3, needs="packs")
+def regrouped() -> None:
+    doubt = DiskJournal.doubt
+
+    def unknown(self: Any, delivery: Any) -> Any:
+        intent = doubt(self, delivery)
+        return intent and replace(intent, pack="", body="")
+
+    DiskJournal.doubt = unknown
+
+
+@mutant("only the first record of a pack is noted before it leaves", 3, 10, needs="packs")
+def first_alone() -> None:
+    intend = DiskJournal.intend_pack
+
+    async def noted(self: Any, deliveries: Any, *given: Any) -> None:
+        await intend(self, deliveries[:1], *given)
+
+    DiskJournal.intend_pack = noted
+
+
+@mutant("the records of a pack get each other's answers", 9, needs="packs")
+def swapped() -> None:
+    divide = PackOption.divide
+
+    def reversed_answers(self: Any, *given: Any) -> Any:
+        return divide(self, *given)[::-1]
+
+    PackOption.divide = reversed_answers
 
 
 @mutant("lines count as shown before they are in the output", 11)

@@ -16,6 +16,7 @@ import struct
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from urllib.parse import parse_qs
 
 RECORD = re.compile(rb"record-(\d+)")
@@ -40,9 +41,13 @@ class Request:
 
     @property
     def record(self) -> int | None:
-        """The number of the record that the request is about."""
-        found = RECORD.search(self.body) or RECORD.search(self.path.encode())
-        return int(found[1]) if found else None
+        """The number of the record that the request is about, the first one of a pack."""
+        return self.records[0] if self.records else None
+
+    @cached_property
+    def records(self) -> list[int]:
+        """The numbers of all records that it is about: more than one in a pack."""
+        return [int(number) for number in RECORD.findall(self.body) or RECORD.findall(self.path.encode())]
 
 
 @dataclass
@@ -87,14 +92,14 @@ class Mock:
     def take(self, request: Request) -> tuple[Answer, float]:
         """Write a request down, then decide on the answer and on how long it takes."""
         record, key = request.record, request.headers.get("idempotency-key")
-        about = str(record) if record is not None else request.path
+        about = request.path if record is None else "+".join(map(str, request.records))
         self.visits[about] = visit = self.visits.get(about, 0) + 1
         luck = random.Random(f"{self.seed}/{about}/{visit}")  # noqa: S311 - chance that can be repeated
         fault = _fault(luck, self.faults)
         if fault == "not_json" and visit > UNREADABLE:
             fault = None
         digest = hashlib.sha256(request.body).hexdigest()[:16]
-        bad = is_bad(record, self.bad)
+        bad = any(is_bad(one, self.bad) for one in request.records)
         acts = not bad and fault not in {"429", "503"} and not (self.dedupe and key in self.remembered)
         line = {
             "method": request.method,
@@ -103,6 +108,8 @@ class Mock:
             "request": request.headers.get("x-client-request-id"),
             "body": digest,
             "record": record,
+            "records": request.records,
+            "refused": bad and fault is None,
             "fault": fault,
             "acts": acts,
             "at": time.monotonic(),
@@ -139,7 +146,7 @@ class Mock:
             return Answer(HTML, "503 Service Unavailable", "text/html", fault)
         if fault == "not_json":
             return Answer(HTML, kind=luck.choice(["text/html", "application/json"]), fault=fault)
-        if is_bad(request.record, self.bad):
+        if any(is_bad(one, self.bad) for one in request.records):
             error = {"message": "not with me", "type": "invalid_request_error", "code": "made_up"}
             return Answer(json.dumps({"error": error}).encode(), "400 Bad Request", fault=fault)
         return Answer(json.dumps(self._work(request)).encode(), fault=fault)
@@ -151,7 +158,10 @@ class Mock:
         record = request.record
         if request.method == "DELETE":
             return {"id": f"record-{record}", "object": "file", "deleted": True}
-        results = [{"flagged": False, "categories": {}, "category_scores": {}}]
+        results = [
+            {"flagged": False, "categories": {}, "category_scores": {}, "record": one}
+            for one in request.records
+        ]
         return {"id": f"answer-{record}", "model": "made-up", "results": results}
 
     def _page(self, query: dict[str, list[str]]) -> object:

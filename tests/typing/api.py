@@ -216,11 +216,24 @@ class Remembered:
     async def intend(self, delivery: Delivery, body_hash: str) -> None:
         del delivery, body_hash
 
+    async def intend_pack(self, deliveries: Sequence[Delivery], body_hash: str, pack: str) -> None:
+        del deliveries, body_hash, pack
+
+    def companions(self, pack: str) -> int:
+        del pack
+        return 0
+
+    async def flush(self) -> None:
+        return
+
     async def begin(self, delivery: Delivery, result: Result) -> None:
         del delivery, result
 
     async def record(self, delivery: Delivery, result: Result) -> None:
         del delivery, result
+
+    async def record_pack(self, settled: Sequence[tuple[Delivery, Result]]) -> None:
+        del settled
 
     def withdraw(self, delivery: Delivery) -> None:
         del delivery

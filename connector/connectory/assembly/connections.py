@@ -11,6 +11,7 @@ from connectory.asking import Asking
 from connectory.assembly.clients import Clients, Endpoint, most_at_once
 from connectory.assembly.dialects import Speech, resolve_dialect
 from connectory.assembly.files import files_root, fixed_target, save_to, stream, upload
+from connectory.assembly.packs import pack
 from connectory.assembly.parents import Memory, fill, resolve_above, run_clock
 from connectory.assembly.raw import Server, raw_entity
 from connectory.assembly.states import until
@@ -158,6 +159,7 @@ class Assembly:
             upload=upload(self.config, place, settings, entity, self.catalogue),
             until=until(self.config, place, settings, action, self.catalogue),
             sequence=self._condition((*place, "sequence"), settings.sequence),
+            pack=pack(self.config, place, settings, action),
             run=run,
         )
 

@@ -10,7 +10,7 @@ import click
 from connectory.cli.setup import catalogue_option, load_catalogue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from connectory.catalogue import Action, Catalogue, Entity
 
@@ -103,6 +103,7 @@ def _action_summary(action: Action) -> dict[str, Any]:
         "payload": list(action.body.content) if action.body else [],
         "response": action.response.kind,
         "stream": action.response.stream,
+        "pack": action.extra.get("pack"),
     }
 
 
@@ -125,11 +126,29 @@ def _description(catalogue: Catalogue, entity: Entity) -> Iterator[str]:
             yield f"    payload    {', '.join(action.body.content)}{' (required)' if action.body.required else ''}"
         if action.response.stream is not None:
             yield f"    stream     {action.response.stream}"
+        if "pack" in action.extra:
+            yield f"    pack       {_packing(action.extra['pack'])}"
     if spoken := [name for name, dialect in catalogue.dialects.items() if dialect.knows(entity.name)]:
         yield f"  dialects     {', '.join(spoken)}"
     yield f"  aliases      {', '.join(entity.aliases)}"
     yield ""
     yield from _pasteable(entity)
+
+
+def _packing(fact: Mapping[str, Any]) -> str:
+    """Say which property takes many records, and how many."""
+    what = "lines of one file" if fact.get("form") == "jsonl" else "a list"
+    text = f"{fact['property']}: many records as {what}{_bounds(fact)}"
+    if "by" in fact:
+        each = (f"{value}{_bounds(bounds)}" for value, bounds in fact["by"]["values"].items())
+        text += f"; where {fact['by']['property']} is {', '.join(each)}"
+    return text
+
+
+def _bounds(fact: Mapping[str, Any]) -> str:
+    words = {"most": "records", "tokens": "tokens", "bytes": "bytes"}
+    said = [f"{fact[name]} {word}" for name, word in words.items() if name in fact]
+    return f" (at most {', '.join(said)})" if said else ""
 
 
 def _pasteable(entity: Entity) -> Iterator[str]:

@@ -16,7 +16,7 @@ from connectory.cli.outcome import SOME_FAILED, Ended, say
 from connectory.cli.setup import config_options, connector, parameter_options, run_loop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import AsyncGenerator, Iterable, Mapping
 
     import httpx
 
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from connectory.client import Client
     from connectory.connector import AsyncConnector
     from connectory.interfaces import Item
+    from connectory.packs import PackOption
     from connectory.placeholders import Template
+    from connectory.publication import Part
     from connectory.publisher import Publisher
     from connectory.reading import Reading
     from connectory.subscription import Parent
@@ -184,21 +186,30 @@ async def _outgoing(made: AsyncConnector, name: str, options: dict[str, Any]) ->
     given = Given(options["path"], options["query"])
     publisher = made.publisher(name, given=given, client=options["client"])
     failed = index = 0
-    wanted = publisher.publication
+    wanted, parts = publisher.publication, list["Part"]()
     templates = {"path": wanted.path, "query": wanted.query, "payload": wanted.payload}
     templates["parameters"] = wanted.defaults.template
     stepping = _stepping(wanted.chain, templates) if options["steps"] else None
     async with made, aclosing(wanted):
         async for item in input_of(made.config, name, options["input"]).open(limit=options["limit"]):
-            failed += await _show_item(made, publisher, item, index, stepping)
+            failed += await _show_item(made, publisher, item, index, stepping=stepping, parts=parts)
             index += 1
+        if wanted.pack is not None and stepping is None:
+            await _show_packs(made, publisher, wanted.pack, parts)
     _show_steps(made, stepping)
     return failed
 
 
 async def _show_item(
-    made: AsyncConnector, publisher: Publisher, item: Item, index: int, stepping: Stepping | None
+    made: AsyncConnector,
+    publisher: Publisher,
+    item: Item,
+    index: int,
+    *,
+    stepping: Stepping | None,
+    parts: list[Part],
 ) -> int:
+    """Show what becomes of an item, and keep the parts that can be sent."""
     from connectory.errors import RecordError
 
     publication, failed = publisher.publication, 0
@@ -211,7 +222,8 @@ async def _show_item(
     )
     if stepping is not None:
         stepping.add(item.record, scope, traced)
-    shown: dict[str, Any] = {"record": item.record, "steps": _steps(traced), "requests": []}
+    requests: list[Any] = []
+    shown: dict[str, Any] = {"record": item.record, "steps": _steps(traced), "requests": requests}
     for part in await chain.aside(lambda: list(publication.parts(item, index, publisher.journal.run))):
         try:
             if part.error is not None:
@@ -221,7 +233,8 @@ async def _show_item(
                 if stepping is not None:
                     stepping.filled(part.record, {**scope, "record": part.record})
                 request = _described(publisher.client, publisher.client.prepare(call), call.payload)
-                shown["requests"].append(request)
+                requests.append(request)
+                parts.append(part)
                 if stepping is not None:
                     stepping.add_request(request)
         except RecordError as error:
@@ -230,8 +243,30 @@ async def _show_item(
             if stepping is not None and (item.error is not None or part.record is not None):
                 stepping.refuse(str(error))
     if stepping is None:
-        _show(made, shown)
+        _show(made, _without_requests(shown) if publication.pack else shown)
     return failed
+
+
+def _without_requests(shown: dict[str, Any]) -> dict[str, Any]:
+    """What goes with others is shown with them."""
+    return {name: value for name, value in shown.items() if name != "requests"}
+
+
+async def _show_packs(
+    made: AsyncConnector, publisher: Publisher, option: PackOption, parts: list[Part]
+) -> None:
+    """Show the requests in which the records go together."""
+    from connectory.packing import Packing, packed_call
+
+    async def given() -> AsyncGenerator[Part, None]:
+        for part in parts:
+            yield part
+
+    publication, client = publisher.publication, publisher.client
+    async for pack in Packing(publication, option, publisher.journal, given()):
+        call = publication.call(pack.alone) if pack.alone is not None else packed_call(option, pack.members)
+        request = _described(client, client.prepare(call), call.payload)
+        _show(made, {"records": [part.id for part in pack.parts], "request": request})
 
 
 def _stepping(chain: Chain, templates: Mapping[str, Template | None] | None = None) -> Stepping:

@@ -34,6 +34,7 @@ Method = Literal["GET", "POST", "DELETE", "PUT", "PATCH"]
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _LENGTH = re.compile(r"\s*\d{1,9}\s*[smhdw]\s*")
+_SHORT = re.compile(r"\s*(\d{1,9}(?:\.\d{1,6})?)\s*(ms|s)\s*")
 _NAME = re.compile(r"[^\s/\\\x00-\x1f\x7f]+")
 
 
@@ -183,6 +184,14 @@ def _max_dead(value: Any) -> Any:
     return value
 
 
+def _short_wait(value: Any) -> Any:
+    if isinstance(value, str) and (number := _SHORT.fullmatch(value)):
+        return float(number[1]) / (1000 if number[2] == "ms" else 1)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise wrong("must be a number of seconds, or a number with ms or s, such as 50ms")
+    return float(value)
+
+
 def _length(value: str) -> str:
     if not _LENGTH.fullmatch(value):
         raise wrong("must be a number and one of s, m, h, d, w, such as '2d'")
@@ -228,6 +237,11 @@ Length = Annotated[str, AfterValidator(_length)]
 RequestPath = Annotated[str, AfterValidator(_request_path)]
 Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False), BeforeValidator(_seconds)]
 Wait = Annotated[float, Field(gt=0, le=30 * 86_400, allow_inf_nan=False), BeforeValidator(_seconds)]
+ShortWait = Annotated[
+    float,
+    Field(ge=0, le=3600, allow_inf_nan=False),
+    Instead(_short_wait, {"type": "string", "pattern": rf"^{_SHORT.pattern}$"}),
+]
 Present = BeforeValidator(_present)
 NoTruth = BeforeValidator(_no_truth)
 Truth = BeforeValidator(_truth)

@@ -23,6 +23,7 @@ from connectory.config.fields import (
     RequestPath,
     Route,
     Section,
+    ShortWait,
     Text,
     TextOrList,
     TextOrMap,
@@ -106,6 +107,24 @@ class BudgetConfig(Section):
         ge=1,
         description="Tokens, as the answers' `usage` counts them (default: no bound)",
         examples=[2000000],
+    )
+
+
+class PackConfig(Section):
+    """Many records in one request."""
+
+    size: int = Field(
+        default=256,
+        ge=1,
+        le=50_000,
+        description="Records in one request at most (default: 256)",
+        examples=[2048],
+    )
+    wait: ShortWait = Field(
+        default=0.05,
+        description="How long a request waits for more records, from its first one on: seconds, or such as 50ms "
+        "(default: 50ms)",
+        examples=["250ms", 2],
     )
 
 
@@ -218,6 +237,12 @@ class OutgoingConfig(Section):
         default="process",
         description="What the journal survives: the end of the process, or of the machine's power (default: process)",
         examples=["power"],
+    )
+    pack: Annotated[PackConfig | None, OnOrMap] = Field(
+        default=None,
+        description="Send many records in one request, where the entity takes lists: true, or {size, wait} "
+        "(default: one request a record)",
+        examples=[True, {"size": 1000}],
     )
     stream: Literal["aggregate", "events"] | None = Field(
         default=None,

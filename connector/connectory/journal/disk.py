@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,7 @@ class DiskJournal:
         self._doubts: dict[str, Intent] = {}
         self._settled = list[str]()
         self._cursors, self._moved = dict[str, Any](), dict[str, Any]()
+        self._companions = Counter[str]()
         self._seen: list[Row] = []
         self._full: StorageError | None = None
         self.on_commit: Callable[[Position], None] = _nothing
@@ -74,6 +75,7 @@ class DiskJournal:
             self._log.open()
             self._doubts = {intent.key: intent for intent in self._intents.open()}
             self._adopt()
+            self._companions = Counter(one.pack for one in self._doubts.values())
             self.state.life += 1
             begun = {"life": self.state.life, "doubt_below": self.state.doubt_below, "finished": False}
             self._store.commit(Change({**begun, "counts": self.counts, "log_end": self._log.length}))
@@ -123,11 +125,21 @@ class DiskJournal:
         """Write that a delivery is about to be sent; with `power`, wait until the disk has it."""
         if self._full is not None:
             raise self._full
-        earlier = self.doubt(delivery)
-        lives = earlier.lives + 1 if earlier else 1
-        self._intents.note(Intent(delivery.key, delivery.seq, delivery.part, body_hash, lives))
+        self._intents.note(self._intent(delivery, body_hash))
         if self._power:
             await self._committer.commit()
+
+    async def intend_pack(self, deliveries: Sequence[Delivery], body_hash: str, pack: str) -> None:
+        """Write that deliveries are about to be sent in one request; with `power`, wait until the disk has it."""
+        if self._full is not None:
+            raise self._full
+        self._intents.note_pack([self._intent(one, body_hash, pack) for one in deliveries])
+        if self._power:
+            await self._committer.commit()
+
+    def companions(self, pack: str) -> int:
+        """Count the deliveries that an earlier life left under way in that request."""
+        return self._companions[pack]
 
     async def begin(self, delivery: Delivery, result: Result) -> None:
         """Write to the results log what a delivery has created: later lives wait for it, and never create it again."""
@@ -141,14 +153,18 @@ class DiskJournal:
             self._full = self._full or error
             self.make_room()
             start = self._log.append(delivery, self.life, result)
-        self._unshown.pop((delivery.seq, delivery.part), None)  # its place is the end
-        self._unshown[delivery.seq, delivery.part] = start
-        self._doubts.pop(delivery.key, None)
-        if self._power:  # the outcome may still be lost, and then this delivery is in doubt
-            self._settled.append(delivery.key)
-        else:
-            self._intents.forget(delivery.key)
-        self._committer.touch()
+        self._written_down(delivery, start)
+
+    async def record_pack(self, settled: Sequence[tuple[Delivery, Result]]) -> None:
+        """Write what became of the deliveries of one request to the results log, in one piece."""
+        try:
+            starts = self._log.extend(settled, self.life)
+        except StorageError as error:
+            self._full = self._full or error
+            self.make_room()
+            starts = self._log.extend(settled, self.life)
+        for (delivery, _), start in zip(settled, starts, strict=True):
+            self._written_down(delivery, start)
 
     def withdraw(self, delivery: Delivery) -> None:
         """Forget an intent whose answer was a refusal that is not to count: the delivery stays pending."""
@@ -307,6 +323,21 @@ class DiskJournal:
             if self._doubts.pop(entry.key, None) is not None:
                 self._intents.forget(entry.key)
         return end
+
+    def _intent(self, delivery: Delivery, body_hash: str, pack: str = "") -> Intent:
+        earlier = self.doubt(delivery)
+        lives = earlier.lives + 1 if earlier else 1
+        return Intent(delivery.key, delivery.seq, delivery.part, body_hash, lives, pack)
+
+    def _written_down(self, delivery: Delivery, start: int) -> None:
+        self._unshown.pop((delivery.seq, delivery.part), None)  # its place is the end
+        self._unshown[delivery.seq, delivery.part] = start
+        self._doubts.pop(delivery.key, None)
+        if self._power:  # the outcome may still be lost, and then this delivery is in doubt
+            self._settled.append(delivery.key)
+        else:
+            self._intents.forget(delivery.key)
+        self._committer.touch()
 
     def _snapshot(self) -> Change:
         state = self.state

@@ -16,19 +16,19 @@ from connectory.record import Intent
 from connectory.storage import datasync, why
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 INTENTS = "intents"
 """Its name in the folder of a run."""
 
 _SIZE = 192
-"""Bytes of a slot: a key of 24, a hash of 64, a checksum of 8 and three numbers, with room."""
+"""Bytes of a slot: two keys of 24, a hash of 64, a checksum of 8 and three numbers, with room."""
 
 _MORE = 64
 """Slots that are added when all are taken."""
 
-_FIELDS = 5
+_FIELDS = 6
 _BLANK = b"\n".rjust(_SIZE)
 
 
@@ -65,6 +65,23 @@ class Intents:
                 self._grow()
             slot = self._taken[intent.key] = self._free.pop()
         self._put(slot, encode(intent))
+
+    def note_pack(self, intents: Sequence[Intent]) -> None:
+        """Write that deliveries are about to be sent in one request, in as few pieces as their slots lie in."""
+        while len(self._free) < len(intents):
+            self._grow()
+        self._free.sort(reverse=True)
+        slots = [self._taken.get(one.key) for one in intents]
+        placed: list[tuple[int, bytes]] = []
+        for intent, taken in zip(intents, slots, strict=True):
+            slot = self._taken[intent.key] = self._free.pop() if taken is None else taken
+            placed.append((slot, encode(intent)))
+        placed.sort()
+        first = 0
+        for place in range(1, len(placed) + 1):
+            if place == len(placed) or placed[place][0] != placed[place - 1][0] + 1:
+                self._put(placed[first][0], b"".join(text for _, text in placed[first:place]))
+                first = place
 
     def forget(self, key: str) -> None:
         """Let a slot be written over: its delivery has an outcome in the results log."""
@@ -113,7 +130,7 @@ class Intents:
     def _put(self, slot: int, text: bytes) -> None:
         try:
             written = _write(self._file, text, slot * _SIZE)
-            while written < _SIZE:  # a full disk takes what fits; the next write says why
+            while written < len(text):  # a full disk takes what fits; the next write says why
                 written += _write(self._file, text[written:], slot * _SIZE + written)
         except OSError as error:
             raise StorageError(f"cannot write to the journal {str(self.path)!r}: {why(error)}") from error
@@ -121,7 +138,8 @@ class Intents:
 
 def encode(intent: Intent) -> bytes:
     """Give the text of a slot."""
-    text = f"{intent.key} {intent.seq} {intent.part} {intent.lives} {intent.body or '-'}".encode()
+    numbers = f"{intent.seq} {intent.part} {intent.lives}"
+    text = f"{intent.key} {numbers} {intent.body or '-'} {intent.pack or '-'}".encode()
     return (b"%s %08x" % (text, zlib.crc32(text))).ljust(_SIZE - 1) + b"\n"
 
 
@@ -133,8 +151,8 @@ def decode(slot: bytes) -> Intent | None:
     fields = text.decode("ascii", "replace").split(" ")
     if len(fields) != _FIELDS:
         return None
-    key, seq, part, lives, body = fields
-    return Intent(key, int(seq), int(part), "" if body == "-" else body, int(lives))
+    key, seq, part, lives, body, pack = ("" if field == "-" else field for field in fields)
+    return Intent(key, int(seq), int(part), body, int(lives), pack)
 
 
 def _write(file: int, text: bytes, place: int) -> int:

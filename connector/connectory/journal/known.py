@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from connectory.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable
+    from collections.abc import AsyncGenerator, Collection, Iterable
     from pathlib import Path
 
 _TABLE = "CREATE TABLE IF NOT EXISTS known (id BLOB PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID"
@@ -61,6 +61,20 @@ class Known:
             yield
         finally:
             del self._under_way[identifier]
+            ended.set()
+
+    @asynccontextmanager
+    async def together(self, identifiers: Collection[str]) -> AsyncGenerator[None, None]:
+        """Wait until none of these is under way, and hold all of them: nobody waits while holding some."""
+        while other := next(filter(None, map(self._under_way.get, identifiers)), None):
+            await other.wait()
+        ended = asyncio.Event()
+        self._under_way |= dict.fromkeys(identifiers, ended)
+        try:
+            yield
+        finally:
+            for identifier in identifiers:
+                del self._under_way[identifier]
             ended.set()
 
     def take(self) -> list[tuple[bytes, bytes]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, cast
 
 from connectory.errors import StorageError
@@ -19,7 +20,7 @@ from connectory.record import Failure, Result, ResultLine
 from connectory.storage import datasync, why
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from connectory.record import Delivery, Record
@@ -64,6 +65,7 @@ class Entry:
             error=failure,
             events=line.get("events"),
             headers=_headers(line.get("headers") or ""),
+            requests=line.get("requests"),
         )
 
 
@@ -85,7 +87,15 @@ class ResultsLog:
 
     def append(self, delivery: Delivery, life: int, result: Result) -> int:
         """Write the outcome of a delivery and give the offset of its line."""
-        line = encode(delivery, life, result)
+        return self._write(encode(delivery, life, result))
+
+    def extend(self, settled: Iterable[tuple[Delivery, Result]], life: int) -> list[int]:
+        """Write the outcomes of many deliveries in one piece, and give the offsets of their lines."""
+        lines = [encode(delivery, life, result) for delivery, result in settled]
+        start = self._write(b"".join(lines))
+        return list(accumulate(map(len, lines[:-1]), initial=start))
+
+    def _write(self, line: bytes) -> int:
         start = self.length
         try:
             written = os.write(self._file, line)
@@ -161,6 +171,8 @@ def encode(delivery: Delivery, life: int, result: Result) -> bytes:
         more["response"] = result.response
     if result.events is not None:
         more["events"] = list(result.events)
+    if result.requests is not None:
+        more["requests"] = result.requests
     if result.headers:
         more["headers"] = _block(result.headers)
     text = start + whole[1:-1]

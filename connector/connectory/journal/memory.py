@@ -50,6 +50,14 @@ class MemoryJournal:
     async def flush(self) -> None:
         """Need nothing: nothing is written."""
 
+    async def intend_pack(self, deliveries: Sequence[Delivery], body_hash: str, pack: str) -> None:  # noqa: ARG002 - the protocol's parameter
+        """Note the deliveries and the hash of what is about to be sent."""
+        self.intents |= {one.key: body_hash for one in deliveries}
+
+    def companions(self, pack: str) -> int:  # noqa: ARG002 - the protocol's parameter
+        """Count nothing: no earlier life of the run left a delivery under way."""
+        return 0
+
     async def begin(self, delivery: Delivery, result: Result) -> None:  # noqa: ARG002 - the protocol's parameters
         """Forget the intent: the request has its answer."""
         self.intents.pop(delivery.key, None)
@@ -58,6 +66,11 @@ class MemoryJournal:
         """Count the outcome and forget the intent."""
         self.intents.pop(delivery.key, None)
         self.count(result.status)
+
+    async def record_pack(self, settled: Sequence[tuple[Delivery, Result]]) -> None:
+        """Count the outcomes and forget the intents."""
+        for delivery, result in settled:
+            await self.record(delivery, result)
 
     def withdraw(self, delivery: Delivery) -> None:
         """Forget an intent whose answer was a refusal that is not to count."""

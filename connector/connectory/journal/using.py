@@ -30,7 +30,8 @@ class Use:
         if place in self._begun:
             self._begun.remove(place)
         else:
-            self._count("requests", max(0, result.attempts - self._intended))
+            requests = result.attempts if result.requests is None else result.requests
+            self._count("requests", max(0, requests - self._intended))
         if entry.status == "begun":
             self._begun.add(place)
         else:

@@ -57,6 +57,7 @@ _READ_AS = {category: ["text"] for category in CATEGORIES}
 _DIMENSIONS = {"text-embedding-3-large": 3072}
 _DEFAULT_DIMENSIONS = 1536
 _MOST_DIMENSIONS = 1 << 14
+_MOST_TOKENS, _MOST_TOKENS_OF_ONE = 300_000, 8192
 
 
 def digest(value: Any) -> str:
@@ -120,18 +121,35 @@ def embeddings(request: Received) -> dict[str, Any]:
         raise RefusedError(
             400, f"Invalid value for 'dimensions': the most is {_MOST_DIMENSIONS}.", param="dimensions"
         )
+    used = _counted(inputs)
     as_text = body.get("encoding_format") == "base64"
     data = [
         {"object": "embedding", "index": index, "embedding": _vector(text, size, as_text=as_text)}
         for index, text in enumerate(inputs)
     ]
-    used = sum(tokens(text) if isinstance(text, str) else len(text) for text in inputs)
     return {
         "object": "list",
         "data": data,
         "model": model,
         "usage": {"prompt_tokens": used, "total_tokens": used},
     }
+
+
+def _counted(inputs: list[Any]) -> int:
+    """Count the tokens of all inputs; refuse an empty one, and more than one or all of them may have."""
+    counts: list[int] = []
+    for number, text in enumerate(inputs):
+        if not text:
+            message = f"Invalid 'input[{number}]': an empty text has no embedding."
+            raise RefusedError(400, message, code="empty_string", param="input")
+        counts.append(tokens(text) if isinstance(text, str) else len(text))
+    if max(counts, default=0) > _MOST_TOKENS_OF_ONE:
+        message = f"An input has {max(counts)} tokens; the model reads at most {_MOST_TOKENS_OF_ONE}."
+        raise RefusedError(400, message, param="input")
+    if sum(counts) > _MOST_TOKENS:
+        message = f"The inputs have {sum(counts)} tokens together; a request takes at most {_MOST_TOKENS}."
+        raise RefusedError(400, message, code="max_tokens_per_request", param="input")
+    return sum(counts)
 
 
 def _vector(text: Any, size: int, *, as_text: bool) -> Any:
