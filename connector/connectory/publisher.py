@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from connectory.batches import Batched
 from connectory.delivering import Delivering
 from connectory.errors import (
     ConnectoryError,
@@ -27,6 +28,7 @@ from connectory.workers import WINDOW, Workers, close
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
+    from connectory.batchable import BatchOption
     from connectory.client import Client
     from connectory.interfaces import Item, Journal, Sink, Source
     from connectory.journal import Known
@@ -68,6 +70,7 @@ class Publisher:
         self._open: dict[int, _Open] = {}
         self._workers: Workers[Part, tuple[Part, Result | None]] | None = None
         self._sequence = None if publication.sequence is None else Sequence()
+        self._batched = None if publication.batch is None else self._by_batches(publication.batch)
 
     @property
     def detached(self) -> bool:
@@ -121,16 +124,55 @@ class Publisher:
 
         Gives False when nothing has begun.
         """
+        if self._batched is not None:
+            return self._batched.stop(reason)
         if self._workers is not None:
             self._workers.stop(reason)
         return self._workers is not None
 
     async def _settled(self, source: Source) -> AsyncGenerator[list[tuple[Part, Result]], None]:
+        """Give settled deliveries in groups."""
+        if self._batched is None:
+            async with aclosing(self._directly(source)) as groups:
+                async for group in groups:
+                    yield group
+            return
+        async with aclosing(self._batched.groups(source)) as groups:
+            async for group in groups:
+                for _, result in group:
+                    self._heard(result)
+                yield group
+        self.left += self._batched.left
+
+    def _by_batches(self, option: BatchOption) -> Batched:
+        return Batched(
+            self.publication,
+            option,
+            self.client,
+            self.journal,
+            self._delivering,
+            listen=self.listen,
+            parts=self._parts,
+            let_go=self._let_go,
+            take_back=self._take_back,
+        )
+
+    def _let_go(self, seq: int) -> None:
+        self._open.pop(seq, None)
+
+    def _take_back(self, part: Part) -> None:
+        """Open an item again whose parts were let go."""
+        seq = part.delivery.seq
+        if seq not in self._open:
+            beside = part.beside or (part.delivery.part,)
+            self._open[seq] = _Open(sum(not self.journal.is_shown(seq, one) for one in beside))
+
+    async def _directly(self, source: Source) -> AsyncGenerator[list[tuple[Part, Result]], None]:
         """Give settled deliveries in groups; a failure waits as long as all fail alike: it may have to stay pending."""
         limit, ordered = self.publication.concurrency, self.publication.ordered
         more = AT_ONCE if self.publication.until or self._sequence else 0
         self._workers = Workers(
-            self._parts(source),
+            self._parts(source, self.journal.start),
             self._deliver,
             limit=limit + more,
             ordered=ordered,
@@ -183,13 +225,14 @@ class Publisher:
                 del self._open[part.delivery.seq]
         return given
 
-    async def _parts(self, source: Source) -> AsyncGenerator[Part, None]:
-        seq, items = self.journal.start - 1, aiter(source)
+    async def _parts(self, source: Source, start: int, below: int = 0) -> AsyncGenerator[Part, None]:
+        """Give the deliveries of the items from a number on; those `below` another one are under way already."""
+        seq, items = start - 1, aiter(source)
         try:
             async for item in items:
                 seq += 1
                 self.journal.read(seq, item.mark)
-                if self.journal.is_shown(seq):
+                if seq < below or self.journal.is_shown(seq):
                     continue
                 parts = await self.publication.chain.aside(partial(self._made, item, seq))
                 pending = [part for part in parts if not self.journal.is_shown(seq, part.delivery.part)]
@@ -199,6 +242,9 @@ class Publisher:
                 if not pending:  # all its lines are out; only the item itself was not closed
                     self.journal.close_item(seq, dead=False)
                     await self._close(source, item, seq)
+                if self._batched is not None and len(pending) > 1:
+                    beside = tuple(part.delivery.part for part in pending)
+                    pending = [replace(part, beside=beside) for part in pending]
                 for part in pending:
                     if self._sequence is not None and part.key is not None:
                         self._sequence.join((seq, part.delivery.part), part.key)

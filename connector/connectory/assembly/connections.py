@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from connectory.assembly.batching import batch
 from connectory.assembly.clients import Clients, Endpoint, most_at_once
 from connectory.assembly.dialects import Speech, resolve_dialect
 from connectory.assembly.files import files_root, fixed_target, save_to, stream, upload
@@ -146,6 +147,7 @@ class Assembly:
             upload=upload(self.config, place, settings, entity, self.catalogue),
             until=until(self.config, place, settings, action, self.catalogue),
             sequence=self._condition((*place, "sequence"), settings.sequence),
+            batch=batch(self.config, place, settings, (entity, action), self.catalogue),
             run=run,
         )
 

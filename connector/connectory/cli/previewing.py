@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from connectory.building import Call
     from connectory.chain import Chain, Traced
+    from connectory.cli.planning import Planned
     from connectory.cli.stepping import Stepping
     from connectory.client import Client
     from connectory.connector import AsyncConnector
     from connectory.interfaces import Item
     from connectory.placeholders import Template
+    from connectory.publication import Part
     from connectory.publisher import Publisher
     from connectory.reading import Reading
     from connectory.subscription import Parent
@@ -171,6 +174,7 @@ def _request(level: Reading, parameters: dict[str, Any]) -> dict[str, Any]:
 
 async def _outgoing(made: AsyncConnector, name: str, options: dict[str, Any]) -> int:
     from connectory.assembly import input_of
+    from connectory.cli.planning import Planned
     from connectory.parameters import Given
 
     given = Given(options["path"], options["query"])
@@ -180,16 +184,25 @@ async def _outgoing(made: AsyncConnector, name: str, options: dict[str, Any]) ->
     templates = {"path": wanted.path, "query": wanted.query, "payload": wanted.payload}
     templates["parameters"] = wanted.defaults.template
     stepping = _stepping(wanted.chain, templates) if options["steps"] else None
+    planned = None if wanted.batch is None else Planned(wanted.batch)
     async with aclosing(wanted):
         async for item in input_of(made.config, name, options["input"]).open(limit=options["limit"]):
-            failed += _show_item(made, publisher, item, index, stepping)
+            failed += _show_item(made, publisher, item, index, stepping, planned=planned)
             index += 1
+    for part in planned.shown() if planned is not None else ():
+        _show(made, part)
     _show_steps(made, stepping)
     return failed
 
 
 def _show_item(
-    made: AsyncConnector, publisher: Publisher, item: Item, index: int, stepping: Stepping | None
+    made: AsyncConnector,
+    publisher: Publisher,
+    item: Item,
+    index: int,
+    stepping: Stepping | None,
+    *,
+    planned: Planned | None,
 ) -> int:
     from connectory.errors import RecordError
 
@@ -207,7 +220,7 @@ def _show_item(
                 call = publication.call(part)
                 if stepping is not None:
                     stepping.filled(part.record, {**scope, "record": part.record})
-                request = _described(publisher.client, publisher.client.prepare(call), call.payload)
+                request = _sent(publisher.client, part, call, planned)
                 shown["requests"].append(request)
                 if stepping is not None:
                     stepping.add_request(request)
@@ -219,6 +232,14 @@ def _show_item(
     if stepping is None:
         _show(made, shown)
     return failed
+
+
+def _sent(client: Client, part: Part, call: Call, planned: Planned | None) -> dict[str, Any]:
+    """Describe the request of a record, or its line in the input file of a batch."""
+    request = client.prepare(call)
+    if planned is None:
+        return _described(client, request, call.payload)
+    return planned.add(part, call, None if "form" in request.extensions else request.content)
 
 
 def _stepping(chain: Chain, templates: Mapping[str, Template | None] | None = None) -> Stepping:

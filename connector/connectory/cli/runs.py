@@ -110,6 +110,39 @@ def repair(run: str, config: str | None) -> None:
 
 
 @runs.command()
+@click.argument("run")
+@_config
+def cancel(run: str, config: str | None) -> None:
+    """Cancel the batches of a run at the server; nothing more of it is sent.
+
+    The same command then takes what is done. Records without an answer become dead letters, which `replay` sends.
+    """
+    from connectory.batches import cancel as cancel_batches
+    from connectory.batches import note_cancelled
+    from connectory.cli.setup import connector, run_loop
+
+    with connector(config, sandbox=False) as made:
+        facts = made.runs.find(run)
+        client = client_of(facts) or made.assembly.outgoing(facts.connection).client
+        option = made.assembly.publication(facts.connection, run={}).batch
+        if option is None:
+            raise ConfigError(
+                f"outgoing {facts.connection!r} has no `delivery: batch`: nothing is to be cancelled"
+            )
+        with made.runs.held(facts):
+            batches = note_cancelled(made.runs.path(facts.run))
+
+        async def main() -> list[str]:
+            async with made:
+                return await cancel_batches(option, made.client(client), batches)
+
+        for problem in run_loop(main):
+            say(f"not cancelled: {problem}")
+    say(f"run {facts.run}: {len(batches)} batches are being cancelled; the same command takes what is done:")
+    say(join(facts.command) if facts.command else f"connectory replay {facts.parent}")
+
+
+@runs.command()
 @click.argument("run", nargs=-1, required=True)
 @_config
 def remove(run: tuple[str, ...], config: str | None) -> None:
@@ -136,6 +169,12 @@ def counted(facts: Facts, summary: Summary) -> Summary:
         source.close()
     pending = None if total is None else total - summary.done - summary.dead
     return replace(summary, total=total, pending=pending)
+
+
+def client_of(facts: Facts) -> str | None:
+    """Give the client that the command line of a run named."""
+    words = list(facts.command)
+    return words[words.index("--client") + 1] if "--client" in words else None
 
 
 def _runs(config: str | None) -> Runs:

@@ -175,6 +175,11 @@ class OutgoingConfig(Section):
         description="Wait until what is created is at its end: true, or {every, timeout} in seconds "
         "(default: the answer of the creation is the end)",
     )
+    delivery: Literal["direct", "batch"] = Field(
+        default="direct",
+        description="direct: a request a record; batch: through the Batch API, answered within 24 hours "
+        "(default: direct)",
+    )
     sequence: Text | None = Field(
         default=None,
         description="JMESPath on the record as read; records with the same value go one at a time, in their order, "

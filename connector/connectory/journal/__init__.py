@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from connectory.journal.disk import DiskJournal
 from connectory.journal.known import Known, digest
+from connectory.journal.marking import change_cursor
 from connectory.journal.memory import MemoryJournal
 from connectory.journal.names import new_run_id
 from connectory.journal.runs import DEAD_LETTERS, Facts, Job, Run, Runs, new_facts
@@ -21,6 +22,7 @@ __all__ = [
     "Runs",
     "Seen",
     "Summary",
+    "change_cursor",
     "digest",
     "item_row",
     "mark_row",

@@ -159,6 +159,7 @@ class DiskJournal:
         start = self._unshown.pop((delivery.seq, delivery.part), None)
         if start is not None:  # one number for all of them, however many there are
             self._left = start if self._left is None else min(self._left, start)
+            self._recalled.put(delivery.seq, delivery.part, start)
 
     def read(self, seq: int, mark: Any) -> None:
         """Note where the source goes on after an item."""
