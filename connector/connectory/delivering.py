@@ -196,6 +196,8 @@ class Delivering:
         """Note that a request is about to leave: its turn has come, so that a wait for the rate is no doubt."""
         self._check_budget()
         await self._journal.intend(part.delivery, body)
+        if self._publication.budget is not None:
+            await self._journal.flush()  # what is spent is known in every later life
 
     async def _record(self, part: Part, result: Result, call: Call | None = None) -> Result:
         blank_error(result, self._client.redactor)

@@ -211,6 +211,10 @@ class Journal(Protocol):
         """Note, before the first byte leaves, that the delivery is about to be sent."""
         ...
 
+    async def flush(self) -> None:
+        """Wait until everything that was noted is written, the counts too."""
+        ...
+
     async def begin(self, delivery: Delivery, result: Result) -> None:
         """Note what a delivery has created, before anybody waits for its end: it is never created again."""
         ...

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 from pathlib import Path
@@ -16,6 +15,7 @@ from connectory.errors import StorageError
 from connectory.journal import DiskJournal
 from connectory.journal import disk as disk_module
 from connectory.journal.disk import MOST_UNDER_WAY, UNKNOWN_LIVES
+from connectory.journal.intents import INTENTS, Intents
 from connectory.journal.store import DATABASE, DamagedError
 from connectory.record import Delivery, Failure, Intent, Result
 
@@ -132,8 +132,7 @@ async def done(value: Any) -> Any:
 def test_an_intent_is_on_the_disk_before_the_request_may_leave(folder):
     async def work(journal: DiskJournal) -> None:
         await journal.intend(delivery(0), "hash")
-        _, intents, _ = journal._store.load()
-        assert list(intents) == [delivery(0).key]
+        assert [intent.key for intent in Intents(folder / INTENTS).peek()] == [delivery(0).key]
 
     live(folder, work)
 
@@ -382,7 +381,7 @@ def test_a_repaired_journal_has_the_same_outcomes_and_doubts_the_rest(folder):
             True,
             False,
         ]
-        assert journal.doubt(delivery(2)) == Intent(delivery(2).key, 2, 0, "", 1)
+        assert journal.doubt(delivery(2)) == Intent(delivery(2).key, 2, 0, "hash", 1)
         assert journal.doubt(delivery(4 + MOST_UNDER_WAY - 1)) is not None
         assert journal.doubt(delivery(4 + MOST_UNDER_WAY)) is None
         assert journal.life == 1 + UNKNOWN_LIVES + 1  # no life's number comes twice
@@ -421,6 +420,7 @@ def test_what_an_adopted_outcome_used_is_counted_once(folder):
     async def work(journal: DiskJournal) -> None:
         journal.count("requests")
         await journal.intend(delivery(0), "hash")
+        await journal.flush()
         result = ok(0, usage={"total_tokens": 7})
         result.attempts = 3
         await journal.record(delivery(0), result)  # killed before the next transaction counts it
@@ -493,19 +493,17 @@ def test_a_log_that_is_full_gets_room_for_the_answer(folder, monkeypatch):
     assert live(folder, lambda journal: done(journal.recall(delivery(0)))) == ok(0)
 
 
-def test_what_a_failed_transaction_held_is_in_the_next_one_but_for_its_intents(folder):
+def test_what_a_failed_transaction_held_is_in_the_next_one(folder):
     async def work(journal: DiskJournal) -> None:
         await journal.intend(delivery(0), "hash")
         full = Full(journal, for_ever=True)
         full.failing = True
         await journal.record(delivery(0), ok(0))
         journal.place({"bytes": 9}, None)
-        ends = await asyncio.gather(
-            journal.commit("files/0", {"after": "b"}),
-            journal.intend(delivery(1), "hash"),
-            return_exceptions=True,
-        )
-        assert [type(end) for end in ends] == [StorageError, StorageError]
+        with pytest.raises(StorageError):
+            await journal.commit("files/0", {"after": "b"})
+        with pytest.raises(StorageError):
+            await journal.intend(delivery(1), "hash")
         full.for_ever = full.failing = False
         await journal.flush()
 

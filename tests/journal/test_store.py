@@ -10,7 +10,6 @@ import pytest
 
 from connectory.errors import StorageError
 from connectory.journal.store import FORMAT, Change, DamagedError, State, Store
-from connectory.record import Intent
 
 
 @pytest.fixture
@@ -33,14 +32,10 @@ def loaded(path: Path):
         store.close()
 
 
-def intent(number: int) -> Intent:
-    return Intent(f"key-{number}", number, 0, "hash", 1)
-
-
 def test_a_new_database_knows_nothing(path):
     made(path).close()
 
-    assert loaded(path) == (State(), {}, {})
+    assert loaded(path) == (State(), {})
 
 
 def test_everything_of_a_state_is_read_again(path):
@@ -66,48 +61,37 @@ def test_everything_of_a_state_is_read_again(path):
     assert loaded(path)[0] == state
 
 
-def test_intents_stay_until_they_are_settled_and_cursors_until_they_move_or_go(path):
+def test_cursors_stay_until_they_move_or_go(path):
     store = made(path)
-    store.commit(Change({}, [intent(1), intent(2)], (), [("a", {"n": 1}), ("b", {"n": 9})]))
-    store.commit(Change({}, [intent(3)], ["key-1"], [("a", {"n": 2}), ("b", None)]))
+    store.commit(Change({}, [("a", {"n": 1}), ("b", {"n": 9})]))
+    store.commit(Change({}, [("a", {"n": 2}), ("b", None)]))
     store.close()
 
-    assert loaded(path)[1:] == (
-        {f"key-{number}": intent(number) for number in (2, 3)},
-        {"a": {"n": 2}},
-    )
-
-
-def test_an_intent_that_is_settled_in_the_same_transaction_is_gone(path):
-    store = made(path)
-    store.commit(Change({}, [intent(1)], ["key-1"]))
-    store.close()
-
-    assert loaded(path)[1] == {}
+    assert loaded(path)[1] == {"a": {"n": 2}}
 
 
 def test_of_a_transaction_that_fails_nothing_is_written(path):
     store = made(path)
     store.commit(Change({"seq": 1}))
-    wrong = Intent("key", 2**70, 0, "hash", 1)  # no number of SQLite
+    wrong = (b"key", 2**70)  # no number of SQLite
     with pytest.raises(OverflowError):
-        store.commit(Change({"seq": 2}, [intent(1), wrong], (), [("a", 1)]))
+        store.commit(Change({"seq": 2}, [("a", 1)], seen=[wrong]))
     store.commit(Change({"total": 5}))
     store.close()
 
-    assert loaded(path) == (State(seq=1, total=5), {}, {})
+    assert loaded(path) == (State(seq=1, total=5), {})
 
 
 def test_a_process_that_dies_between_transactions_leaves_the_last_one(path, tmp_path):
     store = made(path)
-    store.commit(Change({"seq": 1}, [intent(1)]))
+    store.commit(Change({"seq": 1}, [("a", 1)]))
     copies = tmp_path / "after"
     copies.mkdir()
     for name in ("journal.db", "journal.db-wal"):
         (copies / name).write_bytes(path.with_name(name).read_bytes())
     store.close()
 
-    assert loaded(copies / "journal.db") == (State(seq=1), {"key-1": intent(1)}, {})
+    assert loaded(copies / "journal.db") == (State(seq=1), {"a": 1})
 
 
 @pytest.mark.fault(
@@ -118,10 +102,10 @@ def test_a_full_disk_is_told_and_leaves_the_last_transaction(path):
     store.commit(Change({"seq": 1}))
     (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
     store._connection.execute(f"PRAGMA max_page_count = {pages}")
-    many = [Intent(f"key-{number}" * 20, number, 0, "hash", 1) for number in range(500)]
+    many = [(f"stream-{number}" * 20, number) for number in range(500)]
     with pytest.raises(StorageError, match="full"):
         store.commit(Change({"seq": 2}, many))
-    assert store.load() == (State(seq=1), {}, {})
+    assert store.load() == (State(seq=1), {})
     store.close()
 
 
@@ -152,7 +136,7 @@ def test_a_journal_of_a_newer_version_is_refused_and_not_touched(path):
 )
 def test_a_damaged_database_is_told_from_a_whole_one(path, damage):
     store = made(path)
-    store.commit(Change({"seq": 1}, [intent(number) for number in range(200)]))
+    store.commit(Change({"seq": 1}, [(f"stream-{number}" * 9, number) for number in range(200)]))
     store.close()
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(DamagedError):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from connectory.errors import StorageError
 from connectory.journal.committing import Committer
+from connectory.journal.intents import INTENTS, Intents
 from connectory.journal.intervals import Intervals
 from connectory.journal.log import LOG, ResultsLog
 from connectory.journal.recalled import Recalled
@@ -52,6 +53,7 @@ class DiskJournal:
         self._power = power
         self._store = Store(folder / DATABASE, power=power)
         self._log = ResultsLog(folder / LOG)
+        self._intents = Intents(folder / INTENTS)
         self._committer = Committer(self._snapshot, self._write, self._written, self._failed)
         self.state = State()
         self.counts: dict[str, int] = {}
@@ -62,7 +64,6 @@ class DiskJournal:
         self._left: int | None = None
         self._recalled = Recalled()
         self._doubts: dict[str, Intent] = {}
-        self._new: list[Intent] = []
         self._settled: list[str] = []
         self._cursors: dict[str, Any] = {}
         self._moved: dict[str, Any] = {}
@@ -77,8 +78,9 @@ class DiskJournal:
         """Open the files, take over what an earlier life left, and begin the next one."""
         self._store.open(make=make)
         try:
-            self.state, self._doubts, self._cursors = self._store.load()
+            self.state, self._cursors = self._store.load()
             self._log.open()
+            self._doubts = {intent.key: intent for intent in self._intents.open()}
             self._adopt()
             self.state.life += 1
             begun = {"life": self.state.life, "doubt_below": self.state.doubt_below, "finished": False}
@@ -126,13 +128,14 @@ class DiskJournal:
         return earlier
 
     async def intend(self, delivery: Delivery, body_hash: str) -> None:
-        """Note that a delivery is about to be sent, and wait until the note is written."""
+        """Write that a delivery is about to be sent; with `power`, wait until the disk has it."""
         if self._full is not None:
             raise self._full
         earlier = self.doubt(delivery)
         lives = earlier.lives + 1 if earlier else 1
-        self._new.append(Intent(delivery.key, delivery.seq, delivery.part, body_hash, lives))
-        await self._committer.commit()
+        self._intents.note(Intent(delivery.key, delivery.seq, delivery.part, body_hash, lives))
+        if self._power:
+            await self._committer.commit()
 
     async def begin(self, delivery: Delivery, result: Result) -> None:
         """Write to the results log what a delivery has created: later lives wait for it, and never create it again."""
@@ -148,11 +151,17 @@ class DiskJournal:
             start = self._log.append(delivery, self.life, result)
         self._unshown.pop((delivery.seq, delivery.part), None)  # its place is the end
         self._unshown[delivery.seq, delivery.part] = start
-        self._forget(delivery)
+        self._doubts.pop(delivery.key, None)
+        if self._power:  # the outcome may still be lost, and then this delivery is in doubt
+            self._settled.append(delivery.key)
+        else:
+            self._intents.forget(delivery.key)
+        self._committer.touch()
 
     def withdraw(self, delivery: Delivery) -> None:
         """Forget an intent whose answer was a refusal that is not to count: the delivery stays pending."""
-        self._forget(delivery)
+        self._intents.withdraw(delivery.key)
+        self._doubts.pop(delivery.key, None)
 
     def leave(self, delivery: Delivery) -> None:
         """Keep the log from where it tells of a delivery that stays pending: the next life reads it there."""
@@ -233,7 +242,7 @@ class DiskJournal:
         self._syncing.append(sync)
 
     async def flush(self) -> None:
-        """Wait until everything that was noted is written."""
+        """Wait until everything that was noted is written, the counts too."""
         await self._committer.commit()
 
     async def finish(self) -> None:
@@ -253,6 +262,7 @@ class DiskJournal:
     def close(self) -> None:
         """Close the files."""
         self._log.close()
+        self._intents.close()
         self._store.close()
 
     def show_again(self) -> None:
@@ -270,7 +280,7 @@ class DiskJournal:
         """Count records as done that were dead: another run has sent them again. The journal must not be open."""
         self._store.open(make=False)
         try:
-            state, _, _ = self._store.load()
+            state, _ = self._store.load()
             counts = {**state.counts, "done": state.counts.get("done", 0) + revived}
             counts["dead"] = counts.get("dead", 0) - revived
             self._store.commit(Change({"counts": counts}))
@@ -312,6 +322,9 @@ class DiskJournal:
         self._parts = {
             int(seq): {int(part): dead for part, dead in parts.items()} for seq, parts in state.parts.items()
         }
+        for intent in [one for one in self._doubts.values() if self.is_shown(one.seq, one.part)]:
+            del self._doubts[intent.key]  # its outcome lies before what is read of the log
+            self._intents.forget(intent.key)
         known_end, lost = state.log_end, self._log.length < state.log_end
         end = max(self._shown.end, self._index(state.log_from, counted=known_end))
         if lost:  # with the machine's power, or by hand: who had a result there has none now
@@ -329,15 +342,9 @@ class DiskJournal:
             self._recalled.put(entry.seq, entry.part, entry.start)
             self._unshown.pop((entry.seq, entry.part), None)
             self._unshown[entry.seq, entry.part] = entry.start
-            if entry.key in self._doubts:
-                del self._doubts[entry.key]
-                self._settled.append(entry.key)
+            if self._doubts.pop(entry.key, None) is not None:
+                self._intents.forget(entry.key)
         return end
-
-    def _forget(self, delivery: Delivery) -> None:
-        self._settled.append(delivery.key)
-        self._doubts.pop(delivery.key, None)
-        self._committer.touch()
 
     def _snapshot(self) -> Change:
         state = self.state
@@ -358,18 +365,18 @@ class DiskJournal:
                 "total": state.total,
                 "finished": state.finished,
             },
-            self._new,
-            self._settled,
             list(self._moved.items()),
             self._known.take() if self._known else (),
             self._seen,
+            settled=self._settled,
         )
-        self._new, self._settled, self._moved, self._seen = [], [], {}, []
+        self._moved, self._seen, self._settled = {}, [], []
         return change
 
     def _write(self, change: Change) -> None:
         if self._power:
             self._log.sync()
+            self._intents.sync()
             for sync in self._syncing:
                 sync()
         try:
@@ -380,11 +387,13 @@ class DiskJournal:
             self._store_away(change)
 
     def _written(self, change: Change) -> None:
+        for key in change.settled:
+            self._intents.forget(key)
         self.on_commit(change.state["output"])
 
     def _failed(self, change: Change) -> None:
-        """Note again what could not be written, but for the intents: who waits for those is told, and sends nothing."""
-        self._settled = [*change.settled, *self._settled]
+        """Note again what could not be written."""
+        self._settled[:0] = change.settled
         self._moved = {**dict(change.cursors), **self._moved}
         self._seen[:0] = change.seen
         if self._known is not None:

@@ -47,6 +47,9 @@ class MemoryJournal:
         """Note the delivery and the hash of what is about to be sent."""
         self.intents[delivery.key] = body_hash
 
+    async def flush(self) -> None:
+        """Need nothing: nothing is written."""
+
     async def begin(self, delivery: Delivery, result: Result) -> None:  # noqa: ARG002 - the protocol's parameters
         """Forget the intent: the request has its answer."""
         self.intents.pop(delivery.key, None)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from connectory.errors import StorageError
-from connectory.record import Intent
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -20,12 +19,11 @@ if TYPE_CHECKING:
 DATABASE = "journal.db"
 """Its name in the folder of a run."""
 
-FORMAT = 1
-"""Version of the tables; a journal of a later one is refused."""
+FORMAT = 2
+"""Version of the tables; a journal of a later one is refused, one of an earlier one is made again."""
 
 _TABLES = """
 CREATE TABLE state (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;
-CREATE TABLE intent (key TEXT PRIMARY KEY, seq INTEGER, part INTEGER, body TEXT, lives INTEGER) WITHOUT ROWID;
 CREATE TABLE seen (id BLOB PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE cursor (stream TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 """
@@ -66,16 +64,16 @@ class State:
 class Change:
     """One transaction: what is written together or not at all; `known` goes to a table of its own before it.
 
-    A cursor that is None is taken away. `unsee` forgets what was seen before.
+    A cursor that is None is taken away. `unsee` forgets what was seen before. `settled` are the intents that say nothing
+    more once this is on the disk.
     """
 
     state: dict[str, Any]
-    intents: Sequence[Intent] = ()
-    settled: Sequence[str] = ()
     cursors: Sequence[tuple[str, Any]] = ()
     known: Sequence[Row] = ()
     seen: Sequence[Row] = ()
     unsee: bool = False
+    settled: Sequence[str] = ()
 
 
 class Store:
@@ -106,15 +104,11 @@ class Store:
                 raise self._unreadable(error) from error
             raise
 
-    def load(self) -> tuple[State, dict[str, Intent], dict[str, Any]]:
-        """Read everything: the state, the intents without an outcome by key, the cursors."""
+    def load(self) -> tuple[State, dict[str, Any]]:
+        """Read everything: the state and the cursors."""
         try:
             rows = dict(self._connection.execute("SELECT name, value FROM state"))
             state = State(**{name: _unpack(name, rows[name]) for name in _NAMES if name in rows})
-            intents = {
-                row[0]: Intent(*row)
-                for row in self._connection.execute("SELECT key, seq, part, body, lives FROM intent")
-            }
             cursors = {
                 stream: json.loads(value)
                 for stream, value in self._connection.execute("SELECT stream, value FROM cursor")
@@ -123,18 +117,13 @@ class Store:
             raise self._unreadable(error) from error
         except (ValueError, TypeError) as error:
             raise DamagedError(str(error)) from error
-        return state, intents, cursors
+        return state, cursors
 
     def commit(self, change: Change) -> None:
         """Write a change. Raises StorageError when the disk takes no more; then nothing of it is written."""
         database = self._connection
         try:
             database.execute("BEGIN IMMEDIATE")
-            if change.intents:
-                rows = ((one.key, one.seq, one.part, one.body, one.lives) for one in change.intents)
-                database.executemany("INSERT OR REPLACE INTO intent VALUES (?, ?, ?, ?, ?)", rows)
-            if change.settled:
-                database.executemany("DELETE FROM intent WHERE key = ?", ((key,) for key in change.settled))
             if change.cursors:
                 gone = ((stream,) for stream, value in change.cursors if value is None)
                 database.executemany("DELETE FROM cursor WHERE stream = ?", gone)

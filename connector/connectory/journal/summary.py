@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from connectory.journal.intents import INTENTS, Intents
 from connectory.journal.intervals import Intervals
 from connectory.journal.log import LOG, ResultsLog
 from connectory.journal.store import DATABASE, Store
@@ -43,20 +44,25 @@ def summarise(folder: Path, *, pid: int | None) -> Summary:
     store = Store(folder / DATABASE)
     store.open(make=False, only_read=True)
     try:
-        state, intents, cursors = store.load()
+        state, cursors = store.load()
     finally:
         store.close()
     shown, parts = (
         Intervals(state.shown),
         {int(seq): set(map(int, found)) for seq, found in state.parts.items()},
     )
+    doubts = {
+        one.key
+        for one in Intents(folder / INTENTS).peek()
+        if one.seq not in shown and one.part not in parts.get(one.seq, ())
+    }
     answered: set[int] = set()
     begun: set[int] = set()
     log = ResultsLog(folder / LOG)
     for entry in log.peek(state.log_from):
         if entry.seq not in shown and entry.part not in parts.get(entry.seq, ()):
             (begun if entry.status == "begun" else answered).add(entry.seq)
-            intents.pop(entry.key, None)
+            doubts.discard(entry.key)
     counts = state.counts
     done, dead = counts.get("done", 0), counts.get("dead", 0)
     return Summary(
@@ -67,7 +73,7 @@ def summarise(folder: Path, *, pid: int | None) -> Summary:
         total=state.total,
         answered=len(answered),
         begun=len(begun - answered),
-        in_doubt=len(intents),
+        in_doubt=len(doubts),
         lives=state.life,
         deliveries={name: counts.get(name, 0) for name in ("ok", "error", "skipped")},
         counts=dict(counts),
