@@ -19,8 +19,7 @@ from typing import Any
 
 from connectory.cli import main as program
 from connectory.client import Client
-from connectory.journal import committing
-from connectory.journal import DiskJournal, runs
+from connectory.journal import DiskJournal, committing, runs
 from connectory.publisher import Publisher
 from connectory.storage import Lock
 

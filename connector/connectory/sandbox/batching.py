@@ -213,8 +213,7 @@ def _answer(items: Items, kept: Kept, job: Work, request: dict[str, Any]) -> Non
     if hit and job.fault == "batch-lost":
         return
     try:
-        if hit and job.fault == "batch-errors":
-            raise RefusedError(500)
+        _fail(fails=hit and job.fault == "batch-errors")
         _refuse_stream(request["body"])
         body = items.ask("POST", request["url"], request["body"])
     except RefusedError as refusal:
@@ -227,6 +226,11 @@ def _answer(items: Items, kept: Kept, job: Work, request: dict[str, Any]) -> Non
     kept.facts["request_counts"][outcome] += 1
     if isinstance(body, dict):
         _count_tokens(kept.facts, cast("dict[str, Any]", body).get("usage"))
+
+
+def _fail(*, fails: bool) -> None:
+    if fails:
+        raise RefusedError(500)
 
 
 def _refuse_stream(body: Mapping[str, Any]) -> None:
