@@ -366,3 +366,43 @@ def test_many_records_do_not_lie_in_memory(tmp_path, monkeypatch):
 
     small, large = peak(500), peak(4000)
     assert large - small < 3500 * 1000, (small, large)
+
+
+@pytest.mark.parametrize("order", ["input", "completion"])
+def test_an_output_that_is_gone_is_made_again_and_nothing_is_sent(tmp_path, order):
+    with batches(tmp_path, order=order, budget={"requests": 6}) as project:
+        records = texts(10)
+        records[2] = {"id": 2}
+        project.give(records)
+        assert isinstance(project.live().error, GuardError)
+        project.output.with_name("out.jsonl.part").unlink()
+        project.settings.pop("budget")
+        assert project.live().error is None
+        assert sorted(one["request_counts"]["total"] for one in project.batches) == [3, 6]
+        assert sorted(ids(project.lines), key=int) == [str(number) for number in range(10)]
+        assert [one["index"] for one in project.dead] == [2]
+
+
+def test_the_files_of_an_unfinished_run_that_are_gone_are_told(tmp_path):
+    with batches(tmp_path) as project:
+        project.give(texts(3))
+        project.live(detached=True)
+        (project.path / "batches" / "items.jsonl").unlink()
+        assert "start anew with --new" in str(project.live().error)
+
+
+def test_a_batch_that_cannot_be_made_leaves_its_records_pending(tmp_path):
+    with batches(tmp_path, payload={"model": "m", "input": "&{text}"}) as project:
+        project.give(texts(3))
+
+        def refuse(_publisher, _work):
+            option = _publisher._batched._option
+            _publisher._batched._option = replace(option, window="25h")
+
+        life = project.live(meanwhile=refuse)
+        assert isinstance(life.error, UnavailableError)
+        assert "the batch of 3 requests was not made" in str(life.error)
+        assert project.summary.pending == 3
+        assert project.live().error is None
+        assert len(project.lines) == 3
+        assert len(project.batches) == 1

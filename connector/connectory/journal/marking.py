@@ -20,7 +20,7 @@ def change_cursor(folder: Path, stream: str, change: Callable[[Any], Any]) -> No
     except DamagedError as error:
         raise ConfigError(f"the journal of run {folder.name} is damaged: {error}") from None
     try:
-        _, _, cursors = store.load()
+        _, cursors = store.load()
         store.commit(Change({}, cursors=[(stream, change(cursors.get(stream)))]))
     finally:
         store.close()
