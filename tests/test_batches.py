@@ -11,7 +11,16 @@ import pytest
 from batched import batches, faults_of, hurry, texts
 
 from connectory.assembly import connections
-from connectory.errors import GuardError, RunDetachedError, RunInterruptedError, UnavailableError
+from connectory.attempts import Outcome
+from connectory.client import Client
+from connectory.errors import (
+    ApiError,
+    GuardError,
+    OutcomeUnknownError,
+    RunDetachedError,
+    RunInterruptedError,
+    UnavailableError,
+)
 from connectory.events import BatchChanged, Noticed
 from connectory.sandbox import batching
 from connectory.sandbox.refusal import RefusedError
@@ -406,3 +415,74 @@ def test_a_batch_that_cannot_be_made_leaves_its_records_pending(tmp_path):
         assert project.live().error is None
         assert len(project.lines) == 3
         assert len(project.batches) == 1
+
+
+def test_an_answer_that_is_not_accepted_is_a_dead_letter_with_what_was_paid_for(tmp_path):
+    with batches(tmp_path, accept="response.results[0].flagged == `false`") as project:
+        records = texts(3)
+        records[1]["text"] = "I will kill you"
+        project.give(records)
+        project.live()
+        (dead,) = project.dead
+    assert (dead["index"], dead["error"]["class"]) == (1, "accept")
+    assert dead["response"]["results"][0]["flagged"] is True
+
+
+def test_with_order_completion_what_cannot_be_sent_is_set_aside_at_once(tmp_path):
+    with batches(tmp_path, order="completion") as project:
+        records = texts(4)
+        records[1] = {"id": 1}
+        project.give(records)
+        assert isinstance(project.live(detached=True).error, RunDetachedError)
+        assert [one["index"] for one in project.dead] == [1]
+        project.live()
+        assert sorted(ids(project.lines), key=int) == ["0", "1", "2", "3"]
+        assert len(project.dead) == 1
+
+
+def test_with_the_order_of_the_input_what_cannot_be_sent_is_told_at_once(tmp_path):
+    with batches(tmp_path) as project:
+        project.give([*texts(2), {"id": 2}])
+        life = project.live(detached=True)
+    assert any("1 records cannot be sent" in one for one in said(life))
+
+
+def test_a_file_that_is_not_known_everywhere_yet_is_waited_for(tmp_path, monkeypatch):
+    refused = []
+    original = Client.send
+
+    async def send(self, call, *given, **named):
+        if call.entity.name == "batches" and call.action.name == "create" and len(refused) < 2:
+            refused.append(call)
+            error = ApiError("no such file", status=400, param="input_file_id")
+            return Outcome(None, error, 1)
+        return await original(self, call, *given, **named)
+
+    monkeypatch.setattr(Client, "send", send)
+    with batches(tmp_path) as project:
+        project.give(texts(2))
+        assert project.live().error is None
+        assert len(project.batches) == 1
+    assert len(refused) == 2
+
+
+@pytest.mark.parametrize("entity", ["files", "batches"])
+def test_what_was_made_although_no_answer_came_is_found_and_not_made_again(tmp_path, monkeypatch, entity):
+    lost = []
+    original = Client.send
+
+    async def send(self, call, *given, **named):
+        outcome = await original(self, call, *given, **named)
+        if call.entity.name == entity and call.action.name == "create" and not lost:
+            lost.append(call)
+            return Outcome(None, OutcomeUnknownError("no answer"), 1, in_doubt=True, retryable=True)
+        return outcome
+
+    monkeypatch.setattr(Client, "send", send)
+    with batches(tmp_path) as project:
+        project.give(texts(2))
+        assert project.live().error is None
+        assert len(project.batches) == 1
+        assert len(project.ask("/files")["data"]) == 1  # that of the answers
+        assert {line["in_doubt"] for line in project.lines} == {False}
+    assert lost

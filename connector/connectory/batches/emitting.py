@@ -60,13 +60,6 @@ class Emitting:
             rows = ((number, place) for _, number, place in self._spool.rows(lot))
             self._ready.append(row for row in rows if self._spool.answers[row[0]] != WAITING)
 
-    @property
-    def is_done(self) -> bool:
-        """Say whether everything that is spooled was given."""
-        if self._ordered:
-            return self._number >= self._spool.records
-        return not self._ready and self._number >= self._known
-
     async def groups(self) -> AsyncGenerator[list[tuple[Part, Result]], None]:
         """Give what is ready now."""
         group: list[tuple[Part, Result]] = []

@@ -148,8 +148,7 @@ class Batched:
                 break
             if not self._changed.is_set():
                 await self._changed.wait()
-        if self._failure is None and not emitting.is_done:
-            self.left = spool.answers.count(WAITING)
+        self.left = spool.answers.count(WAITING)
 
     async def _take(self, taking: Taking, source: Source, journal: DiskJournal, ledger: Ledger) -> None:
         start = journal.start
@@ -158,6 +157,11 @@ class Batched:
             source.resume(ledger.mark, start)
         async with aclosing(self._parts(source, start, ledger.seq)) as parts:
             await taking.run(parts)
+        if taking.failed and self._publication.ordered:
+            told = (
+                f"{taking.failed} records cannot be sent; their dead letters come in the order of the input"
+            )
+            self._listen(Noticed(f"outgoing {self._publication.name!r}: {told}"))
 
     def _drive(self, lots: list[Lot]) -> None:
         if self._driving is not None and not self._delivering.capacity.stopped:

@@ -38,7 +38,7 @@ class Taking:
     """Takes the records of a run.
 
     `let_go` hears that nothing of an item is kept in memory, `sealed` of lots to send, and `settled` of records, by
-    number and place, that need no batch.
+    number and place, that need no batch. `failed` counts those that cannot be sent.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class Taking:
         self._done: list[tuple[int, int]] = []
         self._last: Part | None = None
         self._since = self._counted = 0
+        self.failed = 0
 
     async def run(self, parts: AsyncIterator[Part]) -> None:
         """Take every part; the last lots are sealed at the end of the source. Raises GuardError, RunStoppedError."""
@@ -91,6 +92,7 @@ class Taking:
         line = ready if isinstance(ready, Result) else self._line(part, *ready)
         place = self._spool.add(self._item(part), settled=isinstance(line, Result))
         if isinstance(line, Result):
+            self.failed += line.error is not None
             await self._delivering.put_by(part, line)
             self._done.append(place)
         else:

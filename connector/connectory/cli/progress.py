@@ -105,9 +105,13 @@ class Progress:
             )
 
     def _state(self, event: StateChanged) -> None:
+        self._change(f"{event.connection}: {event.item} of record {event.id!r} is {event.state}")
+
+    def _change(self, text: str) -> None:
+        """Tell a change of state, up to so many."""
         self._states += 1
         if self._states <= STATES_SHOWN:
-            self._line(f"{event.connection}: {event.item} of record {event.id!r} is {event.state}")
+            self._line(text)
         elif self._states == STATES_SHOWN + 1:
             self._line("more changes of state are not shown")
 
@@ -118,7 +122,7 @@ class Progress:
         told = event.state, 10 * done // max(1, event.total)
         if self._said.get(event.part) != told:
             self._said[event.part] = told
-            self._line(
+            self._change(
                 f"{event.connection}: part {event.part} ({event.batch}) is {event.state}: "
                 f"{event.completed} of {event.total} done, {event.failed} failed"
             )
