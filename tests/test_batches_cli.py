@@ -131,7 +131,10 @@ def test_a_signal_leaves_the_batches_and_says_how_to_go_on_and_how_to_end_them(t
     assert "the same command goes on: connectory run outgoing out" in said
     (batch,) = ask(sandbox, "/batches")["data"]
     assert batch["status"] == "in_progress"
+    (run,) = [path.name for path in (tmp_path / ".connectory" / "runs").iterdir()]
+    assert "batches     1 under way" in connectory("runs", "show", run, folder=tmp_path).out
     assert connectory(*COMMAND, folder=tmp_path).code == 0
+    assert "batches     1 done" in connectory("runs", "show", run, folder=tmp_path).out
     assert len(lines(tmp_path / "o.jsonl")) == 2500
     assert len(ask(sandbox, "/batches")["data"]) == 1
 

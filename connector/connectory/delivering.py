@@ -85,13 +85,11 @@ class Delivering:
             else await self._recalled(part, earlier)
         )
 
-    async def ready(self, part: Part) -> Result | tuple[Call, httpx.Request]:
+    def ready(self, part: Part) -> Result | tuple[Call, httpx.Request]:
         """Give the request of a delivery that another way of sending takes, or its result where nothing is to be sent.
 
         The result is not written down yet.
         """
-        if (earlier := self._journal.recall(part.delivery)) is not None:
-            return await self._recalled(part, earlier)
         if part.record is None:
             return unsent(part, part.error)
         try:
@@ -109,10 +107,9 @@ class Delivering:
 
     async def put_by(self, part: Part, result: Result) -> None:
         """Write the result of a delivery down whose turn to be shown comes later: `answered` gives it then."""
-        if self._journal.recall(part.delivery) is None:
-            blank_error(result, self._client.redactor)
-            await self._journal.record(part.delivery, result)
-            self._journal.leave(part.delivery)
+        blank_error(result, self._client.redactor)
+        await self._journal.record(part.delivery, result)
+        self._journal.leave(part.delivery)
 
     async def answered(self, part: Part, answer: Callable[[str], Result]) -> Result:
         """Give what became of a delivery, shaped: from the results log, else the `answer`, which goes there first.

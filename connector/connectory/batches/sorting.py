@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from connectory.batches.lines import FINAL, judge, own_line, read_line
 from connectory.batches.spool import ERR, OUT, OWN
+from connectory.private import open_private
 from connectory.retry import OUT_OF_MONEY
+from connectory.storage import datasync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -60,7 +63,7 @@ def sort(spool: Spool, lot: Lot, errors: Any, *, policy: Policy, cancelled: bool
     refused = _refusals(errors, len(rows))
     last = cancelled or (lot.attempt >= policy.attempts and not sorted_.stop)
     place, own = 0, spool.answer_file(lot, OWN)
-    with own.open("wb") as file:
+    with os.fdopen(open_private(own, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
         for key, index in left.items():
             given = refused.get(index) or refused.get(None)
             if given is not None:
@@ -73,6 +76,8 @@ def sort(spool: Spool, lot: Lot, errors: Any, *, policy: Policy, cancelled: bool
             file.write(line)
             sorted_.answers.append((rows[index][1], OWN, place))
             place += len(line)
+        file.flush()
+        datasync(file.fileno())
     return sorted_
 
 

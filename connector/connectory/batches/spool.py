@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import struct
@@ -119,14 +120,18 @@ class Spool:
             raise self._failed(error) from error
 
     def seal(self, lot: Lot) -> None:
-        """Close the file of a lot that takes no more; it is flushed."""
-        self._lots.pop(lot.number).close()
+        """Close the file of a lot that takes no more, when it is on the disk; it is flushed."""
+        self._lots.pop(lot.number).close(sync=True)
 
     def sync(self) -> None:
         """Make what was flushed outlive the machine's power."""
-        for file in (self._items, self._answers, *(n for one in self._lots.values() for n in one.files)):
-            if file >= 0:
-                datasync(file)
+        for file in (self._items, self._answers, *(n for one in [*self._lots.values()] for n in one.files)):
+            try:
+                if file >= 0:
+                    datasync(file)
+            except OSError as error:
+                if error.errno != errno.EBADF:  # sealed meanwhile, which has synced it
+                    raise
 
     def rows(self, lot: Lot) -> Iterator[tuple[str, int, int]]:
         """Give key, number and place of each request of a lot, in the order of its lines."""
@@ -181,7 +186,7 @@ class Spool:
                         if made.gathered > _PIECE * 16:
                             made.flush()
             made.flush()
-            made.close()
+            made.close(sync=True)
         except OSError as error:
             raise self._failed(error) from error
 
@@ -242,8 +247,10 @@ class _LotFile:
         self._lines, self._rows = bytearray(), bytearray()
         lot.requests, lot.size, lot.inputs = self.requests, self.size, self.inputs
 
-    def close(self) -> None:
+    def close(self, *, sync: bool = False) -> None:
         for file in self.files:
+            if sync:
+                datasync(file)
             os.close(file)
 
 

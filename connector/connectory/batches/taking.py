@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from connectory.batches.planning import fits, line_of
@@ -88,10 +89,12 @@ class Taking:
         await self._finish(whole=True)
 
     async def _take(self, part: Part) -> None:
-        ready = await self._delivering.ready(part)
-        line = ready if isinstance(ready, Result) else self._line(part, *ready)
-        place = self._spool.add(self._item(part), settled=isinstance(line, Result))
-        if isinstance(line, Result):
+        known = self._journal.recall(part.delivery) is not None
+        line = None if known else self._made(part)
+        place = self._spool.add(self._item(part), settled=line is None or isinstance(line, Result))
+        if line is None:
+            self._done.append(place)
+        elif isinstance(line, Result):
             self.failed += line.error is not None
             await self._delivering.put_by(part, line)
             self._done.append(place)
@@ -102,8 +105,12 @@ class Taking:
             self._counted += 1
         self._let_go(part.delivery.seq)
 
+    def _made(self, part: Part) -> Line | Result:
+        """Make the line of a delivery; its result where nothing is sent."""
+        ready = self._delivering.ready(part)
+        return ready if isinstance(ready, Result) else self._line(part, *ready)
+
     def _line(self, part: Part, call: Call, request: httpx.Request) -> Line | Result:
-        """Make the line of a request; a result where it cannot be one."""
         if self._ledger.cancelled:
             error = WorkError("the run was cancelled before this record was sent", code="batch_cancelled")
             return failed(unsent(part, None), error, retryable=True)
@@ -171,7 +178,7 @@ class Taking:
             ledger.seq, ledger.mark = last.delivery.seq + 1, last.item.mark
         for lot in full:
             self._spool.lot_file(lot)
-            self._spool.seal(lot)
+            await asyncio.to_thread(self._spool.seal, lot)
             lot.state = "written" if lot.requests else "closed"
         if self._publication.budget is not None and self._counted:
             self._journal.count("requests", self._counted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -80,6 +81,7 @@ def show(run: str, config: str | None, *, as_json: bool) -> None:
         "begun": f"{summary.begun} of the pending ones are created and not at their end"
         if summary.begun
         else "",
+        "batches": _batches(summary),
         "in doubt": f"{summary.in_doubt} requests were under way" if summary.in_doubt else "",
         "deliveries": ", ".join(f"{count} {status}" for status, count in summary.deliveries.items() if count),
         "folder": str(found.path(facts.run)),
@@ -191,6 +193,17 @@ def _counts(facts: Facts, summary: Summary) -> str:
     total = "?" if summary.total is None else str(summary.total)
     pending = "?" if summary.pending is None else str(summary.pending)
     return f"{total} = {summary.done} done + {summary.dead} dead + {pending} pending"
+
+
+def _batches(summary: Summary) -> str:
+    """Count the parts of a run that goes through batches, by what became of them."""
+    known: dict[str, Any] = summary.cursors.get("batch") or {}
+    states = Counter(
+        {"created": "under way", "closed": "done"}.get(one["state"], "not begun")
+        for one in known.get("lots", ())
+    )
+    told = ", ".join(f"{count} {state}" for state, count in states.items())
+    return f"{told} (cancelled)" if told and known["cancelled"] else told
 
 
 def _echo(line: str) -> None:
