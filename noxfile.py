@@ -84,3 +84,10 @@ def lowest(session: nox.Session) -> None:
     """Run the tests with the oldest versions that the project claims to work with."""
     session.install("--resolution", "lowest-direct", "-e", ".[fast,sandbox]", "--group", "test")
     session.run("pytest", *(f"--ignore={path}" for path in GATES), *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure beside other tools: `nox -s bench -- --quick`; what is compared is installed into .venv-bench."""
+    session.install("uv")
+    session.run("python", "tests/benchmarks/run.py", *session.posargs)
