@@ -12,6 +12,7 @@ from batched import batches, faults_of, hurry, texts
 
 from connectory.assembly import connections
 from connectory.attempts import Outcome
+from connectory.batches.asking import Asking
 from connectory.client import Client
 from connectory.errors import (
     ApiError,
@@ -486,3 +487,47 @@ def test_what_was_made_although_no_answer_came_is_found_and_not_made_again(tmp_p
         assert len(project.ask("/files")["data"]) == 1  # that of the answers
         assert {line["in_doubt"] for line in project.lines} == {False}
     assert lost
+
+
+def test_what_a_batch_takes_is_what_the_catalogue_says(tmp_path):
+    known = {}
+    for entity in ("embeddings", "responses"):
+        with batches(tmp_path, entity=entity, payload={"model": "m", "input": "x"}) as project:
+            known[entity] = project.made([]).assembly.publication("out", run={}).batch
+            project.folder.rename(tmp_path / entity)
+    assert {one.requests for one in known.values()} == {50_000}
+    assert {one.size for one in known.values()} == {200_000_000}
+    assert [one.inputs for one in known.values()] == [50_000, None]
+    assert known["responses"].endpoint == "/v1/responses"
+    assert known["responses"].window == "24h"
+
+
+def test_with_durability_power_everything_is_on_the_disk_first(tmp_path):
+    with batches(tmp_path, durability="power") as project:
+        project.give(texts(5))
+        assert isinstance(project.live(detached=True).error, RunDetachedError)
+        assert project.live().error is None
+        assert ids(project.lines) == ["0", "1", "2", "3", "4"]
+
+
+def test_records_of_more_models_than_files_may_be_open_make_smaller_parts(tmp_path, monkeypatch):
+    monkeypatch.setattr("connectory.batches.taking.MOST_MODELS", 2)
+    payload = {"model": "&{model}", "input": "&{text}"}
+    with batches(tmp_path, payload=payload) as project:
+        project.give([{**one, "model": f"m{one['id'] % 3}"} for one in texts(9)])
+        project.live()
+        assert len(project.batches) > 3
+        assert ids(project.lines) == [str(number) for number in range(9)]
+
+
+def test_a_batch_that_nobody_can_read_stops_the_run_and_is_left(tmp_path, monkeypatch):
+    async def look(_self, _name):
+        return Outcome(None, ApiError("gone", status=404), 1)
+
+    with batches(tmp_path) as project:
+        project.give(texts(2))
+        with monkeypatch.context() as patched:
+            patched.setattr(Asking, "look", look)
+            assert "cannot be read: gone" in str(project.live().error)
+        assert project.live().error is None
+        assert len(project.batches) == 1

@@ -14,6 +14,7 @@ from connectory.batches.spool import WAITING, Spool
 from connectory.batches.taking import Taking
 from connectory.errors import ConfigError, GuardError
 from connectory.events import Noticed
+from connectory.journal import DiskJournal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from connectory.delivering import Delivering
     from connectory.events import Listener
     from connectory.interfaces import Journal, Source
-    from connectory.journal import DiskJournal
     from connectory.publication import Part, Publication
     from connectory.record import Result
 
@@ -210,8 +210,6 @@ class Batched:
             )
 
     def _journal(self) -> DiskJournal:
-        from connectory.journal import DiskJournal  # noqa: PLC0415 - type and test in one place
-
         journal = self._given_journal
         if isinstance(journal, ScratchJournal):
             journal.begin_here()

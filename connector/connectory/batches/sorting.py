@@ -58,7 +58,7 @@ def sort(spool: Spool, lot: Lot, errors: Any, *, policy: Policy, cancelled: bool
             if verdict is FINAL or (cancelled and verdict.kind == "again"):
                 del left[said["custom_id"]]
                 sorted_.answers.append((rows[index][1], kind, place))
-            elif verdict.kind == "stop":
+            elif verdict.kind == "stop" and not cancelled:
                 sorted_.stop = sorted_.stop or verdict.reason
     refused = _refusals(errors, len(rows))
     last = cancelled or (lot.attempt >= policy.attempts and not sorted_.stop)

@@ -64,8 +64,8 @@ class State:
 class Change:
     """One transaction: what is written together or not at all; `known` goes to a table of its own before it.
 
-    A cursor that is None is taken away. `unsee` forgets what was seen before. `settled` are the intents that say nothing
-    more once this is on the disk.
+    A cursor that is None is taken away. `unsee` forgets what was seen before. `settled` are the intents that say
+    nothing more once this is on the disk.
     """
 
     state: dict[str, Any]
