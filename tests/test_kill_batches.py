@@ -110,8 +110,8 @@ class Trial:
     @property
     def is_over(self) -> bool:
         """Say whether the run is at its end: the same command would begin another one."""
-        jobs = [json.loads(one.read_text()) for one in self.folder.glob(".connectory/jobs/*.json")]
-        return bool(jobs) and jobs[0]["run"] is None
+        jobs = [json.loads(one.read_text() or "{}") for one in self.folder.glob(".connectory/jobs/*.json")]
+        return bool(jobs) and jobs[0].get("run", "none yet") is None
 
     def batches(self) -> list[Any]:
         """Give the run's batches at the server."""
