@@ -231,3 +231,10 @@ def test_in_python_a_job_goes_on_with_what_was_begun(tmp_path, sandbox, monkeypa
     assert again[-1] == 249
     assert len(again) >= 150
     assert len(ask(sandbox, "/batches")["data"]) == 1
+
+
+def test_batches_are_the_work_of_one_process(tmp_path, sandbox):
+    project(tmp_path, sandbox)
+    done = connectory(*COMMAND, "--processes", "2", folder=tmp_path)
+    assert done.code == 2
+    assert "'delivery: batch' sends files, which one process does" in done.said

@@ -208,6 +208,16 @@ def test_what_is_no_export_is_told_by_its_line(text, message):
     assert f"flow.ndjson{message}" in str(raised.value).replace("ndjson: ", "ndjson")
 
 
+def test_the_command_says_what_an_export_looks_like(tmp_path):
+    (tmp_path / "notes.txt").write_text("hello\n" * 9)
+    done = connectory("import", "alumio", "notes.txt", folder=tmp_path)
+
+    assert done.code == 3
+    assert "notes.txt is no export of Alumio's: that is NDJSON, one object a line" in done.said
+    assert "and 6 lines more" in done.said
+    assert done.last == "connectory import alumio --help"
+
+
 # -- clients
 
 
@@ -330,9 +340,7 @@ def test_a_connection_of_which_a_step_is_missing_is_disabled(tmp_path):
         "way-whole": True,
     }
     assert fates["lossy"].missing == ["step 1: 'key-filter': there is no transformer like it here"]
-    assert fates["direct"].missing == [
-        "step 1: 'conditional': write it with 'keep_if', or as two connections"
-    ]
+    assert fates["direct"].missing == ["step 1: 'conditional': it has no filters"]
     assert fates["by-chain"].missing == ["a part of the chain 'lossy'"]
     assert data["outgoing"]["way-whole"]["transformers"] == ["lossy", {"set": {"a": 1}}]
     assert data["routes"] == {"way": ["files", "way-whole"]}
@@ -449,6 +457,81 @@ def test_a_scheduled_run_is_given_as_a_line_for_cron():
             [{"set": {"c": "?{a.b}"}}],
         ),
         ({"prototype": "brancher", "parameters": {"pattern": "items.*"}}, [{"split": "items"}]),
+        ({"prototype": "value-remover", "parameters": {"keys": ["a.b"]}}, [{"remove": ["a.b"]}]),
+        (
+            {
+                "prototype": "value-setter",
+                "parameters": {
+                    "configurations": [
+                        {"key": "n", "value": "&{a}", "mappers": [{"prototype": "cast-int"}]},
+                        {"key": "j", "value": "&{n}", "mappers": [{"prototype": "serialize-json"}]},
+                    ]
+                },
+            },
+            [{"set": {"n": "&{a}"}}, {"cast": {"n": "int"}}, {"set": {"j": "&{n}"}}, {"to_json": ["j"]}],
+        ),
+        (
+            {
+                "prototype": "conditional",
+                "parameters": {
+                    "filters": [
+                        {"prototype": "key-exists-condition", "parameters": {"key": "a.b"}},
+                        {
+                            "prototype": "logic-or",
+                            "parameters": {
+                                "filters": [
+                                    {"prototype": "key-not-exists-condition", "parameters": {"key": "c"}},
+                                    {
+                                        "prototype": "key-condition",
+                                        "parameters": {
+                                            "key": "d",
+                                            "conditions": [
+                                                {"prototype": "equals", "parameters": {"value": "x"}}
+                                            ],
+                                        },
+                                    },
+                                ]
+                            },
+                        },
+                    ],
+                    "transformers": [MOVE],
+                    "elseTransformers": [{"prototype": "exception", "parameters": {"message": "no &{id}"}}],
+                },
+            },
+            [
+                {
+                    "when": {
+                        "condition": '(default(a.b, `null`) != `null`) && ((default(c, `null`) == `null`) || (d == `"x"`))',
+                        "do": [{"rename": {"txt": "text"}}],
+                        "otherwise": [{"fail": "no &{id}"}],
+                    }
+                }
+            ],
+        ),
+        (
+            {
+                "prototype": "node",
+                "parameters": {
+                    "accessor": {"prototype": "pattern", "parameters": {"pattern": "items.*"}},
+                    "nodeFilters": [],
+                    "nodeTransformers": [MOVE],
+                },
+            },
+            [{"for_each": {"field": "items", "do": [{"rename": {"txt": "text"}}]}}],
+        ),
+        (
+            {
+                "prototype": "merger",
+                "parameters": {
+                    "template": {"details": "&{@}"},
+                    "transformer": {
+                        "prototype": "http-transformer",
+                        "parameters": {"request": {"uri": "/files/&{id}"}},
+                    },
+                },
+            },
+            [{"request": {"entity": "file", "path": {"file_id": "&{id}"}, "into": "details"}}],
+        ),
         (
             {"prototype": "chain", "parameters": {"transformers": [MOVE, MOVE]}},
             [{"rename": {"txt": "text"}}] * 2,
@@ -470,10 +553,10 @@ def test_a_transformer_becomes_steps(tmp_path, step, steps):
             {
                 "prototype": "value-setter",
                 "parameters": {
-                    "configurations": [{"key": "a", "value": 1, "mappers": [{"prototype": "cast-int"}]}]
+                    "configurations": [{"key": "a", "value": 1, "mappers": [{"prototype": "unserialize"}]}]
                 },
             },
-            "goes through mappers (cast-int)",
+            "goes through mappers (unserialize)",
         ),
         (setter(**{"a.*": 1}), "the key 'a.*' is no plain path"),
         (setter(a="&{b.c-d}"), "step 1: 'value-setter': "),
@@ -482,8 +565,41 @@ def test_a_transformer_becomes_steps(tmp_path, step, steps):
             {"prototype": "pattern-move", "parameters": {"from": "values.*.*", "to": "values.$2.$1"}},
             "is no plain path",
         ),
-        ({"prototype": "value-remover", "parameters": {"keys": ["a.b"]}}, "not 'a.b'"),
-        ({"prototype": "node", "parameters": {}}, "it works inside lists"),
+        ({"prototype": "value-remover", "parameters": {"keys": ["a.*"]}}, "no pattern such as 'a.*'"),
+        ({"prototype": "node", "parameters": {}}, "it names no path in a way that is known here"),
+        (
+            {
+                "prototype": "node",
+                "parameters": {"pattern": "items.*", "nodeTransformers": [{"prototype": "odd"}]},
+            },
+            "'node': step 1: 'odd': there is no transformer like it here",
+        ),
+        ({"prototype": "node", "parameters": {"pattern": "items"}}, "only all elements of one list"),
+        ({"prototype": "conditional", "parameters": {}}, "it has no filters"),
+        (
+            {"prototype": "conditional", "parameters": {"filters": [{"prototype": "odd"}]}},
+            "its filter 'odd' is not known",
+        ),
+        (
+            {"prototype": "conditional", "parameters": {"filters": [{}], "elseCases": [{}]}},
+            "it has further cases",
+        ),
+        ({"prototype": "merger", "parameters": {}}, "write it as 'request', or as a route"),
+        (
+            {
+                "prototype": "merger",
+                "parameters": {
+                    "template": {"a": "&{@}"},
+                    "transformer": {
+                        "prototype": "http-transformer",
+                        "parameters": {"request": {"method": "POST", "uri": "/moderations"}},
+                    },
+                },
+            },
+            "a step only reads",
+        ),
+        ({"prototype": "exception", "parameters": {}}, "it has no message"),
+        ({"prototype": "http-transformer", "parameters": {}}, "write it as 'request'"),
         (
             {"prototype": "list-transformer-wrapper", "parameters": {"transformer": "none"}},
             "has no list-transformer 'none'",

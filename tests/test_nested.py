@@ -12,10 +12,10 @@ import pytest
 from command import connectory
 from pydantic import TypeAdapter, ValidationError
 
-from connectory import Chain, Context, InFile, Memory, TransformerError, nearby, read_file
+from connectory import Chain, ConfigError, Context, InFile, Memory, TransformerError, nearby, read_file
 from connectory.chain import build_chain
 from connectory.config import parse_step
-from connectory.plugins import load_code, load_transformer
+from connectory.plugins import A_STEP, load_code, load_transformer
 
 Record = dict[str, Any]
 
@@ -101,7 +101,29 @@ def test_steps_of_ones_own_transformer_are_built_as_well(monkeypatch):
             "transformer 'twice', option 'do': steps can stand only in a step of a chain",
         )
     ]
-    assert load_code("nested_plugins:twice").schema()["properties"]["do"] == {"type": "array", "items": {}}
+    assert load_code("nested_plugins:twice").schema()["properties"]["do"] == {
+        "type": "array",
+        "items": A_STEP,
+    }
+
+
+def test_every_problem_of_a_step_is_told_at_once():
+    written = {"set": {"a": "&{b-c} and &{d = e}", "f..g": 1}}
+    missing = {"lookup": {"table": 3, "missing": "odd"}}
+    with pytest.raises(ConfigError) as caught:
+        chain(written, missing)
+
+    told = [problem.message for problem in caught.value.problems]
+    assert len(told) == 6
+    for part in (
+        "with '-' stands",
+        "'=' compares nothing",
+        "'f..g' names no field",
+        "'table'",
+        "'missing'",
+        "'field'",
+    ):
+        assert sum(part in one for one in told) == 1, part
 
 
 def test_a_preview_shows_a_step_with_its_inner_steps_as_one():
@@ -117,8 +139,9 @@ def test_duplicates_are_dropped_within_a_run_and_not_between_runs():
     assert [len(records) for records in kept] == [1] * 6 + [0] * 4
 
 
-def test_whole_records_are_compared_and_the_oldest_is_forgotten():
-    made = chain({"deduplicate": {"most": 2}})
+def test_whole_records_are_compared_and_the_oldest_is_forgotten(monkeypatch):
+    monkeypatch.setattr("connectory.interfaces._VALUES", 2)
+    made = chain("deduplicate")
 
     def passes(record):
         return bool(list(made.apply(record, {})))
@@ -141,7 +164,7 @@ def test_each_step_has_a_memory_of_its_own():
     made = chain({"when": {"condition": "a", "do": [step], "otherwise": [step]}})
     assert [len(list(made.apply({"id": 1, "a": a}, {}))) for a in (True, False, True, False)] == [1, 1, 0, 0]
     assert load_transformer("deduplicate").memory == "memory"
-    assert list(load_transformer("deduplicate").options) == ["by", "most"]
+    assert list(load_transformer("deduplicate").options) == ["by"]
 
 
 def test_a_line_of_the_log_has_its_level_and_no_secret(caplog):

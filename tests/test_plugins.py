@@ -337,9 +337,11 @@ def test_options_are_checked_against_the_type_hints():
 def test_the_schema_of_a_transformer_describes_its_options():
     split, keep = load_transformer("split"), load_transformer("keep")
     fields = {"type": "array", "items": {"type": "string"}, "description": "the fields that stay"}
-    assert keep.schema() == fields
-    whole, alone = split.schema()["anyOf"]
-    list_ = {"type": "string", "description": "the list, as a bare expression"}
+    assert keep.schema() == {**fields, "examples": [["id", "text"]]}
+    described = split.schema()
+    whole, alone = described["then"], described["else"]
+    assert described["if"] == {"type": "object"}
+    list_ = {"type": "string", "description": "the list, as a bare expression", "examples": ["items"]}
     assert (whole["required"], whole["additionalProperties"], alone) == (["field"], False, list_)
     plain = read_signature("f", options_of_many_kinds, origin="").schema()
     assert list(plain["properties"]) == ["name", "mode", "numbers", "untyped"]

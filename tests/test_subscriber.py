@@ -524,7 +524,7 @@ def test_the_first_page_can_be_looked_at_alone():
         server = Pages(THREE_PAGES)
         async with connected(server, incoming={"in": RAW}) as made:
             subscriber = made.subscriber("in")
-            (parameters,) = subscriber.parameter_sets()
+            (parameters,) = [one async for one in subscriber.parameter_sets()]
             assert parameters == {"path": {}, "query": {}}
             assert ids(await subscriber.first_items(parameters)) == ["a", "b"]
         assert len(server.requests) == 1

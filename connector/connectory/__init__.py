@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     )
     from connectory.expressions import Expression
     from connectory.fields import Field
-    from connectory.interfaces import Context, Journal, Memory, Sink, Source
+    from connectory.interfaces import Context, Journal, Memory, Reader, Sink, Source
     from connectory.nearby import InFile, read_file
     from connectory.patterns import Pattern
     from connectory.placeholders import Template
@@ -66,6 +66,7 @@ _HOMES = {
     "NotSentError": "errors",
     "OutcomeUnknownError": "errors",
     "Pattern": "patterns",
+    "Reader": "interfaces",
     "Record": "record",
     "RecordError": "errors",
     "RequestError": "errors",
@@ -108,6 +109,7 @@ __all__ = [
     "NotSentError",
     "OutcomeUnknownError",
     "Pattern",
+    "Reader",
     "Record",
     "RecordError",
     "RequestError",

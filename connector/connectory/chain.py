@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 
 from pydantic import ValidationError
 
-from connectory.aside import off_loop, pulled, wait_for
+from connectory.aside import off_loop
 from connectory.config import parse_step
-from connectory.errors import (
-    ConfigError,
-    ExpressionError,
-    Problem,
-    RecordError,
-    RunStoppedError,
-    TransformerError,
-)
+from connectory.errors import ConfigError, Problem, RecordError, TransformerError
 from connectory.interfaces import Context, Memory, Step
 from connectory.opening import Opening
 from connectory.placeholders import fresh
 from connectory.plugins import (
+    A_STEP,
     Complaint,
     NestedError,
     Transformer,
@@ -29,10 +23,12 @@ from connectory.plugins import (
     load_transformer,
     transformer_names,
 )
+from connectory.step import BuiltStep
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from connectory.interfaces import Notes, Reader
     from connectory.record import Record
 
 Place: TypeAlias = tuple[str | int, ...]
@@ -82,13 +78,21 @@ class Traced:
 class Chain:
     """Built steps, run depth-first: a record goes all the way before the next one is made.
 
-    `kept` are the objects among them that are closed at the end; `waits` says that some step is awaited.
+    `kept` are the objects among them that are closed at the end; `waits` says that some step is awaited, `asks` that
+    some step asks the server, `remembers` that what it makes of a record depends on those before it.
     """
 
     steps: tuple[Step, ...] = ()
     folder: Path | None = None
     kept: tuple[Opening, ...] = ()
     waits: bool = False
+    asks: bool = False
+    remembers: bool = False
+
+    @property
+    def at_once(self) -> bool:
+        """Say whether some step may wait for several records at the same time."""
+        return any(getattr(one, "at_once", False) for one in self.steps)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, handler: Callable[[Any], Any]) -> dict[str, Any]:
@@ -99,6 +103,11 @@ class Chain:
             "schema": handler(list[Any]),
         }
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _core: Any, _handler: Callable[[Any], Any]) -> dict[str, Any]:
+        """Describe it as a list of steps; the configuration knows what a step is."""
+        return {"type": "array", "items": A_STEP}
+
     def then(self, other: Chain) -> Chain:
         """Give a chain that runs the steps of both."""
         return Chain(
@@ -106,22 +115,30 @@ class Chain:
             self.folder or other.folder,
             (*self.kept, *other.kept),
             waits=self.waits or other.waits,
+            asks=self.asks or other.asks,
+            remembers=self.remembers or other.remembers,
         )
 
     def run(self, record: Record, context: Context) -> Iterator[Record]:
         """Give what a record becomes by these steps: for a transformer that was handed them as an option."""
         return self._run(record, context, 0)
 
-    def apply(self, record: Record, scope: Mapping[str, Any]) -> Iterator[Record]:
+    def apply(self, record: Record, scope: Mapping[str, Any], notes: Notes | None = None) -> Iterator[Record]:
         """Give what the record becomes; `input` in the scope stays as it was read, whatever steps change."""
         if not self.steps:
             return iter((record,))
-        return self._run(fresh(record), Context(_with_input(scope, record), self.folder), 0)
+        return self._run(*self.begin(record, scope, notes), 0)
 
-    def trace(self, record: Record, scope: Mapping[str, Any]) -> list[Traced]:
+    def begin(
+        self, record: Record, scope: Mapping[str, Any], notes: Notes | None = None
+    ) -> tuple[Record, Context]:
+        """Give the record as its first step may change it, and what surrounds it in all of them."""
+        return fresh(record), Context(_with_input(scope, record), self.folder, notes)
+
+    def trace(self, record: Record, scope: Mapping[str, Any], notes: Notes | None = None) -> list[Traced]:
         """Run step by step and keep what each gave, up to the first error."""
-        context = Context(_with_input(scope, record), self.folder)
-        records, traced = [fresh(record)], list[Traced]()
+        first, context = self.begin(record, scope, notes)
+        records, traced = [first], list[Traced]()
         for step in self.steps:
             made: list[Any] = []
             try:
@@ -165,80 +182,21 @@ def build_chain(
     named: Mapping[str, Sequence[StepConfig]] | None = None,
     folder: Path | None = None,
     locate: Locate | None = None,
+    reader: Reader | None = None,
 ) -> Chain:
     """Build a chain; a ConfigError lists everything that is wrong in any step.
 
-    `named` are the reusable chains, `folder` is the one of the configuration, whose code `use` may import.
+    `named` are the reusable chains, `folder` is the one of the configuration, whose code `use` may import, and `reader`
+    asks the server for steps that want it.
     """
-    builder = _Builder(named or {}, folder)
+    builder = _Builder(named or {}, folder, reader or Unconnected())
     return builder.chain(builder.build(steps), locate or _unlocated)
 
 
 def single_chain(found: Transformer, options: Any) -> Chain:
     """Build a chain of one transformer that was found already; a ConfigError lists what is wrong with the options."""
-    builder = _Builder({}, None)
+    builder = _Builder({}, None, Unconnected())
     return builder.chain(builder.step(found, options, ()), _unlocated)
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """A transformer with its options; one record out is a tuple of one, which the chain need not iterate."""
-
-    name: str
-    function: Callable[..., Any]
-    context: str | None
-    may_drop: bool
-
-    @property
-    def arguments(self) -> Mapping[str, Any]:
-        """The options as the transformer is given them, for who looks at a chain."""
-        return cast("Mapping[str, Any]", getattr(self.function, "keywords", {}))
-
-    def __call__(self, record: Record, context: Context) -> Iterable[Record]:
-        try:
-            made = self.function(record, **{self.context: context}) if self.context else self.function(record)
-            made = _arrived(made)
-        except (Exception, SystemExit) as error:  # a plug-in may raise anything; it is this record's error
-            raise self._failure(error) from error
-        if type(made) is dict or isinstance(made, dict):
-            return (cast("Record", made),)
-        if made is None:
-            return self._nothing()
-        if isinstance(made, AsyncIterable):
-            made = pulled(cast("AsyncIterable[object]", made))
-        if isinstance(made, Iterable) and not isinstance(made, (str, bytes, Mapping)):
-            return self._many(cast("Iterable[object]", made))
-        raise TransformerError(
-            f"transformer {self.name!r} returned {_type(made)}; return a record, or several"
-        )
-
-    def _nothing(self) -> tuple[()]:
-        if self.may_drop:
-            return ()
-        raise TransformerError(
-            f"transformer {self.name!r} returned nothing; return the record, or annotate '| None' to drop"
-        )
-
-    def _many(self, made: Iterable[Any]) -> Iterator[Record]:
-        try:
-            for one in made:
-                yield self._checked(one)
-        except (Exception, SystemExit) as error:  # a generator runs its code here
-            raise self._failure(error) from error
-
-    def _checked(self, one: Any) -> Record:
-        if isinstance(one, dict):
-            return cast("Record", one)
-        raise TransformerError(f"transformer {self.name!r} gave {_type(one)} where a record was due")
-
-    def _failure(self, error: BaseException) -> Exception:
-        if isinstance(error, (ExpressionError, TransformerError)) and not str(error).startswith(
-            "transformer "
-        ):
-            return type(error)(f"transformer {self.name!r}: {error}")
-        if isinstance(error, (RecordError, RunStoppedError)):
-            return error
-        return TransformerError(f"transformer {self.name!r}: {type(error).__name__}: {error}")
 
 
 @dataclass(slots=True)
@@ -247,17 +205,23 @@ class _Builder:
 
     named: Mapping[str, Sequence[StepConfig]]
     folder: Path | None
+    reader: Reader
     within: tuple[str, ...] = ()
     complaints: list[Complaint] = field(default_factory=list[Complaint])
     kept: list[Opening] = field(default_factory=list[Opening])
     awaited: list[str] = field(default_factory=list[str])
+    asking: list[str] = field(default_factory=list[str])
+    numbers: dict[str, int] = field(default_factory=dict[str, int])
+    orderly: list[str] = field(default_factory=list[str])
+    """Steps that must meet the records one after the other."""
 
     def chain(self, steps: Iterable[Step], locate: Locate) -> Chain:
         """Give the chain of steps that this builder gives. Raises ConfigError with everything that is wrong."""
         built = tuple(steps)
         if self.complaints:
             raise ConfigError(locate(where, what) for where, what in self.complaints)
-        return Chain(built, self.folder, tuple(self.kept), bool(self.awaited))
+        kept, waits, asks = tuple(self.kept), bool(self.awaited), bool(self.asking)
+        return Chain(built, self.folder, kept, waits=waits, asks=asks, remembers=bool(self.numbers))
 
     def build(self, steps: Iterable[StepConfig]) -> Iterator[Step]:
         for step in steps:
@@ -267,7 +231,13 @@ class _Builder:
             try:
                 yield from self.step(self._find(step), step.options, step.options_path)
             except ConfigError as error:
-                self.complaints += [(step.path, problem.message) for problem in error.problems]
+                self.complaints += [
+                    (
+                        (*step.options_path, *problem.path.split(".")) if problem.path else step.path,
+                        problem.message,
+                    )
+                    for problem in error.problems
+                ]
 
     def step(self, found: Transformer, options: Any, place: Place) -> Iterator[Step]:
         """Give the step of a transformer, or note what is wrong with its options. Raises ConfigError."""
@@ -276,26 +246,35 @@ class _Builder:
         self.complaints += [((*place, *where), what) for where, what in complaints]
         if complaints:
             return
-        self.kept += inside.kept  # what stands in a step is closed with it, and waited for
-        self.awaited += inside.awaited
         for nested in arguments.values():
             if isinstance(nested, Chain):  # one that was built elsewhere brings its own
-                self.kept += nested.kept
-                self.awaited += [found.name] * nested.waits
+                inside.kept += nested.kept
+                inside.awaited += [found.name] * nested.waits
+                inside.orderly += [found.name] * nested.waits * (not nested.at_once)
         if found.memory:
-            arguments[found.memory] = Memory()
+            self.numbers[found.name] = number = self.numbers.get(found.name, 0) + 1
+            arguments[found.memory] = Memory(f"{found.name}#{number}")
+        if found.reader:
+            arguments[found.reader] = self.reader
+            self.asking.append(found.name)
         function = found.bind(arguments)
         if found.waits:
-            self.awaited.append(found.name)
+            inside.awaited.append(found.name)
         if found.is_class:
             function = Opening(found.name, function)
-            self.kept.append(function)
-        yield _Step("/".join((*self.within, found.name)), function, found.context, found.may_drop)
+            inside.kept.append(function)
+        if found.memory or ((found.is_class or found.waits) and not found.at_once):
+            inside.orderly.append(found.name)
+        self._take_in(inside)  # what stands in a step is closed with it, and waited for
+        waits = bool(inside.awaited)
+        at_once = waits and found.at_once and not inside.orderly
+        name = "/".join((*self.within, found.name))
+        yield BuiltStep(name, function, found.context, found.may_drop, waits, at_once)
 
     def steps(self, written: list[Any]) -> Chain:
         """Build the steps of an option. Raises NestedError with the places inside it."""
         parsed: list[StepConfig] = []
-        builder = _Builder(self.named, self.folder, self.within)
+        builder = self._inside()
         for index, one in enumerate(written):
             try:
                 parsed.append(parse_step(one, path=(index,)))
@@ -305,12 +284,18 @@ class _Builder:
         built = tuple(builder.build(parsed))
         if builder.complaints:
             raise NestedError(builder.complaints)
-        self.kept += builder.kept
-        self.awaited += builder.awaited
-        return Chain(built, self.folder, (), bool(builder.awaited))
+        self._take_in(builder)
+        return Chain(built, self.folder, (), waits=bool(builder.awaited))
 
-    def _inside(self, name: str) -> _Builder:
-        return _Builder(self.named, self.folder, (*self.within, name))
+    def _inside(self, *names: str) -> _Builder:
+        within = (*self.within, *names)
+        return _Builder(self.named, self.folder, self.reader, within, numbers=self.numbers)
+
+    def _take_in(self, inner: _Builder) -> None:
+        self.kept += inner.kept
+        self.awaited += inner.awaited
+        self.asking += inner.asking
+        self.orderly += inner.orderly
 
     def _find(self, step: StepConfig) -> Transformer:
         if step.use is not None:
@@ -328,10 +313,21 @@ class _Builder:
         if problem:
             self.complaints.append((step.path, problem))
             return
-        inner = _Builder(
-            self.named, self.folder, (*self.within, name), self.complaints, self.kept, self.awaited
-        )
+        inner = self._inside(name)
         yield from inner.build(self.named[name])
+        self.complaints += inner.complaints
+        self._take_in(inner)
+
+
+class Unconnected:
+    """Stands for a reader where nothing is connected."""
+
+    def check(self, entity: str, path: Collection[str] | None = None) -> None:
+        """Have no catalogue to look into."""
+
+    async def read(self, entity: str, **_: Any) -> Any:
+        """Refuse. Raises TransformerError."""
+        raise TransformerError(f"nothing is connected here that could be asked for {entity!r}")
 
 
 def _nested(written: list[Any], info: Any) -> Chain:
@@ -351,12 +347,3 @@ def _unlocated(place: Place, message: str) -> Problem:
 
 def _with_input(scope: Mapping[str, Any], record: Record) -> Mapping[str, Any]:
     return scope if "input" in scope else {**scope, "input": record}
-
-
-def _arrived(made: Any) -> Any:
-    """Wait for what has to be awaited; a record has not."""
-    return wait_for(made) if hasattr(made, "__await__") else made
-
-
-def _type(value: Any) -> str:
-    return f"a value of type {type(value).__name__!r}"

@@ -48,7 +48,7 @@ UNAUTHORIZED = 401
 class Client:
     """A configured HTTP client: prepares calls and sends them.
 
-    `schema` gives the self-contained form of a catalogue's schema.
+    `schema` gives the self-contained form of a catalogue's schema. `gate` decides when each request leaves.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Client:
         *,
         schema: Callable[[Any], dict[str, Any]] = dict,
         listen: Listener = ignore,
+        gate: Gate | None = None,
     ) -> None:
         self.options, self.transport = options, transport
         self.name, self.redactor = options.name, options.redactor
@@ -65,7 +66,7 @@ class Client:
             if credential is not None:
                 credential.report_to(self.redactor)
         self._listen = listen
-        self._gate = Gate(options.policy, options.limits, listen=listen)
+        self._gate = gate or Gate(options.policy, options.limits, listen=listen)
         self._builder = Builder(options, schema=schema, listen=listen)
         self.base_path = self._builder.base_path
         self._signing, self._reached = asyncio.Lock(), False

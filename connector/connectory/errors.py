@@ -237,6 +237,10 @@ class GuardError(RunStoppedError):
     """The run has reached what `max_dead` or `budget` allows."""
 
 
+class ProcessLostError(RunStoppedError):
+    """One of the processes that share a run is gone before its work was done; the same command goes on."""
+
+
 class RunDetachedError(RunStoppedError):
     """Everything is created and not all of it is at its end; nobody was to wait for it."""
 

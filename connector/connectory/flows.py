@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 from connectory.assembly import (
     Assembly,
@@ -20,6 +21,7 @@ from connectory.client import Client
 from connectory.config import SqlOutput, UsedOutput
 from connectory.errors import ConfigError
 from connectory.events import Listener, Noticed
+from connectory.firsts import firsts_of
 from connectory.journal import MemoryJournal
 from connectory.logs import log_event
 from connectory.publisher import Publisher
@@ -31,21 +33,36 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from connectory.building import ClientOptions
     from connectory.catalogue import Action, Entity
     from connectory.config import Config, WebhookConfig
     from connectory.errors import RecordError
+    from connectory.gate import Gate
     from connectory.interfaces import Journal, Sink, Source
     from connectory.journal import Known, Seen
     from connectory.parameters import Given
+    from connectory.publication import Publication
     from connectory.record import Record
     from connectory.subscription import Subscription
+
+
+class Shared(Protocol):
+    """What a connector shares with those of other processes that work on the same run."""
+
+    def gate(self, options: ClientOptions, listen: Listener) -> Gate:
+        """Make what lets the requests of a client out."""
+        ...
+
+    def guard(self, publication: Publication) -> Publication:
+        """Let what bounds a run count what the others have done."""
+        ...
 
 
 class Flows:
     """Makes clients, and a Subscriber or a Publisher of each connection.
 
     `transport` replaces the network for every client, for tests (`httpx.MockTransport(router.async_handler)` with
-    respx); `endpoint` points every client to a sandbox.
+    respx); `endpoint` points every client to a sandbox; `shared` is what it has in common with other processes.
     """
 
     def __init__(
@@ -56,11 +73,12 @@ class Flows:
         transport: httpx.AsyncBaseTransport | None = None,
         endpoint: Endpoint | None = None,
         listen: Listener | None = None,
+        shared: Shared | None = None,
     ) -> None:
         files = [config.folder / name for name in config.catalogue]
         self.config, self.catalogue = config, catalogue or Catalogue.load(*files)
-        self.assembly = Assembly(config, self.catalogue, endpoint=endpoint)
-        self._transport, self._listen = transport, listen or log_event
+        self.assembly = Assembly(config, self.catalogue, endpoint=endpoint, client=self.client)
+        self._transport, self._listen, self._shared = transport, listen or log_event, shared
         self._clients: dict[str, Client] = {}
         self._noticed: set[str] = set()
 
@@ -74,6 +92,7 @@ class Flows:
                 self._transport or self.assembly.clients.transport(name),
                 schema=self.catalogue.schema,
                 listen=self._listen,
+                gate=None if self._shared is None else self._shared.gate(options, self._listen),
             )
         return self._clients[name]
 
@@ -145,6 +164,9 @@ class Flows:
         journal = journal or (ScratchJournal() if settings.delivery == "batch" else MemoryJournal())
         run = run_scope(journal, self.assembly.clients.name(client or settings.client))
         publication = self.assembly.publication(name, run=run, given=given)
+        publication = replace(publication, firsts=firsts_of(journal))
+        if self._shared is not None:
+            publication = self._shared.guard(publication)
         self._notice_end(publication.entity, next(iter(publication.actions.values())))
         if publication.only is not None and known is None:
             place = ("outgoing", name, "only")

@@ -77,9 +77,13 @@ class Gate:
         lane = self._lanes.get(key)
         if lane is None:
             key = key if len(self._lanes) < MOST_LANES else ""
-            lane = self._lanes.setdefault(key, Lane(Pace(self._requests, self._tokens)))
+            lane = self._lanes.get(key) or self._lanes.setdefault(key, self._lane(key))
         self._visits += 1
         return Visit(lane, self._visits, payload)
+
+    def _lane(self, key: str) -> Lane:  # noqa: ARG002 - who shares the limits with others needs it
+        """Make the lane of a key that comes for the first time."""
+        return Lane(Pace(self._requests, self._tokens))
 
     def stuck(self, visit: Visit) -> bool:
         """Say whether nobody of this lane is being served: waiting for that is no record's fault."""

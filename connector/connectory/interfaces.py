@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 from connectory.logs import transformers_logger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
     from logging import Logger
     from pathlib import Path
 
@@ -23,8 +25,19 @@ Row: TypeAlias = tuple[bytes, bytes]
 """What is noted of an item: the hash of what it is known by, and of what it was; or of a walk, and its mark."""
 
 
+_VALUES = 1_000_000
+"""Values of which a step remembers, where nothing else does, that they were met; the oldest are forgotten then."""
+
 _RUNS = 8
 """Runs of one connection that may be under way in one process, and are remembered apart."""
+
+
+class Notes(Protocol):
+    """What a run has noted of values, while one record passes."""
+
+    def first(self, key: bytes) -> bool:
+        """Say whether no record before this one had the value that the key stands for, and note that this one has."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +50,7 @@ class Context:
 
     scope: Mapping[str, Any] = field(default_factory=dict[str, Any])
     folder: Path | None = None
+    notes: Notes | None = field(default=None, repr=False)
 
     @property
     def run(self) -> Mapping[str, Any]:
@@ -54,14 +68,65 @@ class Context:
         return transformers_logger
 
 
+class Reader(Protocol):
+    """What asks the server for a chain: a transformer that names a parameter of this type is handed it.
+
+    Its requests have the limits, the retries and the token of the connection's client. Equal ones of one run are asked
+    once, and their answer is kept as long as there is room.
+    """
+
+    def check(self, entity: str, path: Collection[str] | None = None) -> None:
+        """Hold an entity, and the names of path parameters, against the catalogue. Raises ConfigError.
+
+        An entity that cannot be read is refused: what a chain asks changes nothing.
+        """
+        ...
+
+    async def read(
+        self,
+        entity: str,
+        *,
+        path: Mapping[str, Any],
+        query: Mapping[str, Any],
+        most: int | None = None,
+        client: str = "",
+    ) -> Any:
+        """Give what the server says: an object, or the items of a list, of all pages or the first where `most` is None.
+
+        A list of more than `most` items is an error of the record. Raises ApiError for a refusal, RunStoppedError for
+        what concerns every record.
+        """
+        ...
+
+
 class Memory:
     """What one step remembers from record to record: a transformer that names a parameter of this type is handed it.
 
-    It lives as long as the process: a run that is taken up again begins with nothing.
+    `first` holds over the lives of a run. What `of` gives lives as long as the process: a run that is taken up again
+    begins with nothing. `name` tells the step from others of its chain, in every life alike.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "") -> None:
+        self._name = name
         self._runs: dict[Any, dict[Any, Any]] = {}
+
+    def first(self, context: Context, value: Any) -> bool:
+        """Say whether no record before this one had the value, JSON or not, in this run.
+
+        A record that comes again, because the run was killed before it was done, is told the same again. With a journal
+        the disk remembers; without one, memory does, up to a million values.
+        """
+        text = json.dumps([self._name, value], sort_keys=True, default=str)
+        key = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        if context.notes is not None:
+            return context.notes.first(key)
+        met = self.of(context)
+        if key in met:
+            return False
+        met[key] = None
+        if len(met) > _VALUES:
+            del met[next(iter(met))]
+        return True
 
     def of(self, context: Context) -> dict[Any, Any]:
         """Give what is remembered of the run that the record belongs to; the oldest of many runs are forgotten."""

@@ -35,6 +35,11 @@ class Line(NamedTuple):
     whole: bool = True
     lines: int = 1
 
+    @property
+    def mark(self) -> dict[str, int]:
+        """Where the stream is read on after this line."""
+        return {"line": self.number + self.lines - 1, "offset": self.end}
+
 
 class LineSplitter:
     """Cut a stream of bytes at line feeds and count; a gzip stream is undone first.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from typing import TYPE_CHECKING, Any
 
 from connectory.aside import wait_for
@@ -18,11 +19,14 @@ class Opening:
 
     def __init__(self, name: str, taker: Callable[..., Any]) -> None:
         self._name, self._taker, self._is_open = name, taker, False
+        self._opening = threading.Lock()
 
     def __call__(self, record: Any, **more: Any) -> Any:
         """Hand a record over; the first one opens. Raises SetupError when that fails: no record would go better."""
         if not self._is_open:
-            self._open()
+            with self._opening:  # records may come at the same time
+                if not self._is_open:
+                    self._open()
         return self._taker(record, **more)
 
     def _open(self) -> None:

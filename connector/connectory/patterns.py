@@ -1,15 +1,26 @@
-"""A regular expression of a user's, refused where a text could make it search for ever."""
+"""A regular expression of a user's: no text makes it search for ever."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import regex
 
 from connectory.errors import ConfigError, TransformerError
 from connectory.expressions import CompiledOption
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 LONGEST = 1_000_000
 """Characters of a text that a pattern is tried on; one that repeats without a bound takes a tenth of that."""
+
+SECONDS = 1.0
+"""Processor time that a pattern may take for a text."""
+
+_LARGEST = 100_000
+"""Signs that a pattern may stand for when its counted repetitions are written out, as the engine does."""
 
 _TOKEN = re.compile(
     r"""\\.                                     # an escape
@@ -24,11 +35,15 @@ _MANY = 4
 """Repetitions up to which a counted quantifier cannot take long."""
 
 
+T = TypeVar("T")
+
+
 class Pattern(CompiledOption):
     """A regular expression in Python's syntax.
 
     A repetition of something that itself repeats, or of alternatives that may begin alike, can take for ever on a
-    short text: it is refused, and the message says what to write.
+    short text: it is refused, and the message says what to write. No such rule finds all of them: whatever is left has
+    a second for a text, and is then an error of the record.
     """
 
     __slots__ = ("_compiled", "_longest", "text")
@@ -36,7 +51,7 @@ class Pattern(CompiledOption):
 
     def __init__(self, text: str, *, flags: int = 0) -> None:
         try:
-            self._compiled = re.compile(text, flags)
+            re.compile(text, flags)  # the syntax is Python's: the engine below would take more
         except (re.error, OverflowError, RecursionError) as error:
             raise ConfigError(f"cannot read the pattern {text!r}: {error}") from None
         whole = _read(text)
@@ -45,19 +60,35 @@ class Pattern(CompiledOption):
                 f"the pattern {text!r} may take for ever: {whole.trouble!r} repeats what can be split in "
                 "many ways; write a '+' behind the last sign, as in '(...)*+', or leave out the inner repetition"
             )
+        if whole.size > _LARGEST:
+            raise ConfigError(
+                f"the pattern {text!r} repeats too much: written out it has more than {_LARGEST} signs"
+            )
+        self._compiled = regex.compile(text, flags | regex.V0)
         self.text = text
         self._longest = LONGEST // 10 if whole.repeats else LONGEST
 
-    def search(self, text: str) -> re.Match[str] | None:
-        """Give the first match. Raises TransformerError for a text that is too long."""
-        return self._compiled.search(self._bounded(text))
+    def search(self, text: str) -> regex.Match[str] | None:
+        """Give the first match. Raises TransformerError for a text that is too long, or takes too long."""
+        bounded = self._bounded(text)
+        return self._timed(lambda: self._compiled.search(bounded, timeout=SECONDS))
 
     def replace(self, text: str, by: str) -> str:
         r"""Replace every match; `\1` and `\g<name>` in `by` are its groups. Raises TransformerError."""
         try:
-            return self._compiled.sub(by, self._bounded(text))
-        except (re.error, IndexError) as error:
+            bounded = self._bounded(text)
+            return self._timed(lambda: self._compiled.sub(by, bounded, timeout=SECONDS))
+        except (regex.error, IndexError) as error:
             raise TransformerError(f"cannot replace by {by!r}: {error}") from None
+
+    def _timed(self, work: Callable[[], T]) -> T:
+        try:
+            return work()
+        except TimeoutError:
+            raise TransformerError(
+                f"the pattern {self.text!r} takes more than {SECONDS:g} s for this text; "
+                "write it so that there is one way to match"
+            ) from None
 
     def _bounded(self, text: str) -> str:
         if len(text) > self._longest:
@@ -76,6 +107,7 @@ class _Group:
     def __init__(self, start: int, *, safe: bool) -> None:
         self.start, self.safe = start, safe
         self.repeats = False
+        self.size, self.last = 0, 0
         self.firsts: list[str] = []
         self.fresh = True
         self.trouble = ""
@@ -98,6 +130,7 @@ def _read(pattern: str) -> _Group:
             if len(groups) > 1:
                 closed = (groups.pop(), found.end())
                 groups[-1].repeats |= closed[0].repeats and not closed[0].safe
+                _count(groups[-1], closed[0].size)
             continue
         if sign == "|":
             group.fresh = True
@@ -106,8 +139,10 @@ def _read(pattern: str) -> _Group:
                 if closed is not None and _ambiguous(closed[0]):
                     groups[0].trouble = pattern[closed[0].start : found.end()]
                 group.repeats = True
+            group.size += group.last * (_times(sign) - 1)
         else:
             _begin(group, sign)
+            _count(group, 1)
         closed = None
     return groups[0]
 
@@ -116,6 +151,16 @@ def _begin(group: _Group, sign: str) -> None:
     if group.fresh:
         group.firsts.append(sign)
         group.fresh = False
+
+
+def _count(group: _Group, size: int) -> None:
+    group.size, group.last = group.size + size, size
+
+
+def _times(quantifier: str) -> int:
+    """Say how often something is repeated at least, or at most where that is said."""
+    found = [int(one) for one in re.findall(r"\d+", quantifier)]
+    return max([*found, 1])
 
 
 def _ambiguous(group: _Group) -> bool:

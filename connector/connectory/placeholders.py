@@ -113,8 +113,9 @@ class _Compiler:
         return None, _within(parts)
 
     def _parts(self, text: str) -> list[str | Fill]:
-        """Cut a string into literal texts and what fills the gaps."""
+        """Cut a string into literal texts and what fills the gaps. Raises ConfigError with all that is wrong."""
         parts: list[str | Fill] = []
+        problems: list[Problem] = []
         done, literal = 0, ""
         while opening := _OPENING.search(text, done):
             literal += text[done : opening.start()]
@@ -123,12 +124,16 @@ class _Compiler:
                 continue
             end = closing_brace(text, opening.end())
             if end < 0:
-                raise ConfigError(
-                    f"the placeholder {text[opening.start() :]!r} has no closing brace: add '}}'"
-                )
+                open_ended = f"the placeholder {text[opening.start() :]!r} has no closing brace: add '}}'"
+                raise ConfigError([*problems, Problem(open_ended)])
             parts += [literal] if literal else []
-            parts.append(self._placeholder(text[opening.end() : end], optional=opening[0] == "?{"))
+            try:
+                parts.append(self._placeholder(text[opening.end() : end], optional=opening[0] == "?{"))
+            except ConfigError as error:
+                problems += error.problems
             done, literal = end + 1, ""
+        if problems:
+            raise ConfigError(problems)
         literal += text[done:]
         return [*parts, literal] if literal else parts
 

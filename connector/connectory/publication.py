@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from connectory.building import Call
 from connectory.errors import ExpressionError, RecordError, RequestError, TransformerError
+from connectory.firsts import Firsts
 from connectory.jsontext import dumps
 from connectory.parameters import as_object
 from connectory.record import Delivery, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from connectory.batchable import BatchOption
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from connectory.states import Until
     from connectory.uploads import PartsOption
 
+
+Apply: TypeAlias = "Callable[[Record, Mapping[str, Any]], Iterable[Record]]"
+"""Gives what a chain makes of a record."""
 
 _TOO_DEEP = "nested too deeply: the record cannot be copied"
 """Of a record that a program handed over or a transformer made; in a file it is refused before."""
@@ -98,6 +102,7 @@ class Publication:
     sequence: Expression | None = None
     batch: BatchOption | None = None
     run: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    firsts: Firsts = field(default_factory=Firsts)
 
     @property
     def deletes(self) -> bool:
@@ -109,17 +114,18 @@ class Publication:
         """Name what is sent: the methods and the template of the path."""
         return f"{'|'.join(self.actions)} {self.entity.path}"
 
-    def parts(self, item: Item, seq: int, run: str) -> Iterator[Part]:
+    def parts(self, item: Item, seq: int, run: str, apply: Apply | None = None) -> Iterator[Part]:
         """Run the chain over an item; an item that fails or is dropped is one part without a record.
 
         `seq` counts the items of the source; `run` is the run in whose name they are sent, unless the item repeats a
-        delivery of another one.
+        delivery of another one. `apply` gives what the chain made, where it was run already.
         """
+        apply = apply or partial(self.chain.apply, notes=self.firsts.of(item.position))
         origin = item.origin
         if origin is None:
-            yield from self._made(item, seq, seq, run)
+            yield from self._made(item, seq, seq, run, apply)
             return
-        parts = list(self._made(item, seq, origin.index, origin.run))
+        parts = list(self._made(item, seq, origin.index, origin.run, apply))
         if origin.part is None:
             yield from parts
             return
@@ -133,7 +139,7 @@ class Publication:
         delivery = Delivery(origin.run, item.position, origin.part, seq)
         yield Part(item, origin.index, delivery, item.position, error=error, whole=False)
 
-    def _made(self, item: Item, seq: int, index: int, run: str) -> Iterator[Part]:
+    def _made(self, item: Item, seq: int, index: int, run: str, apply: Apply) -> Iterator[Part]:
         first = partial(Delivery, run, item.position, 0, seq)
         if item.error is not None:
             yield Part(item, index, first(), item.position, error=item.error)
@@ -141,7 +147,7 @@ class Publication:
         name = item.position
         try:
             name, key = self._identify(item), self._key(item)
-            records = list(self.chain.apply(item.record, {"run": self.run, "input": item.record}))
+            records = list(apply(item.record, self.chain_scope(item)))
         except RecordError as error:
             yield Part(item, index, first(), name, error=error)
             return
@@ -154,6 +160,10 @@ class Publication:
             part_id = f"{name}#{number}" if len(records) > 1 else name
             delivery = Delivery(run, item.position, number, seq)
             yield Part(item, index, delivery, part_id, record, whole=False, key=key)
+
+    def chain_scope(self, item: Item) -> dict[str, Any]:
+        """Give what the chain sees beside the record."""
+        return {"run": self.run, "input": item.record}
 
     async def aclose(self) -> None:
         """Close what the transformers have opened."""

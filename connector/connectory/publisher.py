@@ -18,6 +18,7 @@ from connectory.errors import (
     UnavailableError,
 )
 from connectory.events import Listener, Noticed, RecordFinished, RunFinished, RunStarted, ignore
+from connectory.passing import Passage, ahead
 from connectory.record import Result
 from connectory.repeats import Repeats
 from connectory.results import dead_letter
@@ -26,13 +27,15 @@ from connectory.waiting import AT_ONCE
 from connectory.workers import WINDOW, Workers, close
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Coroutine
 
     from connectory.batchable import BatchOption
     from connectory.client import Client
+    from connectory.firsts import OfItem
     from connectory.interfaces import Item, Journal, Sink, Source
     from connectory.journal import Known
-    from connectory.publication import Part, Publication
+    from connectory.passing import Made
+    from connectory.publication import Apply, Part, Publication
 
     Settled: TypeAlias = list[tuple[Part, Result]]
 
@@ -129,6 +132,11 @@ class Publisher:
         if self._workers is not None:
             self._workers.stop(reason)
         return self._workers is not None
+
+    @property
+    def stopping(self) -> BaseException | None:
+        """Why no further record is taken, while what is under way is finished."""
+        return None if self._workers is None else self._workers.failure
 
     async def _settled(self, source: Source) -> AsyncGenerator[list[tuple[Part, Result]], None]:
         """Give settled deliveries in groups."""
@@ -227,14 +235,9 @@ class Publisher:
 
     async def _parts(self, source: Source, start: int, below: int = 0) -> AsyncGenerator[Part, None]:
         """Give the deliveries of the items from a number on; those `below` another one are under way already."""
-        seq, items = start - 1, aiter(source)
+        made = self._made_in_turn(self._items(source, start, below))
         try:
-            async for item in items:
-                seq += 1
-                self.journal.read(seq, item.mark)
-                if seq < below or self.journal.is_shown(seq):
-                    continue
-                parts = await self.publication.chain.aside(partial(self._made, item, seq))
+            async for item, seq, parts in made:
                 pending = [part for part in parts if not self.journal.is_shown(seq, part.delivery.part)]
                 if parts and (note := self._repeats.hear(parts[0].id, item.position)):
                     self.listen(Noticed(note))
@@ -249,12 +252,62 @@ class Publisher:
                     if self._sequence is not None and part.key is not None:
                         self._sequence.join((seq, part.delivery.part), part.key)
                     yield part
+        finally:
+            await close(made)
+
+    def _made_in_turn(
+        self, items: AsyncGenerator[tuple[Item, int], None]
+    ) -> AsyncGenerator[tuple[Item, int, list[Part]], None]:
+        """Give the items and their parts; where the chain may wait for several at once, they are made ahead."""
+        if not self.publication.chain.at_once:
+            return self._made_one_by_one(items)
+        passage = Passage(self.publication.chain)
+
+        def begin(numbered: tuple[Item, int]) -> Coroutine[Any, Any, tuple[Item, int, list[Part]]]:
+            (item, seq), notes = numbered, self._notes(numbered[0])
+            scope = self.publication.chain_scope(item)
+            way = None if item.error else passage.begin(item.record, scope, notes)
+            return self._made_ahead(item, seq, way, notes)
+
+        return ahead(items, begin)
+
+    async def _made_one_by_one(
+        self, items: AsyncGenerator[tuple[Item, int], None]
+    ) -> AsyncGenerator[tuple[Item, int, list[Part]], None]:
+        chain = self.publication.chain
+        async with aclosing(items):
+            async for item, seq in items:
+                notes = self._notes(item)
+                apply = partial(chain.apply, notes=notes)
+                parts = await chain.aside(partial(self._made, item, seq, apply))
+                self.publication.firsts.keep(notes.rows)
+                yield item, seq, parts
+
+    async def _made_ahead(
+        self, item: Item, seq: int, way: Coroutine[Any, Any, Made] | None, notes: OfItem
+    ) -> tuple[Item, int, list[Part]]:
+        parts = self._made(item, seq, None if way is None else await way)
+        self.publication.firsts.keep(notes.rows)
+        return item, seq, parts
+
+    def _made(self, item: Item, seq: int, apply: Apply | None) -> list[Part]:
+        return list(self.publication.parts(item, seq, self.journal.run, apply))
+
+    def _notes(self, item: Item) -> OfItem:
+        return self.publication.firsts.of(item.position)
+
+    async def _items(self, source: Source, start: int, below: int) -> AsyncGenerator[tuple[Item, int], None]:
+        """Give the items whose lines are not in the output yet, each with its number."""
+        seq, items = start - 1, aiter(source)
+        try:
+            async for item in items:
+                seq += 1
+                self.journal.read(seq, item.mark)
+                if seq >= below and not self.journal.is_shown(seq):
+                    yield item, seq
             self.journal.set_total(seq + 1)
         finally:
             await close(items)
-
-    def _made(self, item: Item, seq: int) -> list[Part]:
-        return list(self.publication.parts(item, seq, self.journal.run))
 
     async def _deliver(self, part: Part) -> tuple[Part, Result | None]:
         """Settle a delivery when it is its turn; without a result it stays pending."""

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from connectory.building import Call
 from connectory.errors import ApiError, ConfigError, RecordError, TransformerError
 from connectory.events import Listener, Noticed
+from connectory.firsts import Firsts, OfPage
 from connectory.journal import item_row, mark_row
 from connectory.jsontext import JsonTextError, dumps
 from connectory.pagination import Shifted, Walk, largest_page
 from connectory.parameters import checked
+from connectory.passing import Passage, ahead
 from connectory.subscription import Parent
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 
     from connectory.client import Client
     from connectory.increments import Newer
     from connectory.interfaces import Journal, Row
     from connectory.journal import Seen
+    from connectory.passing import Made
     from connectory.record import Record
     from connectory.subscription import Subscription
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,15 @@ class Taken:
 
     key: str
     records: list[Record]
+    row: Row | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """One item that is new and not shaped yet."""
+
+    key: str
+    record: Record
     row: Row | None
 
 
@@ -54,6 +70,7 @@ class Page:
     cut: bool = False
     mark: Row | None = None
     drop: str = ""
+    notes: list[Row] = field(default_factory=list["Row"])
 
     @property
     def records(self) -> list[Record]:
@@ -63,7 +80,7 @@ class Page:
     @property
     def seen(self) -> list[Row]:
         """Give what is to be noted: the items as given, and the walk as complete if it is."""
-        rows = [one.row for one in self.taken if one.row is not None]
+        rows = [*self.notes, *(one.row for one in self.taken if one.row is not None)]
         return rows if self.mark is None or self.cursor.get("failed") else [*rows, self.mark]
 
 
@@ -81,13 +98,17 @@ class Reading:
     listen: Listener
     fail: Callable[[RecordError], None]
     room: Callable[[], int | None]
+    firsts: Firsts = field(default_factory=Firsts)
 
-    def sets(self, parent: Parent | None) -> Iterator[Record]:
+    async def sets(self, parent: Parent | None) -> AsyncGenerator[Record, None]:
         """Give the sets of `{path, query}`, after the input transformers. Raises RecordError."""
         scope = self.subscription.scope(parent)
         first = self.subscription.filled(parent)
         seen = parent.record if parent is not None and parent.given else first
-        return self.subscription.input_chain.apply(first, {**scope, "input": seen})
+        chain = self.subscription.input_chain
+        made = chain.apply(first, {**scope, "input": seen})
+        while (one := await chain.aside(partial(next, made, None))) is not None:
+            yield one
 
     def call(self, parameters: Record) -> Call:
         """Put a set of request parameters into the catalogue's words."""
@@ -210,14 +231,19 @@ class Reading:
         self, stream: str, items: list[Any], fresh: list[Any], newer: Newer | None, parent: Parent | None
     ) -> Page:
         """Shape the items that are new; an item that cannot be is told and counted, and stops no other."""
-        page, room = Page(stream, len(items)), self.room()
+        page, room, notes = Page(stream, len(items)), self.room(), OfPage(self.firsts)
+        page.notes = notes.rows
         met: set[Row | bytes] = set()
-        for item in fresh:
+        together = room is None and self.subscription.chain.at_once
+        ready = await self._taken_together(fresh, newer, parent, notes) if together else None
+        for number, item in enumerate(fresh):
             if room is not None and room <= 0:
                 page.cut = True
                 break
             try:
-                taken = await self._take(as_record(item), newer, parent)
+                taken = (
+                    _got(ready[number]) if ready else await self._take(as_record(item), newer, parent, notes)
+                )
             except RecordError as error:
                 page.errors += 1
                 self.fail(error)
@@ -236,8 +262,41 @@ class Reading:
             page.taken.append(taken)
         return page
 
-    async def _take(self, record: Record, newer: Newer | None, parent: Parent | None) -> Taken | None:
+    async def _take(
+        self, record: Record, newer: Newer | None, parent: Parent | None, notes: OfPage
+    ) -> Taken | None:
         """Shape an item; None for one that earlier runs had."""
+        wanted = self._wanted(record, newer, parent)
+        if wanted is None:
+            return None
+        return Taken(wanted.key, await self._shape(wanted.record, parent, notes), wanted.row)
+
+    async def _taken_together(
+        self, fresh: list[Any], newer: Newer | None, parent: Parent | None, notes: OfPage
+    ) -> list[Taken | RecordError | None]:
+        """Shape the items of a page, whose chain may wait for several at once; give an error in its item's place."""
+        passage = Passage(self.subscription.chain)
+
+        def begin(item: Any) -> Coroutine[Any, Any, Taken | RecordError | None]:
+            try:
+                wanted = self._wanted(as_record(item), newer, parent)
+            except RecordError as error:
+                return _given(error)
+            if wanted is None:
+                return _given(None)
+            return shaped(wanted, passage.begin(wanted.record, self._scope(wanted.record, parent), notes))
+
+        async def shaped(wanted: _Wanted, way: Coroutine[Any, Any, Made]) -> Taken | RecordError:
+            try:
+                return Taken(wanted.key, self._as_json((await way)()), wanted.row)
+            except RecordError as error:
+                return error
+
+        async with aclosing(ahead(_each(fresh), begin)) as ready:
+            return [one async for one in ready]
+
+    def _wanted(self, record: Record, newer: Newer | None, parent: Parent | None) -> _Wanted | None:
+        """Say by what an item is known; None for one that earlier runs had."""
         wanted = self.subscription
         value: Any = None
         if newer is not None:
@@ -252,13 +311,21 @@ class Reading:
             if self.seen.has(keys, state if wanted.only == "changed" else None):
                 return None
             row = item_row(keys, state)
-        return Taken(key, await self._shape(wanted.kept(record, parent), parent), row)
+        return _Wanted(key, wanted.kept(record, parent), row)
 
-    async def _shape(self, record: Record, parent: Parent | None) -> list[Record]:
+    async def _shape(
+        self, record: Record, parent: Parent | None, notes: OfPage | None = None
+    ) -> list[Record]:
         chain = self.subscription.chain
-        scope = {**self.subscription.scope(parent), "input": record}
-        made = await chain.aside(lambda: list(chain.apply(record, scope)))
-        if not chain.steps:
+        scope = self._scope(record, parent)
+        return self._as_json(await chain.aside(lambda: list(chain.apply(record, scope, notes))))
+
+    def _scope(self, record: Record, parent: Parent | None) -> Record:
+        return {**self.subscription.scope(parent), "input": record}
+
+    def _as_json(self, made: list[Record]) -> list[Record]:
+        """Give what the transformers made, without secrets. Raises TransformerError for what is no JSON."""
+        if not self.subscription.chain.steps:
             return made
         try:
             text = dumps(made)  # a transformer may give what is no JSON, and would break the sink for all
@@ -293,6 +360,21 @@ class Reading:
 def as_record(item: Any) -> Record:
     """Give an item as a record; one that is no object becomes its `value`."""
     return cast("Record", item) if isinstance(item, dict) else {"value": item}
+
+
+def _got(taken: Taken | RecordError | None) -> Taken | None:
+    if isinstance(taken, RecordError):
+        raise taken
+    return taken
+
+
+async def _given(value: T) -> T:
+    return value
+
+
+async def _each(values: Iterable[T]) -> AsyncGenerator[T, None]:
+    for one in values:
+        yield one
 
 
 def _digest(value: Any) -> str:

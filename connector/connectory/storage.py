@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _WINDOWS = os.name == "nt"
+_system: Any = import_module("msvcrt" if _WINDOWS else "fcntl")
 _FAR = 1 << 30
 """Where the byte lies that is locked on Windows: beyond what is written, because a locked byte cannot be read."""
 
@@ -88,6 +89,24 @@ def lock(file: int) -> bool:
     return True
 
 
+def hold(file: int) -> None:
+    """Lock an open file for a moment, waiting for who has it."""
+    if _WINDOWS:
+        while not lock(file):
+            time.sleep(0.0005)
+    else:
+        _system.flock(file, _system.LOCK_EX)
+
+
+def let_go(file: int) -> None:
+    """Let another process lock a file that this one holds."""
+    if _WINDOWS:
+        os.lseek(file, _FAR, os.SEEK_SET)
+        _system.locking(file, _system.LK_UNLCK, 1)
+    else:
+        _system.flock(file, _system.LOCK_UN)
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Put a file in its place at once and for good, also where the machine loses its power. Raises OSError."""
     draft = path.with_name(f"{path.name}.part")
@@ -122,9 +141,7 @@ def why(error: OSError) -> str:
 
 def _lock(file: int) -> None:
     if _WINDOWS:
-        windows: Any = import_module("msvcrt")
         os.lseek(file, _FAR, os.SEEK_SET)
-        windows.locking(file, windows.LK_NBLCK, 1)
+        _system.locking(file, _system.LK_NBLCK, 1)
     else:
-        posix: Any = import_module("fcntl")
-        posix.flock(file, posix.LOCK_EX | posix.LOCK_NB)
+        _system.flock(file, _system.LOCK_EX | _system.LOCK_NB)

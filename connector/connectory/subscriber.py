@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from connectory.errors import ApiError, RecordError
 from connectory.events import Listener, Noticed, PageRead, RunFinished, RunStarted, ignore
 from connectory.fanout import merged
+from connectory.firsts import firsts_of
 from connectory.parameters import checked
 from connectory.reading import Page, Reading
 from connectory.subscription import Parent, hashed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from connectory.building import Call
     from connectory.client import Client
@@ -89,6 +90,7 @@ class Subscriber:
         self.listen, self._on_error = listen, on_error
         self._above, self._source, self._seen = above, source, seen
         self._gone = _Gone()
+        self._firsts = firsts_of(journal)
         self.counts = Read()
 
     @property
@@ -143,9 +145,11 @@ class Subscriber:
         self.journal.place(position, None)
         await self.journal.commit(page.stream, page.cursor, drop=page.drop, seen=page.seen)
 
-    def parameter_sets(self) -> Iterator[Record]:
+    async def parameter_sets(self) -> AsyncGenerator[Record, None]:
         """Give the sets of `{path, query}` to ask with, after the input transformers. Raises RecordError."""
-        return map(checked, self.levels[-1].sets(None))
+        async with aclosing(self.levels[-1].sets(None)) as sets:
+            async for one in sets:
+                yield checked(one)
 
     def call(self, parameters: Record) -> Call:
         """Put a set of request parameters into the catalogue's words."""
@@ -196,7 +200,9 @@ class Subscriber:
     ) -> AsyncGenerator[Page, None]:
         """Read the first of some levels for a parent, and the others for what it gives."""
         level, *deeper = levels
-        for number, parameters in enumerate(self._sets(level, family, parent)):
+        number = -1
+        async for parameters in self._sets(level, family, parent):
+            number += 1
             stream = f"{family.stream}/{number}"
             try:
                 async with aclosing(level.pages(stream, parameters, parent)) as pages:
@@ -245,9 +251,13 @@ class Subscriber:
         most = 1 if self.subscription.most_records is not None else AT_ONCE[min(fans, len(AT_ONCE) - 1)]
         return merged((self._below(levels, one, one.parent) for one in families), min(most, len(families)))
 
-    def _sets(self, level: Reading, family: _Family, parent: Parent | None) -> Iterator[Record]:
+    async def _sets(
+        self, level: Reading, family: _Family, parent: Parent | None
+    ) -> AsyncGenerator[Record, None]:
         try:
-            yield from level.sets(parent)
+            async with aclosing(level.sets(parent)) as sets:
+                async for one in sets:
+                    yield one
         except RecordError as error:  # what else the input transformers would have made is unknown
             family.failed = True
             self._set_aside(error)
@@ -277,7 +287,9 @@ class Subscriber:
     def _level(
         self, subscription: Subscription, client: Client, room: Callable[[], int | None] = lambda: None
     ) -> Reading:
-        return Reading(subscription, client, self.journal, self._seen, self.listen, self._left_out, room)
+        return Reading(
+            subscription, client, self.journal, self._seen, self.listen, self._left_out, room, self._firsts
+        )
 
     def _room(self) -> int | None:
         most = self.subscription.most_records

@@ -63,6 +63,11 @@ class Workers(Generic[T, R]):
         self._ended = False
         self._failure: BaseException | None = None
 
+    @property
+    def failure(self) -> BaseException | None:
+        """Why nothing more is taken from the source, where that is not its end."""
+        return self._failure
+
     def stop(self, reason: BaseException) -> None:
         """Take nothing more from the source; finish what is under way, then raise the reason."""
         self._failure = self._failure or reason

@@ -71,15 +71,16 @@ def configuration() -> Iterator[str]:
     definitions = {"Config": schema, **schema["$defs"]}
     yield "# Configuration"
     yield ""
-    yield "Every key of `connectory.yaml`. `connectory schema` prints the same as a JSON Schema for editors."
+    yield "Every key of `connectory.yaml`. [Editors](../how-to/editor.md) know them by what `connectory schema` writes."
     for name, title in SECTIONS.items():
         yield ""
         yield f"## {title}"
         yield ""
-        yield "| key | meaning |"
-        yield "|---|---|"
+        yield "| key | meaning | such as |"
+        yield "|---|---|---|"
         for key, value in definitions[name]["properties"].items():
-            yield f"| `{key}` | {_cell(value.get('description', ''))} |"
+            shown = [f"`{_cell(_flow(one))}`" for one in value.get("examples", ())[:2]]
+            yield f"| `{key}` | {_cell(value.get('description', ''))} | {' or '.join(shown)} |"
     yield from STEPS.rstrip().splitlines()
 
 
@@ -149,7 +150,8 @@ configuration's folder and is read once, when the run begins.
 A `Pattern` is a regular expression of Python. One in which something that repeats is repeated again, such as `(a+)+`,
 or in which alternatives that begin alike are, can take for ever on a short text and is refused; `(a+)++`, which does
 not try again, is fine. A pattern is tried on texts of up to a million characters; one with `*`, `+` or `{2,}`, which
-grows slow on long texts, on 100,000.
+grows slow on long texts, on 100,000. Whatever no rule foresees has a second of processor time for a text;
+then the record is an error.
 
 A transformer of your own takes options of the same types, and says below `Options:` what they mean:
 
@@ -201,6 +203,10 @@ def _example(case: dict[str, Any], *, new: bool) -> Iterator[str]:
         step = {case["transformer"]: case["options"]} if "options" in case else case["transformer"]
         for name, text in case.get("files", {}).items():
             yield from ("", f"Where `{name}` holds `{json.dumps(text, ensure_ascii=False)[1:-1]}`:")
+        for name, answer in case.get("answers", {}).items():
+            yield from ("", f"Where the server answers `{name}` with `{_json(answer)}`:")
+        if case.get("answers") == {} and "problem" not in case:
+            yield from ("", "Where the server answers 404:")
         fence = "text" if "problem" in case else "yaml"
         yield from (
             "",

@@ -75,7 +75,7 @@ def test_a_run_that_cannot_be_made_leaves_nothing_behind(runs, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(runs_module, "_write_facts", refuse)
+        patched.setattr(runs_module, "write_facts", refuse)
         with pytest.raises(
             StorageError, match=r"cannot keep the state of the run in .*: no space left on device"
         ):

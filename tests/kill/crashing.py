@@ -199,7 +199,7 @@ def prepare(passing: Place) -> None:
     os.replace = renaming(passing, os.replace)
     fcntl.flock = around(passing, "lock", fcntl.flock)
     sqlite3.connect = partial(sqlite3.connect, factory=database(passing))
-    runs._write_facts = around(passing, "facts", runs._write_facts)
+    runs.write_facts = around(passing, "facts", runs.write_facts)
     for owner, name, label in (
         (Lock, "write", "pointer"),
         (DiskJournal, "open", "open"),

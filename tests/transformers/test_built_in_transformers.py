@@ -10,12 +10,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectory.asking import Asking
+from connectory.catalogue import Catalogue
 from connectory.chain import build_chain
 from connectory.config import parse_step
-from connectory.errors import ConfigError, RecordError
-from connectory.plugins import list_transformers
+from connectory.errors import ApiError, ConfigError, RecordError
+from connectory.plugins import list_transformers, load_transformer
 
+ROOT = Path(__file__).parent.parent.parent
 CASES = json.loads((Path(__file__).parent.parent / "cases" / "transformers.json").read_text("utf-8"))
+
+
+class Answering(Asking):
+    """A server of a case: what it answers by entity; anything else is gone."""
+
+    def __init__(self, answers):
+        super().__init__(Catalogue.load(), None)
+        self.answers = answers
+
+    async def read(self, entity, **_):
+        if entity not in self.answers:
+            raise ApiError(f"GET {Catalogue.load()[entity].path}: answered 404", status=404)
+        return deepcopy(self.answers[entity])
 
 
 def chain_of(case, folder=None):
@@ -25,7 +41,8 @@ def chain_of(case, folder=None):
         (folder / name).write_bytes(text.encode("utf-8", "surrogateescape"))
     step = parse_step({case["transformer"]: case.get("options")})
     named = {name: [parse_step(one) for one in steps] for name, steps in case.get("named", {}).items()}
-    return build_chain([step], named=named, folder=folder)
+    reader = Answering(case["answers"]) if "answers" in case else None
+    return build_chain([step], named=named, folder=folder, reader=reader)
 
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{case['transformer']} {case['name']}" for case in CASES])
@@ -52,6 +69,39 @@ def test_every_built_in_has_cases_and_a_documented_function():
     built_in = [one for one in list_transformers() if one.origin == "built in"]
     assert {one.name for one in built_in} == {case["transformer"] for case in CASES}
     assert all(one.doc and not one.problem for one in built_in)
+
+
+BUILT_IN = [one.name for one in list_transformers() if one.origin == "built in"]
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_option_is_typed_and_described_and_an_example_stands_on_the_page(name):
+    found = load_transformer(name)
+    page = (ROOT / "docs" / "reference" / "transformers.md").read_text(encoding="utf-8")
+    section = page.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+
+    assert found.options or name == "compact"
+    for option in found.options.values():
+        assert option.doc, f"{name}: {option.name} is not described"
+        assert option.type != "any", f"{name}: {option.name} has no type"
+        assert f"| `{option.name}` | " in section
+        assert option.schema()
+    assert any(case.get("example") for case in CASES if case["transformer"] == name)
+    assert "becomes" in section or "is refused" in section
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_an_error_names_the_step_inside_a_chain_of_a_record(name):
+    failing = [case for case in CASES if case["transformer"] == name and "error" in case]
+    for case in failing:
+        inner = {name: case["options"]} if "options" in case else name
+        step = parse_step({"when": {"condition": "`true`", "do": [inner]}})
+        reader = Answering(case["answers"]) if "answers" in case else None
+        if "files" in case or "named" in case:
+            continue
+        with pytest.raises(RecordError) as caught:
+            list(build_chain([step], reader=reader).apply(case["input"], {}))
+        assert str(caught.value).startswith(f"transformer 'when/{name}")
 
 
 def test_what_split_makes_shares_nothing():

@@ -9,5 +9,9 @@ def build(record: Record, *, fields: dict[str, Template], context: Context) -> R
 
     Options:
         fields: the new fields, `{name: value}`; a value is a template
+
+    Examples:
+        {"model": "gpt-5-mini", "input": "&{text}"}
+        {"id": "&{id}", "size": "&{length(text)}"}
     """
     return {name: template.render(record, context.scope) for name, template in fields.items()}

@@ -21,6 +21,10 @@ def cast(record: Record, *, fields: dict[Field, Kind]) -> Record:
 
     Options:
         fields: the type of each field, `{name: type}`: int, float, bool, string or date
+
+    Examples:
+        {"count": "int", "price": "float", "paid": "bool", "at": "date"}
+        {"paid": "bool", "code": "string"}
     """
     for field, kind in fields.items():
         value = field.get(record)

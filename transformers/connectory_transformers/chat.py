@@ -38,6 +38,11 @@ def chat(
         form: messages for chat completions; input for responses
         files_root: the folder of the files, below that of the configuration
         into: where the messages go
+
+    Examples:
+        {"system": "Answer in &{language}.", "user": "&{question}", "history": "&{before}"}
+        {"user": "What is it?", "images": ["photo.png"], "detail": "low", "files_root": "pictures"}
+        {"user": "&{question}", "form": "input", "into": "input"}
     """
     messages: list[Any] = []
     if system is not None:

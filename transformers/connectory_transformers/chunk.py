@@ -33,6 +33,10 @@ def chunk(
         overlap: characters of a piece that the next one repeats, at most
         by: where a piece may end: after words, or after sentences and lines alone
         into: the name under which the piece stands; without it, in the text's place
+
+    Examples:
+        {"field": "text", "size": 2000, "overlap": 200}
+        {"field": "text", "by": "sentences", "into": "piece"}
     """
     if size < 1 or not 0 <= overlap < size:
         raise ValueError(f"size is {size} and overlap {overlap}; a piece must be longer than what it repeats")

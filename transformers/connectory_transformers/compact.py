@@ -11,6 +11,9 @@ def compact(record: Record, *, also: list[str | int | float | bool] | None = Non
 
     Options:
         also: further values whose fields are removed
+
+    Examples:
+        {"also": ["", 0]}
     """
     unwanted = [(type(value), value) for value in also or ()]
     return {

@@ -13,6 +13,10 @@ def copy(record: Record, *, names: dict[Field, Field]) -> Record:
 
     Options:
         names: the fields to copy, `{old: new}`; a dotted name reaches into an object
+
+    Examples:
+        {"id": "source.id"}
+        {"text": "original"}
     """
     values = [(new, deepcopy(old.get(record))) for old, new in names.items() if old.has(record)]
     for new, value in values:

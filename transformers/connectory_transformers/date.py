@@ -58,6 +58,10 @@ def date(
         shift: how far it is moved, such as `-30d` or `12h`: s, m, h, d or w; a day has 24 hours
         format: how it is to be written, such as `%Y-%m-%d`; `epoch` for epoch seconds
         zone: the time zone of a date that says none, and of what is written; UTC without it
+
+    Examples:
+        {"field": "created_at", "into": "day", "format": "%Y-%m-%d", "zone": "Europe/Berlin"}
+        {"field": "born", "parse": "%d.%m.%Y", "shift": "-1d"}
     """
     target = into or field
     if target is None:

@@ -9,6 +9,10 @@ def default(record: Record, *, values: dict[Field, Template], context: Context) 
 
     Options:
         values: what the fields get, `{name: value}`; a value is a template
+
+    Examples:
+        {"title": "untitled", "size": "&{length(text)}"}
+        {"tags": []}
     """
     for field, template in values.items():
         if field.get(record) is None:

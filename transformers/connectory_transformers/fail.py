@@ -13,5 +13,8 @@ def fail(record: Record, *, message: Template, context: Context) -> Any:
 
     Options:
         message: what is wrong with the record; a template
+
+    Examples:
+        "no price in &{id}"
     """
     raise TransformerError(str(message.render(record, context.scope)))

@@ -24,6 +24,10 @@ def flatten(
         separator: what stands between the names
         lists: whether lists are flattened too, as `tags.0`
         depth: how many levels are flattened
+
+    Examples:
+        {"fields": ["address"], "separator": "_", "lists": true}
+        {"depth": 1}
     """
     flat: Record = {}
     for name, value in record.items():

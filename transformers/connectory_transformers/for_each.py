@@ -6,7 +6,7 @@ from typing import Any, cast
 from connectory import Chain, Context, Field, Record, TransformerError, transformer
 
 
-@transformer
+@transformer(at_once=True)
 def for_each(record: Record, *, field: Field, do: Chain, into: str | None = None, context: Context) -> Record:
     """Run steps for each element of a list, inside the record; an element may become none or many.
 
@@ -16,6 +16,9 @@ def for_each(record: Record, *, field: Field, do: Chain, into: str | None = None
         field: the list
         do: the steps
         into: the name under which an element stands in the steps; it is needed where elements are no objects
+
+    Examples:
+        {"field": "lines", "into": "line", "do": [{"keep_if": "line.qty > `0`"}]}
     """
     elements = field.need(record)
     if not isinstance(elements, list):

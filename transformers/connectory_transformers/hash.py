@@ -26,6 +26,10 @@ def hash(  # noqa: A001 - the word users write
         of: the fields it is made of; without it, the whole record
         algorithm: sha256, sha512, sha1, md5 or blake2b
         length: how many characters of it are kept; without it, all
+
+    Examples:
+        {"into": "key", "of": ["name", "city"], "algorithm": "sha256", "length": 12}
+        "key"
     """
     value = record if of is None else [field.need(record) for field in of]
     if of is not None and len(of) == 1:

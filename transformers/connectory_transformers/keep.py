@@ -9,5 +9,8 @@ def keep(record: Record, *, fields: list[str]) -> Record:
 
     Options:
         fields: the fields that stay
+
+    Examples:
+        ["id", "text"]
     """
     return {name: record[name] for name in fields if name in record}

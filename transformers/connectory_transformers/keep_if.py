@@ -11,5 +11,8 @@ def keep_if(record: Record, *, condition: Expression, context: Context) -> Recor
 
     Options:
         condition: what must hold, as a bare expression
+
+    Examples:
+        "created_at < ago('30d')"
     """
     return record if condition.holds(record, context.scope) else None

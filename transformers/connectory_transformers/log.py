@@ -19,6 +19,10 @@ def log(
     Options:
         message: the line; a template
         level: debug, info, warning or error; the command line shows the last two
+
+    Examples:
+        {"message": "&{id} has no text", "level": "warning"}
+        "no text in &{id}"
     """
     line = message.render(record, context.scope)
     context.logger.log(logging.getLevelNamesMapping()[level.upper()], "%s", line)

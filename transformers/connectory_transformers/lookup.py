@@ -19,7 +19,7 @@ def lookup(
     file: Annotated[str, InFile()] | None = None,
     key: str | None = None,
     value: str | None = None,
-    missing: Literal["error", "null", "keep"] = "error",
+    missing: Literal["error", "null", "keep"] | None = "error",
 ) -> Record:
     """Replace a value by what a table says of it; null and an absent field stay as they are.
 
@@ -33,6 +33,10 @@ def lookup(
         key: the column of a CSV file that is searched; the first without it
         value: the column of a CSV file that is given; without it, the whole line as an object
         missing: what happens to a value that the table does not have: error, null, or keep it as it is
+
+    Examples:
+        {"field": "country", "table": {"de": "Germany", "fr": "France"}, "missing": "keep"}
+        {"field": "sku", "into": "price", "file": "products.csv", "key": "sku", "value": "price"}
     """
     wanted = field.get(record)
     if wanted is None:
@@ -41,7 +45,7 @@ def lookup(
     known = table if table is not None else _table(file or "", key, value)
     if text in known:
         (into or field).put(record, deepcopy(known[text]))
-    elif missing == "null":
+    elif missing in {"null", None}:
         (into or field).put(record, None)
     elif missing == "error":
         raise TransformerError(f"the table has no {text!r:.60}, which {field.name!r} is")

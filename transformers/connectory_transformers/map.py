@@ -15,6 +15,9 @@ def map(  # noqa: A001 - the word users write
 
     Options:
         to: the new record, as a bare expression
+
+    Examples:
+        "{id: id, text: content[0].text}"
     """
     made = to(record, context.scope)
     if isinstance(made, dict):

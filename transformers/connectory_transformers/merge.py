@@ -20,6 +20,10 @@ def merge(
         objects: the object, or a list of them; a template such as `"&{address}"`
         win: whose value stays where both have a field: new, or old
         deep: whether objects that both have are merged too, instead of replaced
+
+    Examples:
+        "&{address}"
+        {"objects": ["&{defaults}", "&{own}"], "win": "old", "deep": true}
     """
     made = objects.render(record, context.scope)
     for one in cast("list[object]", made if isinstance(made, list) else [made]):

@@ -13,6 +13,9 @@ def parse_json(record: Record, *, fields: list[Field]) -> Record:
 
     Options:
         fields: the fields that hold JSON
+
+    Examples:
+        ["arguments"]
     """
     for field in fields:
         value = field.get(record)

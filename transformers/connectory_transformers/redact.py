@@ -38,6 +38,10 @@ def redact(
         what: what is blanked: email, phone, card, iban, ip, key; without it, all of these
         pattern: a regular expression of what is blanked too
         by: what stands there instead
+
+    Examples:
+        {"fields": ["note"], "what": ["email", "phone"]}
+        {"pattern": "(?i)project [a-z]+", "by": "***"}
     """
     kinds = list(_PATTERNS) if what is None else [one for one in _PATTERNS if one in what]
 

@@ -9,6 +9,9 @@ def remove(record: Record, *, fields: list[Field]) -> Record:
 
     Options:
         fields: the fields that go; a dotted name such as `address.city` reaches into an object
+
+    Examples:
+        ["internal", "address.street"]
     """
     for field in fields:
         field.take(record)

@@ -12,6 +12,10 @@ def rename(record: Record, *, names: dict[str, Field]) -> Record:
 
     Options:
         names: the fields to rename, `{old: new}`
+
+    Examples:
+        {"city": "address.city"}
+        {"name": "title", "descr": "description"}
     """
     renamed: Record = {}
     inside: Record = {}

@@ -21,6 +21,10 @@ def replace(
         text: the text to replace, as it stands
         pattern: the regular expression to replace, in Python's syntax; `(?i)` in front ignores case
         by: what stands there instead; with a pattern, `\1` or `\g<name>` is one of its groups
+
+    Examples:
+        {"fields": ["text"], "text": "colour", "by": "color"}
+        {"fields": ["text"], "pattern": "(?i)<br ?/?>", "by": " "}
     """
     for field in fields:
         value = field.get(record)

@@ -19,6 +19,10 @@ def schema(
         schema: the JSON Schema itself
         file: a file that holds it, below the configuration's folder
         field: the part of the record that is checked; without it, the whole record
+
+    Examples:
+        {"schema": {"type": "object", "required": ["id"]}}
+        {"file": "order.schema.json", "field": "order"}
     """
     checked = schema or file
     name = "record" if field is None else field.name

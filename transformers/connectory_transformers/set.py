@@ -15,6 +15,10 @@ def set(  # noqa: A001 - the word users write
 
     Options:
         fields: the fields, `{name: value}`; a value is a template
+
+    Examples:
+        {"model": "gpt-5-mini", "address.city": "&{city}"}
+        {"status": "new"}
     """
     values = [(field, template.render(record, context.scope)) for field, template in fields.items()]
     for field, value in values:

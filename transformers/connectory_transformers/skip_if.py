@@ -11,5 +11,8 @@ def skip_if(record: Record, *, condition: Expression, context: Context) -> Recor
 
     Options:
         condition: what must not hold, as a bare expression
+
+    Examples:
+        "status == 'done'"
     """
     return None if condition.holds(record, context.scope) else record

@@ -26,6 +26,10 @@ def split(
         field: the list, as a bare expression
         into: the name under which the element stands
         keep: the fields of the record that each element gets; one that is absent stays absent
+
+    Examples:
+        {"field": "items", "into": "item", "keep": ["id"]}
+        "items"
     """
     elements = field(record, context.scope)
     if not isinstance(elements, list):

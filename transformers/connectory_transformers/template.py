@@ -21,6 +21,10 @@ def template(
         into: where the text goes
         text: the template, with placeholders
         file: a file that holds it
+
+    Examples:
+        {"into": "prompt", "text": "Translate to &{language}: &{text}"}
+        {"into": "prompt", "file": "prompts/translate.txt"}
     """
     chosen = text or file
     made = None if chosen is None else chosen.render(record, context.scope)

@@ -14,6 +14,10 @@ def to_json(record: Record, *, fields: list[Field], indent: int | None = None) -
     Options:
         fields: the fields whose values are written
         indent: spaces for each level; without it, all stands on one line
+
+    Examples:
+        {"fields": ["attributes"], "indent": 2}
+        ["attributes"]
     """
     for field in fields:
         if field.has(record):

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from connectory import Chain, Context, Expression, Record, transformer
 
 
-@transformer
+@transformer(at_once=True)
 def when(
     record: Record,
     *,
@@ -22,6 +22,9 @@ def when(
         condition: the condition, as a bare expression
         do: the steps for records for which it holds
         otherwise: the steps for all others
+
+    Examples:
+        {"condition": "priority == 'high'", "do": [{"set": {"model": "gpt-5"}}], "otherwise": ["compact"]}
     """
     steps = do if condition.holds(record, context.scope) else otherwise
     return (record,) if steps is None else steps.run(record, context)

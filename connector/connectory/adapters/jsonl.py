@@ -64,11 +64,19 @@ class LineSource:
         """Count the records of a file; None for a pipe."""
         if self._pipe:
             return None
+        self.total = sum(1 for _ in self.lines())
+        return self.total
+
+    @property
+    def seekable(self) -> bool:
+        """Say whether it can be read from any place: a file, not packed, in UTF-8."""
+        return self._seekable
+
+    def lines(self) -> Iterator[Line]:
+        """Give each line of a file that holds a record."""
         with Path(self.path).open("rb") as file:
             splitter, chunks = self._splitter(), chain(iter(partial(file.read, CHUNK), b""), [b""])
-            lines = (1 for chunk in chunks for _ in splitter.numbered(chunk))
-            self.total = sum(islice(lines, self.limit))
-        return self.total
+            yield from islice((line for chunk in chunks for line in splitter.numbered(chunk)), self.limit)
 
     def fingerprint(self) -> Any:
         """Say by what a file is known again: its size, and a hash of both its ends. None for a pipe."""
@@ -125,7 +133,7 @@ class LineSource:
         """Give each line with where it ends: a file is read on from there."""
         async for chunk in chunks:
             for line in splitter.numbered(chunk):
-                yield line, {"line": line.number + line.lines - 1, "offset": line.end}
+                yield line, line.mark
 
     async def _hashed(
         self, chunks: AsyncGenerator[bytes, None], splitter: Splitter

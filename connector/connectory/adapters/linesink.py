@@ -117,6 +117,12 @@ class LineSink(Sink):
         if len(self._buffer) >= BUFFERED:
             await self.flush()
 
+    async def add(self, written: bytes) -> None:
+        """Take lines that are written already, whole ones; they leave as others do."""
+        self._buffer += written
+        if len(self._buffer) >= BUFFERED:
+            await self.flush()
+
     async def flush(self) -> None:
         """Hand everything to the operating system."""
         async with self._turn:  # two steps of a route share a sink: their lines must not mix

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from connectory.asking import Asking
 from connectory.assembly.batching import batch
 from connectory.assembly.clients import Clients, Endpoint, most_at_once
 from connectory.assembly.dialects import Speech, resolve_dialect
@@ -28,15 +29,26 @@ if TYPE_CHECKING:
 
     from connectory.assembly.parents import Level
     from connectory.catalogue import Action, Catalogue, Entity
+    from connectory.client import Client
     from connectory.config import Config, IncomingConfig, OutgoingConfig, StepConfig
     from connectory.expressions import Clock, Expression
 
 
 class Assembly:
-    """Resolves names, files, templates and chains. Raises ConfigError, with file and line, for what does not fit."""
+    """Resolves names, files, templates and chains. Raises ConfigError, with file and line, for what does not fit.
 
-    def __init__(self, config: Config, catalogue: Catalogue, *, endpoint: Endpoint | None = None) -> None:
-        self.config, self.catalogue = config, catalogue
+    `client` gives what the steps of chains ask; without it, as in `lint`, nothing is connected.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        catalogue: Catalogue,
+        *,
+        endpoint: Endpoint | None = None,
+        client: Callable[[str | None], Client] | None = None,
+    ) -> None:
+        self.config, self.catalogue, self._client = config, catalogue, client
         self.clients = Clients(config, catalogue, endpoint=endpoint)
 
     def incoming(self, name: str) -> IncomingConfig:
@@ -79,8 +91,8 @@ class Assembly:
             entity=entity,
             action=action,
             parameters=self._parameters(place, settings, given, clock=clock),
-            input_chain=self._chain(settings.input_transformers),
-            chain=self._chain(settings.transformers),
+            input_chain=self.chain(settings.input_transformers, client=settings.client),
+            chain=self.chain(settings.transformers, client=settings.client),
             most_pages=settings.page_limit,
             most_records=limit,
             save=save_to(self.config, place, settings, action),
@@ -119,7 +131,7 @@ class Assembly:
             name=name,
             entity=entity,
             actions=actions,
-            chain=speech.after(self._chain(settings.transformers)),
+            chain=speech.after(self.chain(settings.transformers, client=settings.client)),
             defaults=self._parameters(place, settings, given),
             path=self._template(place, "path", speech, present=settings.path is not None),
             query=self._template(place, "query", speech, present=settings.query is not None),
@@ -248,7 +260,7 @@ class Assembly:
 
     def _response_chain(self, settings: OutgoingConfig, speech: Speech) -> Chain | None:
         if settings.response_transformers:
-            return self._chain(settings.response_transformers)
+            return self.chain(settings.response_transformers, client=settings.client)
         return None if settings.has_result else speech.response_chain
 
     def _server(self, settings: IncomingConfig | OutgoingConfig) -> Server:
@@ -273,9 +285,21 @@ class Assembly:
     def _condition(self, place: tuple[str, ...], text: str | None) -> Expression | None:
         return None if text is None else self._placed(place, partial(compile_expression, text))
 
-    def _chain(self, steps: Sequence[StepConfig]) -> Chain:
+    def chain(self, steps: Sequence[StepConfig], *, client: str | None = None) -> Chain:
+        """Build a chain of steps; what asks the server does so by the client that the run has, else by this one."""
+        chosen = self._client
+
+        def by(name: str) -> Client:
+            if chosen is None:
+                raise ConfigError("nothing is connected")
+            return chosen(name or client)
+
         return build_chain(
-            steps, named=self.config.transformers, folder=self.config.folder, locate=self.config.problem
+            steps,
+            named=self.config.transformers,
+            folder=self.config.folder,
+            locate=self.config.problem,
+            reader=Asking(self.catalogue, None if chosen is None else by),
         )
 
 

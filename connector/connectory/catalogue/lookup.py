@@ -20,7 +20,14 @@ from connectory.catalogue.entity import (
     build_prototype,
     parameter_names,
 )
-from connectory.catalogue.source import DEFS, Source, installed_files, packaged_source, user_source
+from connectory.catalogue.source import (
+    DEFS,
+    Source,
+    installed_files,
+    packaged_source,
+    refuse_clashes,
+    user_source,
+)
 from connectory.errors import ConfigError, Problem, UnknownNameError, did_you_mean
 
 if TYPE_CHECKING:
@@ -59,13 +66,16 @@ class Catalogue(Mapping[str, Entity]):
     def load(cls, *extra_files: Path) -> Catalogue:
         """Load the catalogue; an entity or prototype of an extra file replaces the earlier one of its name.
 
-        The files that installed packages bring come before the extra ones.
+        The files that installed packages bring come before the extra ones; two packages with the same name are refused.
         Raises ConfigError with every problem of an extra file, by file and JSON path.
         """
-        if not (brought := (*installed_files(), *extra_files)):
+        installed = installed_files()
+        if not installed and not extra_files:
             return _built_in()
         taken: set[str] = set()
-        extra = tuple(user_source(path, taken) for path in brought)
+        brought = [(user_source(path, taken), owner) for path, owner in installed]
+        refuse_clashes(brought)
+        extra = (*(source for source, _ in brought), *(user_source(path, taken) for path in extra_files))
         catalogue = cls((*_built_in()._sources, *extra))  # noqa: SLF001 - another one of this class
         if problems := [problem for source in extra for problem in _inconsistencies(source, catalogue)]:
             raise ConfigError(problems)

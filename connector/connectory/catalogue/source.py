@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from connectory.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from importlib.resources.abc import Traversable
 
     from connectory.catalogue.entity import Json
@@ -96,9 +96,12 @@ def user_source(path: Path, taken: set[str]) -> Source:
 
 
 @cache
-def installed_files() -> tuple[Path, ...]:
-    """Find the catalogue files that installed packages bring: entry points that say `package:file`; no code runs."""
-    found: list[Path] = []
+def installed_files() -> tuple[tuple[Path, str], ...]:
+    """Find the catalogue files that installed packages bring, and whose they are.
+
+    An entry point says `package:file`; no code runs. Raises ConfigError.
+    """
+    found: list[tuple[Path, str]] = []
     for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
         package, _, name = point.value.partition(":")
         spec = find_spec(package) if package.isidentifier() else None
@@ -110,8 +113,27 @@ def installed_files() -> tuple[Path, ...]:
                 f"the entry point {point.name!r}{owner} says {point.value!r}, and there is no such file; write "
                 "'package:file.json', or uninstall it"
             )
-        found.append(file)
+        owner = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+        found.append((file, owner))
     return tuple(found)
+
+
+def refuse_clashes(brought: Iterable[tuple[Source, str]]) -> None:
+    """Refuse a name that two installed packages both bring: neither knows of the other. Raises ConfigError."""
+    owners: dict[tuple[str, str], str] = {}
+    problems: dict[str, None] = {}
+    for source, owner in brought:
+        for what, names in (
+            ("entity", source.entities),
+            ("prototype", source.raw.get("prototypes", {})),
+        ):
+            for name in names:
+                other = owners.setdefault((what, name), owner)
+                if other != owner:
+                    text = f"the {what} {name!r} is brought twice, by {other} and by {owner}; uninstall one of them"
+                    problems[text] = None
+    if problems:
+        raise ConfigError(Problem(text) for text in problems)
 
 
 def _read(path: Path) -> str:

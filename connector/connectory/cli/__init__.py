@@ -20,6 +20,7 @@ COMMANDS = {
     "delete": "direct",
     "entities": "entities",
     "import": "importing",
+    "init": "starting",
     "lint": "linting",
     "options": "picking",
     "preview": "previewing",
@@ -29,7 +30,7 @@ COMMANDS = {
     "run": "running",
     "runs": "runs",
     "sandbox": "sandboxing",
-    "schema": "linting",
+    "schema": "editing",
     "test": "testing",
     "transformers": "transforming",
 }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from connectory.cli.editing import refresh_schema
 from connectory.cli.outcome import say
 from connectory.cli.setup import config_path
 
@@ -77,14 +78,23 @@ def transformer(name: str, *, config: str | None) -> None:
         raise click.ClickException(
             f"{folder / 'transformers'} is a Python package; write the transformer elsewhere and name it with 'use'"
         )
-    files = {folder / "transformers" / f"{name}.py": _CODE, folder / "tests" / f"test_{name}.py": _TEST}
+    files = transformer_files(name)
     for file in files:
-        if file.exists():
-            raise click.ClickException(f"{file} is there already; nothing was written")
+        if (folder / file).exists():
+            raise click.ClickException(f"{folder / file} is there already; nothing was written")
     for file, text in files.items():
-        _write(file, text.format(name=name))
+        _write(folder / file, text)
+    refresh_schema(config_path(config))
     test = folder / "tests" / f"test_{name}.py"
     say(f"in a chain it is the step '- {name}: {{field: text}}'; test it with: python -m pytest {test}")
+
+
+def transformer_files(name: str) -> dict[str, str]:
+    """Give the code of a transformer that works as it is, and its test, by the names of their files."""
+    return {
+        f"transformers/{name}.py": _CODE.format(name=name),
+        f"tests/test_{name}.py": _TEST.format(name=name),
+    }
 
 
 def _write(file: Path, text: str) -> None:

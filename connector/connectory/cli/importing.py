@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from connectory.cli.outcome import SOME_FAILED, Ended, say
+from connectory.cli.outcome import CONFIGURATION, SOME_FAILED, Ended, say
 from connectory.cli.setup import catalogue_option, load_catalogue
 
 if TYPE_CHECKING:
+    from connectory.errors import ConfigError
     from connectory.importing.report import Fate
+
+_SHOWN = 3
+"""Lines of a file that is no export whose problems are shown."""
 
 
 @click.group("import")
@@ -41,6 +45,7 @@ def alumio(file: str, *, output: str, report: str | None, force: bool, config: s
     connectory import alumio flow.ndjson --output connectory.yaml
     """
     from connectory.config.writing import to_yaml
+    from connectory.errors import ConfigError
     from connectory.importing.alumio import import_alumio
 
     if output != "-" and Path(output).exists() and not force:
@@ -50,7 +55,10 @@ def alumio(file: str, *, output: str, report: str | None, force: bool, config: s
     except OSError as error:
         reason = (error.strerror or "").lower()
         raise click.BadParameter(f"cannot read {file!r}: {reason}", param_hint="FILE") from None
-    data, fates = import_alumio(text, load_catalogue(config), file=file)
+    try:
+        data, fates = import_alumio(text, load_catalogue(config), file=file)
+    except ConfigError as error:
+        _refuse(file, error)
     heading = f"Made of {Path(file).name}; 'connectory lint' checks it."
     _write(output, to_yaml(data, heading=heading), "--output")
     if report is not None:
@@ -61,6 +69,20 @@ def alumio(file: str, *, output: str, report: str | None, force: bool, config: s
         say(f"connectory lint {output}")
     if any(one.outcome != "mapped" for one in fates):
         raise Ended(SOME_FAILED)
+
+
+def _refuse(file: str, error: ConfigError) -> NoReturn:
+    """Say what an export looks like, and what is wrong with the first lines of this file."""
+    for problem in error.problems[:_SHOWN]:
+        say(str(problem), lines=True)
+    if (more := len(error.problems) - _SHOWN) > 0:
+        say(f"and {more} lines more")
+    say(
+        f"error: {file} is no export of Alumio's: that is NDJSON, one object a line, each with 'type', "
+        "'identifier' and 'object', as the dashboard gives it under Export"
+    )
+    say("connectory import alumio --help")
+    raise Ended(CONFIGURATION)
 
 
 def _tell(fates: list[Fate]) -> None:

@@ -51,18 +51,20 @@ def command(kind: str, name: str, options: Mapping[str, Any]) -> tuple[str, ...]
         for key, value in pairs.items():
             for one in value if isinstance(value, list) else [value]:  # pyright: ignore[reportUnknownVariableType]  # texts
                 words += [f"--{option}", f"{key}={one}"]
+    processes = options.get("processes", 1)
+    words += ["--processes", str(processes)] if processes > 1 else []
     words += [f"--{flag}" for flag in ("sandbox", "yes") if options.get(flag)]
     return tuple(words)
 
 
-def say_resumed(run: Run) -> None:
+def say_resumed(run: Run, doubtful: int | None = None) -> None:
     """Tell that a broken run is taken up, and what is uncertain about it."""
     if not run.resumed:
         return
-    counts = run.journal.counts
+    counts, doubtful = run.journal.counts, run.journal.doubtful if doubtful is None else doubtful
     say(f"resuming run {run.facts.run}: {_told(counts)}; --new would start a new one")
-    if run.journal.doubtful:
-        say(f"  {run.journal.doubtful} requests were under way when it broke off: they are marked in_doubt")
+    if doubtful:
+        say(f"  {doubtful} requests were under way when it broke off: they are marked in_doubt")
 
 
 def refuse_detaching(publications: Sequence[Publication], options: Mapping[str, Any]) -> None:

@@ -1,19 +1,19 @@
-"""`lint` and `schema`: is the configuration right, and what may stand in one."""
+"""`lint`: is the configuration right."""
 
 from __future__ import annotations
 
-import json
+import shlex
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from connectory.cli.editing import REFRESH, SCHEMA, is_stale
 from connectory.cli.outcome import CONFIGURATION, Ended, say
-from connectory.cli.setup import catalogue_option, config_path, load_catalogue
+from connectory.cli.setup import CONFIG_NAME, config_path
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from connectory.errors import Problem
 
 
@@ -27,24 +27,14 @@ def lint(file: str | None) -> None:
         label = "" if problem.severity == "error" else "warning: "
         say(str(problem).replace(": ", f": {label}", 1) if label else str(problem), lines=True)
     errors = sum(problem.severity == "error" for problem in problems)
+    if not errors and is_stale(path):
+        which = "" if path == Path(CONFIG_NAME) else f" --config {shlex.quote(str(path))}"
+        say(
+            f"note: {path.parent / SCHEMA} is older than what is there now; for your editor: {REFRESH}{which}"
+        )
     say(f"{path}: {errors} errors, {len(problems) - errors} warnings")
     if errors:
         raise Ended(CONFIGURATION)
-
-
-@click.command()
-@catalogue_option
-def schema(config: str | None) -> None:
-    """Print the JSON Schema of the configuration, for editors, with every transformer that is there.
-
-    \b
-    connectory schema > connectory.schema.json
-    """
-    from connectory.config import config_schema
-    from connectory.plugins import list_transformers
-
-    found = list_transformers(config_path(config).parent)
-    click.echo(json.dumps(config_schema(load_catalogue(config), found), indent=2))
 
 
 def _problems(path: Path) -> list[Problem]:

@@ -16,6 +16,7 @@ from connectory.errors import (
     GuardError,
     InputError,
     JobBusyError,
+    ProcessLostError,
     RequestError,
     RunInterruptedError,
     SetupError,
@@ -76,7 +77,7 @@ def exit_code(error: ConnectoryError) -> int:  # noqa: PLR0911 - a table
             return USAGE
         case CredentialsError():
             return CREDENTIALS
-        case UnavailableError() | TransportError() | StorageError() | GuardError():
+        case UnavailableError() | TransportError() | StorageError() | GuardError() | ProcessLostError():
             return UNAVAILABLE
         case JobBusyError():
             return BUSY
@@ -110,7 +111,7 @@ def _next_command(error: ConnectoryError, code: int) -> str:
         files = (problem.file for problem in error.problems if not problem.file.startswith("--"))
         file = next(filter(None, files), "")
         return f"connectory lint {file}".rstrip()
-    if isinstance(error, StorageError | GuardError | JobBusyError):
+    if isinstance(error, StorageError | GuardError | JobBusyError | ProcessLostError):
         return "connectory runs list"
     return "connectory check" if code in {CONFIGURATION, CREDENTIALS, UNAVAILABLE} else "connectory --help"
 

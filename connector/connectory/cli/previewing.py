@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from contextlib import aclosing
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
@@ -87,15 +88,22 @@ def incoming(name: str, **options: Any) -> None:
 @parameter_options
 @config_options
 def outgoing(name: str, **options: Any) -> None:
-    """Show the request of each of the first records; nothing is sent.
+    """Show the request of each of the first records; nothing is created or deleted. A step `request` reads.
 
     \b
     connectory preview outgoing moderate --input posts.jsonl
     connectory preview outgoing moderate --input posts.jsonl --steps
     """
-    with connector(options["config"], sandbox=options["sandbox"], signed=False) as made:
+    asks = _asks(options["config"], name)
+    with connector(options["config"], sandbox=options["sandbox"], signed=asks) as made:
         if run_loop(lambda: _outgoing(made, name, options)):
             raise Ended(SOME_FAILED)
+
+
+def _asks(config: str | None, name: str) -> bool:
+    """Say whether the transformers of an outgoing ask the server: then a preview needs a token."""
+    with connector(config, sandbox=False, signed=False) as made:
+        return made.assembly.publication(name, run={}).chain.asks
 
 
 async def _incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> None:
@@ -115,7 +123,7 @@ async def _incoming(made: AsyncConnector, name: str, options: dict[str, Any]) ->
         for level in subscriber.levels[:-1]:
             parents = [one for parent in parents[:1] for one in await _parents(made, level, parent)]
         if not parents:
-            _show_example(made, subscriber.levels[-1])
+            await _show_example(made, subscriber.levels[-1])
         # every record of the input is shown; of parents the first stands for all
         all_of_them = source is not None and len(subscriber.levels) == 1
         stepping = _stepping(subscriber.levels[-1].subscription.chain) if options["steps"] else None
@@ -126,7 +134,7 @@ async def _incoming(made: AsyncConnector, name: str, options: dict[str, Any]) ->
 
 async def _parents(made: AsyncConnector, level: Reading, parent: Parent | None) -> list[Parent]:
     """Show what asks for parents, and give the first of them."""
-    for parameters in level.sets(parent):
+    async for parameters in level.sets(parent):
         _show(made, {"parents of": level.subscription.name, "request": _request(level, parameters)})
         found = await level.first_parents(parameters, parent)
         if found:
@@ -135,7 +143,7 @@ async def _parents(made: AsyncConnector, level: Reading, parent: Parent | None) 
     return []
 
 
-def _show_example(made: AsyncConnector, level: Reading) -> None:
+async def _show_example(made: AsyncConnector, level: Reading) -> None:
     """Show what would be asked for a parent, where there is none."""
     from connectory.errors import RecordError
     from connectory.subscription import Parent
@@ -143,7 +151,7 @@ def _show_example(made: AsyncConnector, level: Reading) -> None:
     wanted = level.subscription
     path = dict.fromkeys({*wanted.entity.path_parameters} - {wanted.fills}, "EXAMPLE")
     try:
-        for parameters in level.sets(Parent({wanted.parent_field: "EXAMPLE"}, (), path)):
+        async for parameters in level.sets(Parent({wanted.parent_field: "EXAMPLE"}, (), path)):
             _show(made, {"example": True, "request": _request(level, parameters)})
     except RecordError as error:
         _show(made, {"example": True, "error": str(error)})
@@ -154,13 +162,13 @@ async def _show_reading(
 ) -> None:
     from connectory.reading import as_record
 
-    for parameters in level.sets(parent):
+    async for parameters in level.sets(parent):
         _show(made, {"request": _request(level, parameters)})
         for item in islice(await level.first_items(level.first_query(parameters)), limit):
             wanted = level.subscription
             record = wanted.kept(as_record(item), parent)
             scope = {**wanted.scope(parent), "input": record}
-            traced = wanted.chain.trace(record, scope)
+            traced = await wanted.chain.aside(partial(wanted.chain.trace, record, scope))
             if stepping is not None:
                 stepping.add(record, scope, traced)
             else:
@@ -185,9 +193,9 @@ async def _outgoing(made: AsyncConnector, name: str, options: dict[str, Any]) ->
     templates["parameters"] = wanted.defaults.template
     stepping = _stepping(wanted.chain, templates) if options["steps"] else None
     planned = None if wanted.batch is None else Planned(wanted.batch)
-    async with aclosing(wanted):
+    async with made, aclosing(wanted):
         async for item in input_of(made.config, name, options["input"]).open(limit=options["limit"]):
-            failed += _show_item(made, publisher, item, index, stepping, planned=planned)
+            failed += await _show_item(made, publisher, item, index, stepping, planned=planned)
             index += 1
     for part in planned.shown() if planned is not None else ():
         _show(made, part)
@@ -195,7 +203,7 @@ async def _outgoing(made: AsyncConnector, name: str, options: dict[str, Any]) ->
     return failed
 
 
-def _show_item(
+async def _show_item(
     made: AsyncConnector,
     publisher: Publisher,
     item: Item,
@@ -208,11 +216,16 @@ def _show_item(
 
     publication, failed = publisher.publication, 0
     scope = {"run": publication.run, "input": item.record}
-    traced = [] if item.error else publication.chain.trace(item.record, scope)
+    chain = publication.chain
+    traced = (
+        []
+        if item.error
+        else await chain.aside(partial(chain.trace, item.record, scope, publication.firsts.of(item.position)))
+    )
     if stepping is not None:
         stepping.add(item.record, scope, traced)
     shown: dict[str, Any] = {"record": item.record, "steps": _steps(traced), "requests": []}
-    for part in publication.parts(item, index, publisher.journal.run):
+    for part in await chain.aside(lambda: list(publication.parts(item, index, publisher.journal.run))):
         try:
             if part.error is not None:
                 raise part.error

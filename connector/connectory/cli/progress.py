@@ -66,6 +66,11 @@ class Progress:
             case _:
                 pass
 
+    def add(self, counts: Mapping[str, int]) -> None:
+        """Take in what became of records in another process."""
+        self.counts.update(counts)
+        self._draw()
+
     def __enter__(self) -> Self:
         return self
 

@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 
     from connectory.cli.wiring import DeadLetters
     from connectory.connector import AsyncConnector
-    from connectory.errors import RecordError
+    from connectory.errors import RecordError, RunStoppedError
     from connectory.journal import Run
-    from connectory.publisher import Publisher
 
 _OUTPUT = "Where the lines go, - for stdout (default: the connection's output, else stdout)."
 _limit = click.option("--limit", type=click.IntRange(min=1), help="Stop after this many records.")
@@ -36,6 +35,14 @@ _detach = click.option(
     "--detach",
     is_flag=True,
     help="Create everything and end; the same command looks later what is at its end (with `until` or batches).",
+)
+_processes = click.option(
+    "--processes",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Share the records of a file among so many processes of this machine.",
 )
 _dry_run = click.option(
     "--dry-run", is_flag=True, help="Create and delete nothing; show what would happen: `preview`."
@@ -82,6 +89,7 @@ def incoming(context: click.Context, /, name: str, **options: Any) -> None:
 @_dry_run
 @_new
 @_detach
+@_processes
 @_yes
 @parameter_options
 @config_options
@@ -194,6 +202,7 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
         say_end,
         say_resumed,
     )
+    from connectory.cli.sharing import deal_out, refuse_sharing, run_shared
     from connectory.cli.wiring import (
         copy_of_letters,
         dead_letters,
@@ -216,6 +225,8 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
     output = place(made.config, options["output"], settings.output)
     refuse_same(read.file, output, [copy_of_letters(made, name)])
     job = Job("outgoing", name, given(options, input=read.name))
+    if options["processes"] > 1:
+        refuse_sharing(made, name, read, options)
     made.runs.refuse_busy(job)
     source = read.open(limit=options["limit"])
     if publication.deletes and not options["yes"]:
@@ -228,8 +239,14 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
         input=read.name,
         fingerprint=source.fingerprint(),
         output=absolute(output),
+        processes=options["processes"],
     )
+    shards = deal_out(made.runs, job, source, options) if options["processes"] > 1 else None
     run = made.runs.begin(job, facts, new=options["new"], power=settings.durability == "power")
+    if options["processes"] > 1:
+        run_shared(made, run, sink, options, source=source, shards=shards, progress=progress)
+        _end(run, options)
+        return
     say_resumed(run)
     source.keep_in(run.folder)
     if progress.shown:
@@ -247,13 +264,16 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
         async with made:
             await run_outgoing(run, publisher, source, sink, dead)
 
-    _run_shown(main, publisher, progress, dead, end=lambda: say_end(run.journal, run.facts, source.count()))
+    def end() -> None:
+        say_end(run.journal, run.facts, source.count())
+
+    run_shown(main, publisher.stop, progress, dead, end=end)
     _end(run, options)
 
 
-def _run_shown(
+def run_shown(
     main: Callable[[], Coroutine[Any, Any, None]],
-    publisher: Publisher,
+    stop: Callable[[RunStoppedError], bool],
     progress: Progress,
     dead: DeadLetters,
     *,
@@ -262,7 +282,7 @@ def _run_shown(
     """Run an outgoing and tell what came of it; `end` tells what is left of one that did not come to its end."""
     try:
         with progress:
-            run_loop(main, stop=publisher.stop)
+            run_loop(main, stop=stop)
     except BrokenPipeError:
         raise
     except RunDetachedError as error:

@@ -146,9 +146,13 @@ def run_loop(
 ) -> T:
     """Run a coroutine to its end. The first signal stops gently where `stop` can, the second at once."""
     logging.getLogger("asyncio").addFilter(LogFilter())  # it prints what a task died of
-    factory: Any = import_module("uvloop").new_event_loop if find_spec("uvloop") else None
-    with asyncio.Runner(loop_factory=factory) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_interruptible(main, stop))
+
+
+def loop_factory() -> Any:
+    """Give what makes the event loop: uvloop's, where it is installed."""
+    return import_module("uvloop").new_event_loop if find_spec("uvloop") else None
 
 
 async def _interruptible(

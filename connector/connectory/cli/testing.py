@@ -63,9 +63,10 @@ def _verdicts(config: Config, wanted: list[Trial]) -> list[Verdict]:
         async with made:
             return [(one, await try_out(made, one)) for one in some]
 
-    served = [one for one in wanted if needs_server(one)]
-    alone = [one for one in wanted if not needs_server(one)]
-    found = run_loop(lambda: run(AsyncConnector(config, endpoint=Endpoint("none")), alone))
+    unconnected = AsyncConnector(config, endpoint=Endpoint("none"))
+    served = [one for one in wanted if needs_server(one, unconnected.assembly)]
+    alone = [one for one in wanted if one not in served]
+    found = run_loop(lambda: run(unconnected, alone))
     if served:
         with in_sandbox(config) as made:
             found += run_loop(lambda: run(made, served))

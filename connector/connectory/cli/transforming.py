@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from connectory.cli.outcome import SOME_FAILED, USAGE, Ended, say
-from connectory.cli.setup import config_path, run_loop
+from connectory.cli.setup import config_path, connector, run_loop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from connectory.assembly import Assembly
     from connectory.chain import Chain
     from connectory.config import Config, StepConfig
+    from connectory.connector import AsyncConnector
     from connectory.record import Record
 
 folder_option = click.option(
@@ -94,7 +96,10 @@ def show(name: str, *, config: str | None) -> None:
     metavar="FILE",
     help="Take chains, and code beside the file, from this configuration (default: ./connectory.yaml).",
 )
-def try_(name: str, *, pairs: tuple[str, ...], text: str | None, source: str, config: str | None) -> None:
+@click.option("--sandbox", is_flag=True, help="Let a step that asks the server ask an embedded sandbox.")
+def try_(
+    name: str, *, pairs: tuple[str, ...], text: str | None, source: str, config: str | None, sandbox: bool
+) -> None:
     """Run one transformer, chain or MODULE:FUNCTION on a record and print what it makes of it.
 
     The input is one JSON object, a list of them, or one a line. A record that is dropped prints nothing.
@@ -104,43 +109,48 @@ def try_(name: str, *, pairs: tuple[str, ...], text: str | None, source: str, co
     connectory transformers try chunk -o field=text -o size=200 --input page.json
     connectory transformers try keep_if --options "status == 'done'" --input jobs.jsonl
     """
-    from connectory.errors import RecordError
-    from connectory.jsontext import dumps
-    from connectory.redaction import Redactor
-
     loaded = _config(config)
-    chain = _chain(name, _step(name, pairs, text, loaded), loaded)
-    redactor = loaded.redactor if loaded else Redactor()
-    failed = 0
-    for number, record in _records(source):
-        try:
-            made = list(chain.apply(record, {"input": record, "run": {}}))
-        except RecordError as error:
-            say(redactor.text(f"record {number}: {error}"))
-            failed += 1
-            continue
-        if not made:
-            say(f"record {number}: dropped")
-        for one in made:
-            sys.stdout.buffer.write(dumps(redactor.value(one)) + b"\n")
-        sys.stdout.buffer.flush()
-    run_loop(chain.close)
+    step = _step(name, pairs, text, loaded)
+    with connector(config, sandbox=sandbox, optional=True) as made:
+        chain = _chain(name, step, made.assembly, loaded)
+        failed = run_loop(lambda: _try_out(made, chain, source))
     if failed:
         say(_help_with(name, loaded))
         raise Ended(SOME_FAILED)
 
 
-def _chain(name: str, step: StepConfig, config: Config | None) -> Chain:
+async def _try_out(made: AsyncConnector, chain: Chain, source: str) -> int:
+    """Print what the chain makes of each record, and give how many it cannot shape."""
+    from connectory.errors import RecordError
+    from connectory.jsontext import dumps
+
+    failed, redactor = 0, made.config.redactor
+    async with made:
+        try:
+            for number, record in _records(source):
+                scope = {"input": record, "run": {}}
+                try:
+                    given = await chain.aside(lambda: list(chain.apply(record, scope)))  # noqa: B023 - awaited at once
+                except RecordError as error:
+                    say(redactor.text(f"record {number}: {error}"))
+                    failed += 1
+                    continue
+                if not given:
+                    say(f"record {number}: dropped")
+                for one in given:
+                    sys.stdout.buffer.write(dumps(redactor.value(one)) + b"\n")
+                sys.stdout.buffer.flush()
+        finally:
+            await chain.close()
+    return failed
+
+
+def _chain(name: str, step: StepConfig, assembly: Assembly, config: Config | None) -> Chain:
     """Build the chain of one step; what is wrong with it was typed, and is in no file."""
-    from connectory.chain import build_chain
     from connectory.errors import ConfigError
 
     try:
-        return build_chain(
-            [step],
-            named=config.transformers if config else None,
-            folder=_folder(config),
-        )
+        return assembly.chain([step])
     except ConfigError as error:
         for problem in error.problems:
             say(f"error: {problem.message}")

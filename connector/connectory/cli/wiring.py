@@ -142,14 +142,15 @@ class DeadLetters(Sink):
     async def close(self) -> None:
         """Close the file, if there is one."""
         await self._sink.close()
-        self._give_copy()
+        self.give_copy()
 
     async def abandon(self) -> None:
         """Close the file, if there is one."""
         await self._sink.abandon()
-        self._give_copy()
+        self.give_copy()
 
-    def _give_copy(self) -> None:
+    def give_copy(self) -> None:
+        """Copy the file to where the connection wants it."""
         if self._copy is None or not self._file.exists():
             return
         try:

@@ -31,18 +31,28 @@ from connectory.config.fields import (
 class TimeoutConfig(Section):
     """How long to wait before an attempt is given up; nothing waits without end."""
 
-    connect: Seconds = Field(default=10, description="Seconds to reach the server (default: 10)")
-    idle: Seconds = Field(default=60, description="Seconds in which not one byte arrives (default: 60)")
+    connect: Seconds = Field(
+        default=10, description="Seconds to reach the server (default: 10)", examples=[5]
+    )
+    idle: Seconds = Field(
+        default=60, description="Seconds in which not one byte arrives (default: 60)", examples=[120]
+    )
     total: Seconds = Field(
-        default=600, description="Seconds for a request, all its attempts and waits (default: 600)"
+        default=600,
+        description="Seconds for a request, all its attempts and waits (default: 600)",
+        examples=[1800],
     )
 
 
 class CertificateConfig(Section):
     """The certificate with which the client shows who it is."""
 
-    certificate: Text = Field(description="PEM file with the certificate (required)")
-    key: Text = Field(description="PEM file with its private key (required)")
+    certificate: Text = Field(
+        description="PEM file with the certificate (required)", examples=["certificates/me.pem"]
+    )
+    key: Text = Field(
+        description="PEM file with its private key (required)", examples=["certificates/me.key"]
+    )
 
 
 PerMinute = Annotated[Annotated[int, Field(ge=1, le=1_000_000_000)] | None, Auto, AutoSchema]
@@ -54,14 +64,17 @@ class LimitsConfig(Section):
     requests_per_minute: PerMinute = Field(
         default=None,
         description="Requests sent in a minute, or auto: what the server's answers say, or no limit (default: auto)",
+        examples=[500, "auto"],
     )
     tokens_per_minute: PerMinute = Field(
         default=None,
         description="Tokens used in a minute, or auto: what the server's answers say, or no limit (default: auto)",
+        examples=[200000, "auto"],
     )
     concurrency: Annotated[Annotated[int, Field(ge=1, le=1000)] | None, Auto, AutoSchema] = Field(
         default=None,
         description="Requests under way at once, or auto: up to 32, as many as make the server faster (default: auto)",
+        examples=[8, "auto"],
     )
 
 
@@ -69,7 +82,11 @@ class RetryConfig(Section):
     """How often and how long to try again."""
 
     attempts: int = Field(
-        default=4, ge=1, le=20, description="Attempts for one request, the first included (default: 4)"
+        default=4,
+        ge=1,
+        le=20,
+        description="Attempts for one request, the first included (default: 4)",
+        examples=[6],
     )
     max_wait: float = Field(
         default=60,
@@ -77,6 +94,7 @@ class RetryConfig(Section):
         le=3600,
         allow_inf_nan=False,
         description="Longest wait between two attempts, in seconds (default: 60)",
+        examples=[120],
     )
     outage: float = Field(
         default=300,
@@ -84,6 +102,7 @@ class RetryConfig(Section):
         le=86400,
         allow_inf_nan=False,
         description="Seconds for which a server that is away, or refuses everything, is waited for (default: 300)",
+        examples=[900],
     )
 
 
@@ -95,64 +114,107 @@ Certificate = Annotated[
 class ClientConfig(Section):
     """One HTTP client, made from a prototype."""
 
-    prototype: Text = Field(default="openai", description="What kind of server it is (default: openai)")
+    prototype: Text = Field(
+        default="openai",
+        description="What kind of server it is (default: openai)",
+        examples=["openai", "openai-compatible", "azure-openai"],
+    )
     base_uri: BaseUri = Field(
-        default=None, description="Scheme, host and path of the API (default: the prototype's)"
+        default=None,
+        description="Scheme, host and path of the API (default: the prototype's)",
+        examples=["https://api.openai.com/v1", "http://localhost:8080/v1"],
     )
     path_prefix: str | None = Field(
         default=None,
         description="Path put after a base URI that has none; '' for none (default: the prototype's, /v1)",
+        examples=["/v1", ""],
     )
     token: SecretStr | None = Field(
         default=None,
         description="The API key, with or without 'Bearer ', best as ${OPENAI_API_KEY} (default: none)",
+        examples=["${OPENAI_API_KEY}"],
     )
-    token_file: OptionalText = Field(default=None, description="File that holds the token (default: none)")
+    token_file: OptionalText = Field(
+        default=None,
+        description="File that holds the token (default: none)",
+        examples=["/run/secrets/openai"],
+    )
     token_command: TextOrList | None = Field(
         default=None,
         repr=False,
         description="Command that prints the token; needs CONNECTORY_ALLOW_COMMANDS=1 (default: none)",
+        examples=[["pass", "show", "openai"], "pass show openai"],
     )
     admin_token: SecretStr | None = Field(
-        default=None, description="The key for entities that want an administrator's (default: none)"
+        default=None,
+        description="The key for entities that want an administrator's (default: none)",
+        examples=["${OPENAI_ADMIN_KEY}"],
     )
     organization: HeaderText = Field(
-        default=None, description="The organization's id; empty: not sent (default: none)"
+        default=None,
+        description="The organization's id; empty: not sent (default: none)",
+        examples=["${OPENAI_ORG_ID:-}", "org-abc123"],
     )
-    project: HeaderText = Field(default=None, description="The project's id; empty: not sent (default: none)")
+    project: HeaderText = Field(
+        default=None,
+        description="The project's id; empty: not sent (default: none)",
+        examples=["${OPENAI_PROJECT_ID:-}", "proj_abc123"],
+    )
     headers: Annotated[Mapping[HeaderName, HeaderValue], EmptyMap, Frozen] = Field(
-        default_factory=nothing, repr=False, description="Headers sent with every request (default: none)"
+        default_factory=nothing,
+        repr=False,
+        description="Headers sent with every request (default: none)",
+        examples=[{"X-Team": "search"}],
     )
     query: TextMap = Field(
         default_factory=nothing,
         repr=False,
         description="Query parameters sent with every request (default: none)",
+        examples=[{"api-version": "2024-10-21"}],
     )
     deployments: Annotated[Mapping[str, Text], EmptyMap, Frozen] = Field(
         default_factory=nothing,
         description="Which deployment serves which model (default: the model's own name)",
+        examples=[{"gpt-5-mini": "our-mini"}],
     )
     timeout: Annotated[TimeoutConfig, Present] = Field(
         default_factory=TimeoutConfig,
         description="How long to wait (default: connect 10, idle 60, total 600 seconds)",
+        examples=[{"connect": 5, "total": 120}],
     )
-    proxy: OptionalText = Field(default=None, repr=False, description="URI of an HTTP proxy (default: none)")
+    proxy: OptionalText = Field(
+        default=None,
+        repr=False,
+        description="URI of an HTTP proxy (default: none)",
+        examples=["http://proxy.example.com:3128"],
+    )
     allow_http: bool = Field(
         default=False,
         description="Send credentials over http:// to another machine: only in a network you trust (default: false)",
+        examples=[True],
     )
     ca_file: OptionalText = Field(
-        default=None, description="PEM file with the authorities to trust (default: the system's)"
+        default=None,
+        description="PEM file with the authorities to trust (default: the system's)",
+        examples=["certificates/company.pem"],
     )
     client_certificate: Certificate | None = Field(
-        default=None, description="PEM file with certificate and key, or {certificate, key} (default: none)"
+        default=None,
+        description="PEM file with certificate and key, or {certificate, key} (default: none)",
+        examples=[
+            "certificates/me.pem",
+            {"certificate": "certificates/me.pem", "key": "certificates/me.key"},
+        ],
     )
     limits: LimitsConfig = Field(
-        default_factory=LimitsConfig, description="How fast, and how much at once (default: auto)"
+        default_factory=LimitsConfig,
+        description="How fast, and how much at once (default: auto)",
+        examples=[{"requests_per_minute": 500, "concurrency": 8}],
     )
     retry: RetryConfig = Field(
         default_factory=RetryConfig,
         description="How to try again (default: 4 attempts, 60 seconds at most between, 300 of outage)",
+        examples=[{"attempts": 6, "max_wait": 120}],
     )
 
     @property

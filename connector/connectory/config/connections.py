@@ -32,15 +32,23 @@ Steps = Annotated[tuple[StepConfig, ...], Field(strict=False), EmptyList]
 class WebhookConfig(Section):
     """A URL to which every line is posted."""
 
-    webhook: WebhookUrl = Field(repr=False, description="URL to which the lines are posted (required)")
+    webhook: WebhookUrl = Field(
+        repr=False,
+        description="URL to which the lines are posted (required)",
+        examples=["https://hooks.example.com/results"],
+    )
     headers: Annotated[Mapping[HeaderName, HeaderValue], EmptyMap, Frozen] = Field(
-        default_factory=nothing, repr=False, description="Headers sent with every post (default: none)"
+        default_factory=nothing,
+        repr=False,
+        description="Headers sent with every post (default: none)",
+        examples=[{"Authorization": "Bearer ${HOOK_TOKEN}"}],
     )
     batch: int | None = Field(
         default=None,
         ge=1,
         le=10_000,
         description="Lines in one post at most, as a JSON array (default: each line by itself)",
+        examples=[100],
     )
 
 
@@ -80,5 +88,13 @@ Output = Annotated[
 class RequestParameters(Section):
     """What fills a URL: path parameters and the query."""
 
-    path: JsonMap = Field(default_factory=dict, description="Values of the path parameters (default: none)")
-    query: JsonMap = Field(default_factory=dict, description="Query parameters (default: none)")
+    path: JsonMap = Field(
+        default_factory=dict,
+        description="Values of the path parameters (default: none)",
+        examples=[{"file_id": "file-abc123"}],
+    )
+    query: JsonMap = Field(
+        default_factory=dict,
+        description="Query parameters (default: none)",
+        examples=[{"limit": 100, "order": "asc"}],
+    )

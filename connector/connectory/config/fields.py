@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -16,10 +16,13 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     JsonValue,
     Tag,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core.core_schema import no_info_before_validator_function
 
 if TYPE_CHECKING:
     Json = Any  # the same words as everywhere in the engine, where a JSON value is Any
@@ -55,6 +58,19 @@ def freeze(values: Mapping[str, T]) -> Mapping[str, T]:
     return MappingProxyType(values)
 
 
+class Instead:
+    """Reads what stands for a value, in front of its own check; `also` tells an editor what that may be."""
+
+    def __init__(self, read: Callable[[Any], Any], *also: dict[str, Any]) -> None:
+        self._read, self._also = read, also
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_before_validator_function(self._read, handler(source))
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [handler(core), *self._also]}
+
+
 def shape(value: Any) -> str:
     """Say which branch of a union a value belongs to."""
     if isinstance(value, dict):
@@ -77,6 +93,18 @@ def _empty_list(value: Any) -> Any:
 
 def _empty_text(value: Any) -> Any:
     return None if value == "" else value
+
+
+def _no_truth(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise wrong(f"must be 1, not {str(value).lower()}")
+    return value
+
+
+def _truth(value: Any) -> Any:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        raise wrong("must be true, a list of fields or a mapping of new fields, not a number")
+    return value
 
 
 def _seconds(value: Any) -> Any:
@@ -178,29 +206,31 @@ def at_least(count: int, message: str) -> tuple[AfterValidator, Any]:
 
 _SOME_CHECK, _SOME_SCHEMA = at_least(1, "must not be empty")
 _TWO_CHECK, _TWO_SCHEMA = at_least(2, "needs at least two names: an incoming, then one or more outgoings")
+_NULL: dict[str, Any] = {"type": "null"}
+_NO_ITEMS: dict[str, Any] = {"type": "array", "maxItems": 0}
+EmptyText = Instead(_empty_text, {"type": "string", "maxLength": 0})
+EmptyMap = Instead(_empty_map, _NO_ITEMS, _NULL)
+EmptyList = Instead(_empty_list, _NULL)
 Name = Annotated[str, AfterValidator(_name)]
 Text = Annotated[str, Field(min_length=1)]
-Texts = Annotated[tuple[Text, ...], Field(strict=False), BeforeValidator(_empty_list)]
+Texts = Annotated[tuple[Text, ...], Field(strict=False), EmptyList]
 SomeTexts = Annotated[tuple[Text, ...], Field(strict=False), _SOME_CHECK, _SOME_SCHEMA]
 Methods = Annotated[tuple[Method, ...], Field(strict=False), _SOME_CHECK, _SOME_SCHEMA]
 Route = Annotated[tuple[Text, ...], Field(strict=False), _TWO_CHECK, _TWO_SCHEMA]
-OptionalText = Annotated[str | None, BeforeValidator(_empty_text)]
-HeaderText = Annotated[
-    str | None, BeforeValidator(_empty_text), AfterValidator(lambda v: v and _header_value(v))
-]
+OptionalText = Annotated[str | None, EmptyText]
+HeaderText = Annotated[str | None, EmptyText, AfterValidator(lambda v: v and _header_value(v))]
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
-BaseUri = Annotated[str | None, BeforeValidator(_empty_text), AfterValidator(_base_uri)]
+BaseUri = Annotated[str | None, EmptyText, AfterValidator(_base_uri)]
 RelativePath = Annotated[str, AfterValidator(_relative_path)]
 WebhookUrl = Annotated[str, AfterValidator(_webhook)]
-EmptyText = BeforeValidator(_empty_text)
 Length = Annotated[str, AfterValidator(_length)]
 RequestPath = Annotated[str, AfterValidator(_request_path)]
 Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False), BeforeValidator(_seconds)]
 Wait = Annotated[float, Field(gt=0, le=30 * 86_400, allow_inf_nan=False), BeforeValidator(_seconds)]
 Present = BeforeValidator(_present)
-EmptyMap = BeforeValidator(_empty_map)
-EmptyList = BeforeValidator(_empty_list)
+NoTruth = BeforeValidator(_no_truth)
+Truth = BeforeValidator(_truth)
 Frozen = AfterValidator(freeze)
 ByShape = Discriminator(shape)
 ByTemplateShape = Discriminator(_template_shape)
@@ -218,11 +248,6 @@ def _on_or_map(value: Any) -> Any:
     return None if value is False else value
 
 
-def _on_schema(schema: dict[str, Any]) -> None:
-    """Tell an editor that true and false are accepted."""
-    schema["anyOf"] = [*schema["anyOf"], {"type": "boolean"}]
-
-
 def _auto_schema(schema: dict[str, Any]) -> None:
     """Tell an editor that the word is `auto` where the model has None."""
     schema["anyOf"] = [one if one.get("type") != "null" else {"const": "auto"} for one in schema["anyOf"]]
@@ -231,19 +256,10 @@ def _auto_schema(schema: dict[str, Any]) -> None:
 
 Auto = BeforeValidator(_auto)
 AutoSchema = Field(json_schema_extra=_auto_schema)
-OnOrMap = BeforeValidator(_on_or_map)
-OnSchema = Field(json_schema_extra=_on_schema)
+OnOrMap = Instead(_on_or_map, {"type": "boolean"}, _NO_ITEMS)
 
 
-def empty_list_too(schema: dict[str, Any]) -> None:
-    """Tell an editor that `[]` is accepted for an empty map."""
-    outside: dict[str, Any] = {key: schema.pop(key) for key in ("description", "default") if key in schema}
-    branch = dict(schema)
-    schema.clear()
-    schema.update({**outside, "anyOf": [branch, {"type": "array", "maxItems": 0}]})
-
-
-JsonMap = Annotated[dict[str, Json], EmptyMap, Field(json_schema_extra=empty_list_too)]
+JsonMap = Annotated[dict[str, Json], EmptyMap]
 TextOrList = Annotated[Annotated[Text, Tag("<text>")] | Annotated[SomeTexts, Tag("<list>")], ByShape]
 TextOrMap = Annotated[Annotated[Text, Tag("<text>")] | Annotated[JsonMap, Tag("<mapping>")], ByTemplateShape]
 TextMap = Annotated[Mapping[str, str], EmptyMap, Frozen]
@@ -252,7 +268,10 @@ MaxDead = Annotated[
     BeforeValidator(_max_dead),
     Field(
         json_schema_extra={
-            "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\d+(\.\d+)?\s*%$"}]
+            "anyOf": [
+                {"type": "integer", "minimum": 0},
+                {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*%\s*$"},
+            ]
         }
     ),
 ]

@@ -10,7 +10,16 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from connectory.config.document import parse
-from connectory.config.fields import EmptyText, OptionalText, Section, SomeTexts, Text, TextOrList, wrong
+from connectory.config.fields import (
+    EmptyText,
+    Instead,
+    OptionalText,
+    Section,
+    SomeTexts,
+    Text,
+    TextOrList,
+    wrong,
+)
 from connectory.config.shapes import is_map
 from connectory.errors import ConfigError
 
@@ -89,66 +98,97 @@ class FilesInput(Section):
     """The files of a folder: one record each."""
 
     files: Pattern = Field(
-        description="Pattern of the files' names, such as audio/**/*.mp3, or a list of patterns (required)"
+        description="Pattern of the files' names, such as audio/**/*.mp3, or a list of patterns (required)",
+        examples=["audio/**/*.mp3", ["*.wav", "*.mp3"]],
     )
     folder: OptionalText = Field(
-        default=None, description="Folder that the names are relative to (default: this file's)"
+        default=None,
+        description="Folder that the names are relative to (default: this file's)",
+        examples=["recordings"],
     )
 
 
 class CsvInput(Section):
     """A CSV file: one record a row."""
 
-    csv: Text = Field(description="File with the rows, or '-' for stdin (required)")
+    csv: Text = Field(
+        description="File with the rows, or '-' for stdin (required)", examples=["products.csv", "-"]
+    )
     delimiter: Character | None = Field(
-        default=None, description="Character between the columns (default: a tab in .tsv, else a comma)"
+        default=None,
+        description="Character between the columns (default: a tab in .tsv, else a comma)",
+        examples=[";"],
     )
     quote: Quote = Field(
-        default='"', description="Character around a text, '' where there is none (default: the double quote)"
+        default='"',
+        description="Character around a text, '' where there is none (default: the double quote)",
+        examples=["'", ""],
     )
     encoding: Annotated[Text, AfterValidator(_encoding)] | None = Field(
         default=None,
         description="Encoding, such as cp1252 (default: UTF-8, or what a byte order mark says)",
+        examples=["cp1252", "utf-16"],
     )
-    empty: Annotated[
-        Literal["", "null"], BeforeValidator(_empty), Field(json_schema_extra={"enum": ["", None, "null"]})
-    ] = Field(default="", description="What an empty value becomes: '' or null (default: '')")
+    empty: Annotated[Literal["", "null"], Instead(_empty, {"type": "null"})] = Field(
+        default="", description="What an empty value becomes: '' or null (default: '')", examples=["null"]
+    )
     columns: SomeTexts | None = Field(
-        default=None, description="Names of the columns of a file without a header (default: its first row)"
+        default=None,
+        description="Names of the columns of a file without a header (default: its first row)",
+        examples=[["id", "text"]],
     )
 
 
 class SqlInput(Section):
     """A query: one record a row."""
 
-    sql: Statement = Field(description="The query; each row becomes a record (required)")
-    database: Database = Field(description="The SQLite file, or sqlite:///FILE (required)")
+    sql: Statement = Field(
+        description="The query; each row becomes a record (required)",
+        examples=["SELECT id, text FROM texts WHERE flagged IS NULL"],
+    )
+    database: Database = Field(
+        description="The SQLite file, or sqlite:///FILE (required)", examples=["shop.db", "sqlite:///shop.db"]
+    )
     key: Text = Field(
-        description="Column by which the rows are read in order; no two rows have the same value (required)"
+        description="Column by which the rows are read in order; no two rows have the same value (required)",
+        examples=["id"],
     )
 
 
 class UsedInput(Section):
     """Records of a function of one's own."""
 
-    use: Code = Field(description="Function or class that gives the records, as module:name (required)")
-    options: Any = Field(default=None, repr=False, description="Its options (default: none)")
+    use: Code = Field(
+        description="Function or class that gives the records, as module:name (required)",
+        examples=["orders:orders"],
+    )
+    options: Any = Field(
+        default=None, repr=False, description="Its options (default: none)", examples=[{"count": 10}]
+    )
 
 
 class UsedOutput(Section):
     """A sink of one's own."""
 
-    use: Code = Field(description="Class or function that makes the sink, as module:name (required)")
-    options: Any = Field(default=None, repr=False, description="Its options (default: none)")
+    use: Code = Field(
+        description="Class or function that makes the sink, as module:name (required)",
+        examples=["orders:Drawer"],
+    )
+    options: Any = Field(
+        default=None, repr=False, description="Its options (default: none)", examples=[{"file": "drawer.txt"}]
+    )
 
 
 class SqlOutput(Section):
     """A statement that is run for every line."""
 
     sql: Statement = Field(
-        description="The statement; :name is the field of that name of the line (required)"
+        description="The statement; :name is the field of that name of the line (required)",
+        examples=["UPDATE texts SET flagged = :flagged WHERE id = :id"],
     )
-    database: Database = Field(description="The SQLite file, or sqlite:///FILE (required)")
+    database: Database = Field(
+        description="The SQLite file, or sqlite:///FILE (required)", examples=["shop.db", "sqlite:///shop.db"]
+    )
 
 
 def _kind(value: Any) -> str | None:

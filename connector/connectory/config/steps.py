@@ -60,7 +60,7 @@ class StepConfig(BaseModel):
     def __get_pydantic_json_schema__(
         cls, _core: CoreSchema, _handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        return _step_schema()
+        return {"description": f"One step of a chain: {FORMS}"}
 
 
 def parse_step(written: Any, *, path: Path = ()) -> StepConfig:
@@ -117,47 +117,3 @@ def _mixed(step: dict[str, Any]) -> str:
 
 def _problem(message: str) -> PydanticCustomError:
     return PydanticCustomError("connectory", "{message}", {"message": message})
-
-
-def _step_schema() -> dict[str, Any]:
-    """Describe the accepted forms to an editor."""
-    code = {
-        "type": "string",
-        "pattern": "^[^:]+:[^:]+$",
-        "description": "Code of one's own, as module:function",
-    }
-    options = {"description": "The transformer's options (default: none)"}
-    return {
-        "description": f"One step of a chain: {FORMS}",
-        "anyOf": [
-            {
-                "type": "string",
-                "minLength": 1,
-                "description": "A transformer without options, or a named chain",
-            },
-            {
-                "type": "object",
-                "properties": {"use": code, "options": options},
-                "required": ["use"],
-                "additionalProperties": False,
-                "description": "Code of one's own",
-            },
-            {
-                "type": "object",
-                "properties": {
-                    "prototype": {"type": "string", "description": "The transformer's name"},
-                    "parameters": options,
-                },
-                "required": ["prototype"],
-                "additionalProperties": False,
-                "description": "The long form",
-            },
-            {
-                "type": "object",
-                "not": {"anyOf": [{"required": ["use"]}, {"required": ["prototype"]}]},
-                "minProperties": 1,
-                "maxProperties": 1,
-                "description": "A transformer's name and its options",
-            },
-        ],
-    }

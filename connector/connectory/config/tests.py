@@ -44,23 +44,35 @@ Expected = Annotated[
 class MappingTest(Section):
     """One test of a chain or an incoming: records in, records out."""
 
-    name: Text | None = Field(default=None, description="What it shows, for people (default: its number)")
-    given: Given = Field(description="The record, or a list of records, that goes in (required)")
+    name: Text | None = Field(
+        default=None,
+        description="What it shows, for people (default: its number)",
+        examples=["old files are kept out"],
+    )
+    given: Given = Field(
+        description="The record, or a list of records, that goes in (required)",
+        examples=[{"id": "a", "text": "Hello"}],
+    )
     parent: JsonMap | None = Field(
-        default=None, description="The parent of an incoming's items, as expressions see it (default: none)"
+        default=None,
+        description="The parent of an incoming's items, as expressions see it (default: none)",
+        examples=[{"id": "ftjob-1"}],
     )
     expect: Expected | None = Field(
         default=None,
         description="The record, or the list of records, that the transformers leave; null for none "
         "(default: not looked at)",
+        examples=[{"id": "a"}, []],
     )
     error: Text | None = Field(
         default=None,
         description="Words of the message by which a record is expected to fail (default: none may fail)",
+        examples=["has no 'text'"],
     )
     match: Literal["exact", "part"] = Field(
         default="exact",
         description="exact, or part: objects may have more fields than are expected (default: exact)",
+        examples=["part"],
     )
 
     @property
@@ -80,10 +92,20 @@ class MappingTest(Section):
 class ExpectedRequest(Section):
     """The request that a record is expected to become; a key that is left out is not looked at."""
 
-    method: Method | None = Field(default=None, description="The HTTP method (default: not looked at)")
-    path: JsonMap | None = Field(default=None, description="The path parameters (default: not looked at)")
-    query: JsonMap | None = Field(default=None, description="The query (default: not looked at)")
-    payload: Json = Field(default=None, description="The body (default: not looked at)")
+    method: Method | None = Field(
+        default=None, description="The HTTP method (default: not looked at)", examples=["POST"]
+    )
+    path: JsonMap | None = Field(
+        default=None,
+        description="The path parameters (default: not looked at)",
+        examples=[{"file_id": "file-1"}],
+    )
+    query: JsonMap | None = Field(
+        default=None, description="The query (default: not looked at)", examples=[{"limit": "100"}]
+    )
+    payload: Json = Field(
+        default=None, description="The body (default: not looked at)", examples=[{"input": "Hello"}]
+    )
 
     @property
     def parts(self) -> dict[str, Any]:
@@ -104,12 +126,17 @@ class OutgoingTest(MappingTest):
     request: ExpectedRequests | None = Field(
         default=None,
         description="The request {method, path, query, payload}, or a list of them (default: not looked at)",
+        examples=[{"payload": {"input": "Hello"}}],
     )
     response: Json = Field(
-        default=None, description="What the server is to answer (default: the sandbox answers)"
+        default=None,
+        description="What the server is to answer (default: the sandbox answers)",
+        examples=[{"results": [{"flagged": False}]}],
     )
     result: Json = Field(
-        default=None, description="The result line, or a list of them (default: not looked at)"
+        default=None,
+        description="The result line, or a list of them (default: not looked at)",
+        examples=[{"id": "a", "flagged": False}],
     )
 
 

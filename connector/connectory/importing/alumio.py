@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from connectory.errors import ConfigError
@@ -56,7 +57,7 @@ class _Import:
         self._lossy: set[str] = set()
         """The chains of which something is missing."""
         self._fates = {id(one): Fate(one.line, one.type or one.prototype, one.identifier) for one in exported}
-        self._steps = Steps({})
+        self._steps = Steps({}, partial(target_of, catalogue, "GET"))
 
     def run(self) -> tuple[Record, list[Fate]]:
         """Map everything, and give it in the order of the sections and of the lines."""
@@ -100,7 +101,7 @@ class _Import:
         chains = {
             identifier: name for (kind, identifier), name in self._names.items() if kind == "list-transformer"
         }
-        self._steps = Steps(chains)
+        self._steps = Steps(chains, partial(target_of, self._catalogue, "GET"))
 
     def _put(self, one: Exported, fate: Fate, made: Any) -> None:
         section, name = _SECTIONS[one.type], self._names[one.type, one.identifier]

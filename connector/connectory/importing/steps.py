@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from connectory.errors import ConfigError
 from connectory.importing.exported import as_list, as_map, first
+from connectory.importing.nested import condition_of, mapped, plain
 from connectory.placeholders import compile_template
 
 if TYPE_CHECKING:
@@ -18,24 +19,25 @@ _GLOBAL = re.compile(r"@\{[^}]*\}")
 _PLAIN = re.compile(r"[^.*\s]+")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _REASONS = {
-    "conditional": "write it with 'keep_if', or as two connections",
-    "node": "it works inside lists; write it as 'map' with an expression",
-    "http-transformer": "a step makes no requests here; write it as a route, or as an incoming with 'each'",
-    "merger": "write it as a route: each ok result is the next record, with 'input' beside it",
+    "http-transformer": "write it as 'request', which puts the answer into the record",
+    "group-by": "there is nothing that sees several records at once; group them before, or behind the output",
     "code-transformer": "write it as a Python function and name it with 'use'",
     "storage-filter-stored-entity": "write 'only: new' or 'only: changed' on the connection",
     "storage-save-entity-in-storage": "the journal remembers what was done; write 'only: new' on the connection",
     "storage-get-entity-from-storage": "there are no storages here; write the records to a table and read them",
     "storage-entity-filter": "write 'only: new' or 'only: changed' on the connection",
-    "exception": "write it as 'keep_if', or as a function of your own that raises",
 }
 
 
 class Steps:
-    """Maps lists of transformers. `chains` are the names of the reusable ones, by their identifiers."""
+    """Maps lists of transformers.
 
-    def __init__(self, chains: Mapping[str, str]) -> None:
-        self._chains = chains
+    `chains` are the names of the reusable ones, by their identifiers; `find` gives the entity and the parameters that a
+    URI reads.
+    """
+
+    def __init__(self, chains: Mapping[str, str], find: Callable[[Any], tuple[Record, Record]]) -> None:
+        self._chains, self._find = chains, find
         self._makers: dict[str, Callable[[Record], list[Any]]] = {
             "value-setter": _value_setter,
             "value-remover": _value_remover,
@@ -43,6 +45,10 @@ class Steps:
             "accessor-move": _move,
             "pattern-copy": _copy,
             "brancher": _brancher,
+            "conditional": self._conditional,
+            "node": self._node,
+            "exception": _exception,
+            "merger": self._merger,
             "list-transformer-wrapper": self._wrapped,
             "list-transformer": self._wrapped,
         }
@@ -69,6 +75,44 @@ class Steps:
             return maker(parameters), []
         except ValueError as error:
             return [], [f"{prototype!r}: {error}"]
+
+    def _inner(self, written: Any) -> list[Any]:
+        """Map the transformers inside another: that is whole or not there. Raises ValueError."""
+        steps, missing = self.map(written)
+        if missing:
+            raise ValueError("; ".join(missing))
+        return steps
+
+    def _conditional(self, parameters: Record) -> list[Any]:
+        if as_list(parameters.get("elseCases")):
+            raise ValueError("it has further cases; write them as 'when' inside 'otherwise'")
+        made: Record = {"condition": condition_of(parameters.get("filters"))}
+        for key, name in (("do", "transformers"), ("otherwise", "elseTransformers")):
+            if steps := self._inner(parameters.get(name)):
+                made[key] = steps
+        return [{"when": made}]
+
+    def _node(self, parameters: Record) -> list[Any]:
+        pattern = _accessed(first(parameters, "accessor", "pattern"))
+        if not pattern.endswith(".*") or as_list(parameters.get("nodeFilters")):
+            raise ValueError(
+                "only all elements of one list can be shaped; write it as 'map' with an expression"
+            )
+        field = plain(pattern.removesuffix(".*"), what="the list")
+        return [{"for_each": {"field": field, "do": self._inner(parameters.get("nodeTransformers"))}}]
+
+    def _merger(self, parameters: Record) -> list[Any]:
+        template, inner = as_map(parameters.get("template")), as_map(parameters.get("transformer"))
+        request = as_map(as_map(inner.get("parameters")).get("request"))
+        [into] = template if list(template.values()) == ["&{@}"] else [""]
+        if inner.get("prototype") != "http-transformer" or not into:
+            raise ValueError("write it as 'request', or as a route: each ok result is the next record")
+        if str(request.get("method") or "GET").upper() != "GET":
+            raise ValueError("a step only reads; what it sends belongs to an outgoing, as a step of a route")
+        target, given = self._find(request.get("uri"))
+        if "entity" not in target:
+            raise ValueError(f"{request.get('uri')} is no entity of the catalogue")
+        return [{"request": {**target, **given, "into": into}}]
 
     def _wrapped(self, parameters: Record) -> list[Any]:
         named = first(parameters, "transformer", "listTransformer", "identifier", "list")
@@ -97,25 +141,32 @@ def _value_setter(parameters: Record) -> list[Any]:
         key, value = one.get("key"), one.get("value")
         if not isinstance(key, str) or not key or "*" in key:
             raise ValueError(f"the key {key!r} is no plain path")
-        if one.get("mappers"):
-            names = ", ".join(str(as_map(mapper).get("prototype")) for mapper in as_list(one["mappers"]))
-            raise ValueError(f"the value of {key!r} goes through mappers ({names})")
+        shaped = mapped(key, one.get("mappers"))
         checked(value)
         if any(name.partition(".")[0] in str(value) for name in fields):  # it may read what was set before it
             steps.append({"set": fields})
             fields = {}
         fields[key] = value
-    if not fields:
+        if shaped:
+            steps += [{"set": fields}, *shaped]
+            fields = {}
+    if not steps and not fields:
         raise ValueError("it has no configurations")
-    return [*steps, {"set": fields}]
+    return [*steps, {"set": fields}] if fields else steps
+
+
+def _exception(parameters: Record) -> list[Any]:
+    message = first(parameters, "message", "text")
+    if not isinstance(message, str):
+        raise ValueError("it has no message; write it as 'fail'")  # noqa: TRY004 - of the file, not of the caller
+    return [{"fail": checked(message)}]
 
 
 def _value_remover(parameters: Record) -> list[Any]:
     keys = [_accessed(one) for one in as_list(parameters.get("keys"))]
     keys = keys or [_accessed(first(parameters, "key", "pattern", "accessor"))]
-    nested = [key for key in keys if not _PLAIN.fullmatch(key)]
-    if nested:
-        raise ValueError(f"'remove' takes fields of the record itself, not {nested[0]!r}")
+    if odd := [key for key in keys if not _DOTTED.fullmatch(key) and not _PLAIN.fullmatch(key)]:
+        raise ValueError(f"'remove' takes no pattern such as {odd[0]!r}")
     return [{"remove": keys}]
 
 

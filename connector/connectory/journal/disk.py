@@ -49,10 +49,8 @@ class DiskJournal:
     durable = True
 
     def __init__(self, folder: Path, run: str, *, started_at: int = 0, power: bool = False) -> None:
-        self.folder, self.run, self.started_at = folder, run, started_at
-        self._power = power
-        self._store = Store(folder / DATABASE, power=power)
-        self._log = ResultsLog(folder / LOG)
+        self.folder, self.run, self.started_at, self._power = folder, run, started_at, power
+        self._store, self._log = Store(folder / DATABASE, power=power), ResultsLog(folder / LOG)
         self._intents = Intents(folder / INTENTS)
         self._committer = Committer(self._snapshot, self._write, self._written, self._failed)
         self.state = State()
@@ -60,13 +58,12 @@ class DiskJournal:
         self._shown = Intervals()
         self._parts: dict[int, dict[int, bool]] = {}
         self._marks: deque[tuple[int, Any]] = deque()
-        self._unshown: dict[tuple[int, int], int] = {}
+        self._unshown = dict[tuple[int, int], int]()
         self._left: int | None = None
         self._recalled = Recalled()
         self._doubts: dict[str, Intent] = {}
-        self._settled: list[str] = []
-        self._cursors: dict[str, Any] = {}
-        self._moved: dict[str, Any] = {}
+        self._settled = list[str]()
+        self._cursors, self._moved = dict[str, Any](), dict[str, Any]()
         self._seen: list[Row] = []
         self._full: StorageError | None = None
         self.on_commit: Callable[[Position], None] = _nothing
@@ -225,12 +222,16 @@ class DiskJournal:
         self.counts.clear()
         self.state.output = None
 
-    def seen(self, key: bytes) -> bytes | None:
-        """Give what was noted of an item in this run."""
+    def note(self, row: Row) -> None:
+        """Write a note with the next transaction."""
+        self._seen.append(row)
+
+    def noted(self, key: bytes) -> bytes | None:
+        """Give what was noted under a key."""
         return self._store.seen(key)
 
     def all_seen(self) -> Iterator[Sequence[Row]]:
-        """Give everything that was noted of items in this run."""
+        """Give all notes of this run."""
         return self._store.all_seen()
 
     def remember(self, known: Known) -> None:

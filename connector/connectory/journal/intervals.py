@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +17,11 @@ class Intervals:
         bounds = array("q")
         bounds.frombytes(packed)
         self._bounds = list(bounds)
+
+    @classmethod
+    def below(cls, number: int) -> Self:
+        """Make the set of all numbers below one."""
+        return cls(array("q", [0, number]).tobytes())
 
     def __contains__(self, number: int) -> bool:
         return bisect_right(self._bounds, number) % 2 == 1

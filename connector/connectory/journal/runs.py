@@ -2,74 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from connectory.errors import ConfigError, JobBusyError, StorageError, UnknownNameError
 from connectory.journal.disk import DiskJournal
+from connectory.journal.facts import FACTS, Facts, Job, read_facts, write_facts
 from connectory.journal.log import LOG
-from connectory.journal.names import new_run_id
+from connectory.journal.shard import is_worked_on, repair_shards
 from connectory.journal.store import DamagedError
-from connectory.journal.summary import Summary, summarise
+from connectory.journal.summary import Summary, summarise, summarise_all
 from connectory.private import make_folder
-from connectory.storage import Lock, why, write_whole
+from connectory.storage import Lock, why
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator
     from pathlib import Path
 
     from connectory.journal.seen import Seen
 
-FACTS, DEAD_LETTERS = "run.json", "dead_letters.jsonl"
+DEAD_LETTERS = "dead_letters.jsonl"
 BALLAST = 4 * 1024 * 1024
 """Bytes that are kept free for the answers under way when the disk is full."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What the same command works on again: a connection, with what was given on the command line."""
-
-    kind: str
-    connection: str
-    given: Mapping[str, Any] = field(default_factory=dict[str, Any])
-
-    @property
-    def id(self) -> str:
-        """A name for files: the connection, and a hash of the rest."""
-        text = json.dumps([self.kind, self.connection, self.given], sort_keys=True, default=str)
-        return f"{self.kind}-{self.connection}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What a run is, written when it begins.
-
-    `target` is the method and path; `input` is where the records come from, with the `fingerprint` of a file.
-    `command` is what takes the run up again. `parent` is the run whose dead letters this one sends again, `route` the
-    one of which it is a step, and `then` names the outgoings that follow it there.
-    `output` and `dead_letters` are where lines go, None for standard output. `started_at` is in epoch seconds.
-    """
-
-    run: str
-    job: str
-    kind: str
-    connection: str
-    target: str
-    started_at: int
-    command: tuple[str, ...] = ()
-    input: str | None = None
-    fingerprint: Any = None
-    output: str | None = None
-    dead_letters: str | None = None
-    parent: str | None = None
-    route: str | None = None
-    then: tuple[str, ...] = ()
 
 
 class Run:
@@ -147,7 +106,7 @@ class Runs:
         run = f"{route.facts.run}.{number}"
         folder = self.path(run)
         if (folder / FACTS).exists():
-            return self._reopened(folder, _read_facts(folder), None, power=power)
+            return self._reopened(folder, read_facts(folder), None, power=power)
         facts = replace(
             route.facts, run=run, kind="outgoing", connection=connection, route=route.facts.run, **known
         )
@@ -160,7 +119,7 @@ class Runs:
         found = [one for one in found if "." not in one] or found  # a route before its steps
         if len(found) != 1:
             raise UnknownNameError("run", name, ids, hint="`connectory runs list` shows them")
-        return _read_facts(self.path(found[0]))
+        return read_facts(self.path(found[0]))
 
     def ids(self) -> list[str]:
         """Give the ids of all runs, oldest first."""
@@ -178,7 +137,7 @@ class Runs:
         pointer = _read_pointer(lock)
         current = pointer.get("run") == (facts.route or facts.run) and lock.is_held()
         try:
-            return summarise(self.path(facts.run), pid=pointer.get("pid") if current else None)
+            return summarise_all(self.path(facts.run), pid=pointer.get("pid") if current else None)
         except DamagedError as error:
             raise _damaged(facts.run, self.path(facts.run), error) from None
 
@@ -187,6 +146,7 @@ class Runs:
         facts = self.find(run)
         with self.held(facts):
             DiskJournal(self.path(facts.run), facts.run).repair()
+            repair_shards(self.path(facts.run), facts.run)
 
     def remove(self, run: str) -> None:
         """Delete what is kept of a run and its steps: results logs, journals, dead letters. Raises ConfigError."""
@@ -195,6 +155,7 @@ class Runs:
             raise ConfigError(f"run {facts.run} is a step of run {facts.route}; remove that one")
         lock = self._lock(facts.job)
         try:
+            self._refuse_left(facts.run)
             if _read_pointer(lock).get("run") == facts.run:
                 _point(lock, None)
             for one in self.ids():
@@ -208,6 +169,7 @@ class Runs:
         """Keep every other process from the job of a run. Raises JobBusyError."""
         lock = self._lock(facts.job)
         try:
+            self._refuse_left(facts.run)
             yield
         finally:
             lock.release()
@@ -265,7 +227,7 @@ class Runs:
         """Find the last run of a job without its pointer, if it is not at its end."""
         for run in reversed(self.ids()):
             with suppress(ConfigError):
-                facts = _read_facts(self.path(run))
+                facts = read_facts(self.path(run))
                 if (facts.job, facts.route) == (job, None):
                     return run if not self._is_finished(run) else None
         return None
@@ -278,7 +240,13 @@ class Runs:
 
     def _take_up(self, run: str, facts: Facts, lock: Lock, *, power: bool) -> Run:
         folder = self.path(run)
-        earlier = _read_facts(folder)
+        earlier = read_facts(folder)
+        self._refuse_left(run)
+        if earlier.processes != facts.processes:
+            raise ConfigError(
+                f"the unfinished run {run} was begun with --processes {earlier.processes}; "
+                "give that again to finish it, or start anew with --new"
+            )
         if earlier.target != facts.target:
             raise ConfigError(
                 f"the unfinished run {run} sends {earlier.target}, and the configuration now says {facts.target}; "
@@ -291,6 +259,13 @@ class Runs:
             )
         _point(lock, run)
         return self._reopened(folder, earlier, lock, power=power)
+
+    def _refuse_left(self, run: str) -> None:
+        """Raise JobBusyError while processes that outlived their run's own one finish what they have under way."""
+        if is_worked_on(self.path(run)):
+            raise JobBusyError(
+                f"processes of run {run} are still finishing what was under way; try again in a moment"
+            )
 
     def _reopened(self, folder: Path, earlier: Facts, lock: Lock | None, *, power: bool) -> Run:
         journal = DiskJournal(folder, earlier.run, started_at=earlier.started_at, power=power)
@@ -314,7 +289,7 @@ class Runs:
                 shutil.rmtree(folder)
             folder.mkdir(mode=0o700)
             journal.open(make=True)
-            _write_facts(folder, facts)
+            write_facts(folder, facts)
         except (OSError, StorageError) as error:
             journal.close()
             shutil.rmtree(folder, ignore_errors=True)
@@ -354,19 +329,6 @@ def _read_pointer(lock: Lock) -> dict[str, Any]:
     return pointer if isinstance(pointer, dict) else {}  # pyright: ignore[reportUnknownVariableType]  # any JSON
 
 
-def _read_facts(folder: Path) -> Facts:
-    try:
-        data: dict[str, Any] = json.loads((folder / FACTS).read_bytes())
-        data |= {"command": tuple(data["command"]), "then": tuple(data["then"])}
-        return Facts(**data)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ConfigError(f"{str(folder / FACTS)!r} cannot be read: {error}; start anew with --new") from None
-
-
-def _write_facts(folder: Path, facts: Facts) -> None:
-    write_whole(folder / FACTS, json.dumps(asdict(facts), indent=1).encode() + b"\n")
-
-
 def _reserve(path: Path) -> None:
     path.touch(mode=0o600)
     with path.open("r+b") as file:
@@ -374,15 +336,3 @@ def _reserve(path: Path) -> None:
             os.posix_fallocate(file.fileno(), 0, BALLAST)
         else:
             file.write(bytes(BALLAST))
-
-
-def new_facts(job: Job, **known: Any) -> Facts:
-    """Make the facts of a run that begins now."""
-    return Facts(
-        run=new_run_id(),
-        job=job.id,
-        kind=job.kind,
-        connection=job.connection,
-        started_at=int(time.time()),
-        **known,
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from connectory.firsts import FIRST
 from connectory.journal.known import Known, digest
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Seen:
     def has(self, keys: Sequence[str], body: bytes | None) -> bool:
         """Say whether an item was given, with this body unless that is None."""
         key = digest(_text("item", keys))
-        found = self._journal.seen(key) or self._shared.row(key)  # what this run has given is newer
+        found = self._journal.noted(key) or self._shared.row(key)  # what this run has given is newer
         return found is not None and (body is None or found == body)
 
     def mark(self, keys: Sequence[str]) -> Any:
@@ -45,8 +46,8 @@ class Seen:
         self._shared.close()
 
     def _share(self, chunks: Iterable[Sequence[Row]]) -> None:
-        for rows in chunks:
-            self._shared.write(rows)
+        for rows in chunks:  # who was the first in this run says nothing to the next
+            self._shared.write(row for row in rows if not row[1].startswith(FIRST))
 
 
 def item_row(keys: Sequence[str], body: bytes) -> Row:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from connectory.journal.intents import INTENTS, Intents
 from connectory.journal.intervals import Intervals
 from connectory.journal.log import LOG, ResultsLog
+from connectory.journal.plan import read_plan
 from connectory.journal.store import DATABASE, Store
 
 if TYPE_CHECKING:
@@ -79,4 +81,29 @@ def summarise(folder: Path, *, pid: int | None) -> Summary:
         counts=dict(counts),
         cursors=cursors,
         pid=pid,
+    )
+
+
+def summarise_all(folder: Path, *, pid: int | None) -> Summary:
+    """Read the files of a run; those of its shards, where several processes share it. Raises DamagedError."""
+    own, shards = summarise(folder, pid=pid), read_plan(folder)
+    if shards is None or own.state == "finished":  # then its own journal has the sums
+        return own
+    folders = (shard.folder(folder) for shard in shards)
+    parts = [summarise(one, pid=None) for one in folders if (one / DATABASE).exists()]
+    counts: Counter[str] = Counter()
+    for part in parts:
+        counts.update(part.counts)
+    done, dead, total = counts["done"], counts["dead"], sum(shard.count for shard in shards)
+    return replace(
+        own,
+        done=done,
+        dead=dead,
+        pending=total - done - dead,
+        total=total,
+        answered=sum(part.answered for part in parts),
+        begun=sum(part.begun for part in parts),
+        in_doubt=sum(part.in_doubt for part in parts),
+        deliveries={name: counts[name] for name in ("ok", "error", "skipped")},
+        counts=dict(counts),
     )

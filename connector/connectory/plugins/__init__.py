@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from connectory.plugins.describing import A_STEP
 from connectory.plugins.lookup import (
     GROUP,
     Listed,
@@ -12,16 +13,17 @@ from connectory.plugins.lookup import (
     transformer_names,
 )
 from connectory.plugins.makers import load_maker
+from connectory.plugins.marks import transformer
 from connectory.plugins.signatures import (
     Complaint,
     NestedError,
     Option,
     Transformer,
     read_signature,
-    transformer,
 )
 
 __all__ = [
+    "A_STEP",
     "GROUP",
     "Complaint",
     "Listed",

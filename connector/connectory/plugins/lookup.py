@@ -28,7 +28,7 @@ GROUP = "connectory.transformers"
 class Listed:
     """One line of a list of transformers; `problem` says why it cannot be loaded.
 
-    `schema` is the JSON Schema of its options; `alone` says that it can be a step without any.
+    `schema` is the JSON Schema of its options, and `examples` are some; `alone` says that it can be a step without any.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Listed:
     problem: str = ""
     schema: Any = None
     alone: bool = False
+    examples: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,8 @@ def describe(name: str, folder: Path | None = None) -> Listed:
         return Listed(name, " and ".join(one.title for one in _origins(name, folder)), problem=str(error))
     options = tuple(found.options.values())
     alone = not any(option.required for option in options)
-    return Listed(name, found.origin, found.doc, found.description, options, schema=schema, alone=alone)
+    texts = (found.origin, found.doc, found.description)
+    return Listed(name, *texts, options, schema=schema, alone=alone, examples=tuple(found.examples))
 
 
 def _origins(name: str, folder: Path | None) -> list[_Origin]:

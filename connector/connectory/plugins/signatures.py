@@ -5,46 +5,26 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from types import NoneType, SimpleNamespace
-from typing import Any, TypeAlias, TypeVar, cast, get_args, get_type_hints, overload
+from typing import Any, TypeAlias, cast, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from connectory.errors import ConfigError, did_you_mean
-from connectory.interfaces import Context, Memory
+from connectory.interfaces import Context, Memory, Reader
+from connectory.plugins.describing import schema_of
+from connectory.plugins.docstrings import description, examples, option_docs, summary
+from connectory.plugins.marks import AT_ONCE, MARK, ONE_OF
 
 Function: TypeAlias = Callable[..., Any]
 Complaint: TypeAlias = "tuple[tuple[str | int, ...], str]"
 """Where in the options something is wrong, and what."""
 
-_F = TypeVar("_F", bound=Function)
-_MARK = "__connectory_value__"
-_ONE_OF = "__connectory_one_of__"
 _MODULES = re.compile(r"\b(?:[a-z_]\w*\.)+(?=\w)")
 _OR_NONE = re.compile(r"\b(None|Optional)\b")
-
-
-@overload
-def transformer(function: _F, /) -> _F: ...
-@overload
-def transformer(*, value: str | None = None, one_of: tuple[str, ...] = ()) -> Callable[[_F], _F]: ...
-def transformer(function: Any = None, /, *, value: str | None = None, one_of: tuple[str, ...] = ()) -> Any:
-    """Mark a function as a transformer; it stays an ordinary function.
-
-    `value` names the option that a step gives as it stands: `- keep_if: "..."` instead of
-    `- keep_if: {condition: "..."}`. Where there are more options, an object gives them by their names. Of the options
-    in `one_of`, a step must give exactly one.
-    """
-
-    def mark(function: _F) -> _F:
-        setattr(function, _MARK, value)
-        setattr(function, _ONE_OF, one_of)
-        return function
-
-    return mark if function is None else mark(function)
 
 
 @dataclass(frozen=True)
@@ -78,7 +58,7 @@ class Option:
     def schema(self) -> dict[str, Any]:
         """Describe what a step may give for it, as JSON Schema."""
         described: dict[str, Any] = {"description": self.doc} if self.doc else {}
-        return {**self.adapter.json_schema(), **described}
+        return {**schema_of(self.adapter), **described}
 
     def check(self, value: Any, surroundings: Any = None) -> Any:
         """Give the value as its type wants it; raises pydantic's ValidationError."""
@@ -97,7 +77,8 @@ class NestedError(ConfigError):
 class Transformer:
     """A function or class that can be a step, and what its signature says.
 
-    A class keeps a state: its constructor takes the options, its instances the record. `waits` says that it is awaited.
+    A class keeps a state: its constructor takes the options, its instances the record. `waits` says that it is awaited,
+    `at_once` that it may wait for several records at the same time.
     """
 
     name: str
@@ -110,6 +91,8 @@ class Transformer:
     memory: str | None = None
     one_of: tuple[str, ...] = ()
     waits: bool = False
+    reader: str | None = None
+    at_once: bool = False
     kind: str = "transformer"
 
     @property
@@ -123,6 +106,11 @@ class Transformer:
             return partial(self.function, **arguments)
         try:
             return cast("Function", self.function(**arguments))
+        except ConfigError as error:
+            label = f"{self.kind} {self.name!r}"
+            raise ConfigError(
+                replace(one, message=f"{label}: {one.message}") for one in error.problems
+            ) from error
         except (
             Exception
         ) as error:  # a plug-in's own code: whatever it raises is a problem of the configuration
@@ -132,12 +120,12 @@ class Transformer:
     @property
     def doc(self) -> str:
         """The first line of the function's docstring."""
-        return (inspect.getdoc(self.function) or "").partition("\n")[0]
+        return summary(self.function)
 
     @property
     def description(self) -> str:
         """The whole docstring up to its options."""
-        return f"{inspect.getdoc(self.function) or ''}\n".partition("\nOptions:\n")[0].strip()
+        return description(self.function)
 
     def check(self, written: Any, surroundings: Any = None) -> tuple[dict[str, Any], list[Complaint]]:
         """Check a step's options; give the function's arguments, and all that is wrong.
@@ -145,6 +133,7 @@ class Transformer:
         `surroundings` is what options that name files (`folder`) or hold steps (`steps`) are made with.
         """
         given, complaints = self._given(written)
+        odd = bool(complaints)  # a name that is not known may be meant for one that is missing
         checked: dict[str, Any] = {}
         for name, value in given.items():
             try:
@@ -152,7 +141,7 @@ class Transformer:
             except ValidationError as error:
                 complaints += self._invalid(name, error, bare=self._is_bare(written))
         for name, option in self.options.items():
-            if option.required and name not in given and not complaints:
+            if option.required and name not in given and not odd:
                 what = f"a value, its {name!r}" if name == self.value else f"the option {name!r}"
                 complaints.append(((), f"{self.kind} {self.name!r} needs {what} ({option.type})"))
         chosen = [name for name in self.one_of if given.get(name) is not None]
@@ -162,9 +151,19 @@ class Transformer:
             complaints.append(((), f"{self.kind} {self.name!r} {what}"))
         return checked, complaints
 
+    @property
+    def examples(self) -> list[Any]:
+        """What the docstring shows below `Examples:`: options as a step gives them, a line of JSON each."""
+        return examples(self.function)
+
     def schema(self) -> dict[str, Any]:
         """Describe what a step may give as options, as JSON Schema."""
         properties = {name: one.schema() for name, one in self.options.items()}
+        shown = [self._given(one)[0] for one in self.examples]
+        for name, described in properties.items():
+            values: list[Any] = [given[name] for given in shown if name in given]
+            if values:
+                described["examples"] = [one for at, one in enumerate(values) if one not in values[:at]]
         if self.value and len(properties) == 1:
             return properties[self.value]
         required = [name for name, option in self.options.items() if option.required]
@@ -174,7 +173,10 @@ class Transformer:
             "additionalProperties": False,
             "required": required,
         }
-        return {"anyOf": [whole, properties[self.value]]} if self.value else whole
+        # what is an object gives the options by their names
+        return (
+            {"if": {"type": "object"}, "then": whole, "else": properties[self.value]} if self.value else whole
+        )
 
     def _given(self, written: Any) -> tuple[dict[str, Any], list[Complaint]]:
         if written is None:
@@ -204,7 +206,8 @@ class Transformer:
         complaints: list[Complaint] = []
         for one in error.errors(include_url=False):
             place = one["loc"] if bare else (name, *one["loc"])
-            label = f"{self.kind} {self.name!r}, option {'.'.join(map(str, (name, *one['loc'])))!r}"
+            way = ".".join(str(step) for step in (name, *one["loc"]) if step != "[key]")
+            label = f"{self.kind} {self.name!r}, option {way!r}"
             cause = getattr(one.get("ctx", {}).get("error"), "__cause__", None)
             if isinstance(cause, NestedError):
                 complaints += [((*place, *where), what) for where, what in cause.complaints]
@@ -235,10 +238,8 @@ def read_signature(name: str, function: Function, *, origin: str) -> Transformer
     if not parameters or parameters[0].kind not in _POSITIONAL:
         raise ConfigError(f"{what} must take the record as its first argument")
     hints = {one.name: _resolve(call, one.annotation, what=what) for one in parameters[1:]}
-    context, memory = (
-        next((one for one, hint in hints.items() if hint is wanted), None) for wanted in (Context, Memory)
-    )
-    given = [one for one in parameters[1:] if one.name not in {context, memory}]
+    context, memory, reader = (_handed(hints, wanted) for wanted in (Context, Memory, Reader))
+    given = [one for one in parameters[1:] if one.name not in {context, memory, reader}]
     if isinstance(function, type):
         if given:
             raise ConfigError(
@@ -247,16 +248,34 @@ def read_signature(name: str, function: Function, *, origin: str) -> Transformer
         given = _made_with(function, what=what)
         maker: Function = getattr(function, "__init__")  # noqa: B009 - mypy calls `function.__init__` unsound
         hints = {one.name: _resolve(maker, one.annotation, what=what) for one in given}
+        reader = _handed(hints, Reader)
+        given = [one for one in given if one.name != reader]
     after = "self" if isinstance(function, type) else "the record"
-    options = _options(given, hints, _option_docs(function), what=what, after=after)
-    value = cast("str | None", getattr(function, _MARK, None))
+    options = _options(given, hints, option_docs(function), what=what, after=after)
+    value = cast("str | None", getattr(function, MARK, None))
     if value is not None and value not in options:
         raise ConfigError(f"{what} is marked with value={value!r}, which is none of its options")
     may_drop = _allows_none(call, signature.return_annotation)
-    one_of: tuple[str, ...] = getattr(function, _ONE_OF, ())
+    one_of: tuple[str, ...] = getattr(function, ONE_OF, ())
     return Transformer(
-        name, origin, function, options, value, context, may_drop, memory, one_of, _is_awaited(call)
+        name,
+        origin,
+        function,
+        options,
+        value,
+        context,
+        may_drop,
+        memory,
+        one_of,
+        waits=_is_awaited(call),
+        reader=reader,
+        at_once=bool(getattr(function, AT_ONCE, False)),
     )
+
+
+def _handed(hints: Mapping[str, Any], wanted: type) -> str | None:
+    """Name the parameter that is handed an object of the engine's, where there is one."""
+    return next((one for one, hint in hints.items() if hint is wanted), None)
 
 
 def options_of(function: Function, *, what: str) -> dict[str, Option]:
@@ -268,7 +287,7 @@ def options_of(function: Function, *, what: str) -> dict[str, Option]:
         given, maker = list(_signature(function, what=what).parameters.values()), function
     hints = {one.name: _resolve(maker, one.annotation, what=what) for one in given}
     return _options(
-        given, hints, _option_docs(function), what=what, after="self" if isinstance(function, type) else ""
+        given, hints, option_docs(function), what=what, after="self" if isinstance(function, type) else ""
     )
 
 
@@ -338,20 +357,6 @@ def _resolve(function: Function, annotation: Any, *, what: str) -> Any:
             f"{what} has the annotation {_spell(annotation)!r}, which cannot be resolved: {error}; "
             "import its names outside 'if TYPE_CHECKING'"
         ) from None
-
-
-def _option_docs(function: Function) -> dict[str, str]:
-    """Read the part `Options:` of a docstring: a line `name: what it is` each, indented lines go on."""
-    described: dict[str, str] = {}
-    name = ""
-    for line in (inspect.getdoc(function) or "").partition("\nOptions:\n")[2].splitlines():
-        if found := re.match(r" {4}(\w+): +(.+)", line):
-            name, described[found[1]] = found[1], found[2]
-        elif name and line.startswith(" " * 5):
-            described[name] += f" {line.strip()}"
-        else:
-            break
-    return described
 
 
 def _allows_none(function: Function, annotation: Any) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from connectory.adapters.memory import IterableSource
-from connectory.chain import build_chain
 from connectory.config import OutgoingTest, tests_of
 from connectory.errors import ConfigError, ConnectoryError, RecordError
 from connectory.interfaces import Item
@@ -21,6 +21,7 @@ from connectory.trials.comparing import differences
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from connectory.assembly import Assembly
     from connectory.chain import Chain
     from connectory.config import Config, MappingTest
     from connectory.connector import AsyncConnector
@@ -70,10 +71,28 @@ def trials(config: Config) -> Iterator[Trial]:
         yield Trial(_KINDS[str(path[0])], str(path[1]), number, test, place.file, place.line)
 
 
-def needs_server(trial: Trial) -> bool:
-    """Say whether a test asks for what only a server can give: a result of an answer that is not written down."""
+def needs_server(trial: Trial, assembly: Assembly) -> bool:
+    """Say whether a test asks for what only a server can give.
+
+    That is a result of an answer that is not written down, and what transformers ask for themselves.
+    """
     test = trial.test
-    return isinstance(test, OutgoingTest) and test.wants("result") and not test.wants("response")
+    if isinstance(test, OutgoingTest) and test.wants("result") and not test.wants("response"):
+        return True
+    try:
+        return any(chain.asks for chain in _chains(trial, assembly))
+    except ConfigError:  # told when the test is run
+        return False
+
+
+def _chains(trial: Trial, assembly: Assembly) -> Iterator[Chain]:
+    if trial.kind == "chain":
+        yield assembly.chain(assembly.config.transformers[trial.name])
+    elif trial.kind == "incoming":
+        yield assembly.subscription(trial.name, run={}).chain
+    else:
+        publication = assembly.publication(trial.name, run={})
+        yield from (one for one in (publication.chain, publication.response_chain) if one is not None)
 
 
 async def try_out(connector: AsyncConnector, trial: Trial) -> Verdict:
@@ -97,12 +116,13 @@ async def _make(connector: AsyncConnector, trial: Trial) -> dict[str, list[Any]]
     if trial.kind == "outgoing":
         return await _published(connector, trial.name, cast("OutgoingTest", trial.test), records)
     if trial.kind == "chain":
-        chain = _named_chain(connector.config, trial.name)
+        chain = connector.assembly.chain(connector.config.transformers[trial.name])
         scope: Record = {"run": _run()}
         if trial.test.parent is not None:
             scope["parent"] = trial.test.parent
         try:
-            return {"expect": [made for one in records for made in chain.apply(one, scope)]}
+            work = partial(_made_of, chain, [(one, scope) for one in records])
+            return {"expect": await chain.aside(work)}
         finally:
             await chain.close()
     subscription = connector.assembly.subscription(trial.name, run=_run())
@@ -110,13 +130,14 @@ async def _make(connector: AsyncConnector, trial: Trial) -> dict[str, list[Any]]
     kept = [subscription.kept(record, parent) for record in records]
     scope = subscription.scope(parent)
     try:
-        return {
-            "expect": [
-                made for one in kept for made in subscription.chain.apply(one, {**scope, "input": one})
-            ]
-        }
+        given = [(one, {**scope, "input": one}) for one in kept]
+        return {"expect": await subscription.chain.aside(partial(_made_of, subscription.chain, given))}
     finally:
         await subscription.chain.close()
+
+
+def _made_of(chain: Chain, given: list[tuple[Record, Record]]) -> list[Record]:
+    return [made for record, scope in given for made in chain.apply(record, scope)]
 
 
 async def _published(
@@ -132,7 +153,7 @@ async def _made(
     items = [Item(str(number), record) for number, record in enumerate(records, 1)]
     made: dict[str, list[Any]] = {"expect": [], "request": [], "result": []}
     for index, item in enumerate(items):
-        for part in publication.parts(item, index, "test"):
+        for part in await publication.chain.aside(partial(_parts, publication, item, index)):
             if part.error is not None:
                 raise part.error
             if part.record is None:
@@ -141,10 +162,15 @@ async def _made(
             if not test.wants("expect") or test.wants("request") or test.wants("result"):
                 made["request"].append(_request(connector, name, publication, part))
             if test.wants("response"):
-                made["result"] += _result(publication, part, test.response)
+                chain = publication.response_chain or publication.chain
+                made["result"] += await chain.aside(partial(_result, publication, part, test.response))
     if test.wants("result") and not test.wants("response"):
         made["result"] = await _answered(connector, name, publication, records)
     return made
+
+
+def _parts(publication: Publication, item: Item, index: int) -> list[Part]:
+    return list(publication.parts(item, index, "test"))
 
 
 def _request(connector: AsyncConnector, name: str, publication: Publication, part: Part) -> Record:
@@ -222,12 +248,6 @@ def _failed(test: MappingTest, message: str) -> list[str]:
     if test.error in message:
         return []
     return [f"error\n  expected  a message with {test.error!r}\n  came      {message}"]
-
-
-def _named_chain(config: Config, name: str) -> Chain:
-    return build_chain(
-        config.transformers[name], named=config.transformers, folder=config.folder, locate=config.problem
-    )
 
 
 def _run() -> Record:

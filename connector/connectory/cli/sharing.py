@@ -1,0 +1,181 @@
+"""`run outgoing --processes N`: the records of a file dealt out to several processes, and one run for the user."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+import click
+
+from connectory.adapters.jsonl import LineSource
+from connectory.cli.journaling import say_end, say_resumed
+from connectory.cli.setup import config_path
+from connectory.cli.wiring import dead_letters
+from connectory.journal import SHARDS, cut, is_begun, read_plan, summarise, write_plan
+from connectory.processes import COMMONS, LINES, Crew, gather, join
+from connectory.running import ending
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from connectory.assembly import Input
+    from connectory.cli.progress import Progress
+    from connectory.connector import AsyncConnector
+    from connectory.interfaces import NamedSource, Sink
+    from connectory.journal import Job, Run, Runs, Shard
+
+
+def refuse_sharing(made: AsyncConnector, name: str, read: Input, options: Mapping[str, Any]) -> None:
+    """Refuse what several processes cannot do as one does. Raises click.UsageError."""
+    settings, processes = made.assembly.outgoing(name), options["processes"]
+    if read.file == "-":
+        _refuse("standard input can only be read by one; write the records to a file")
+    if read.file is None:
+        _refuse("it needs one file of JSON Lines or CSV as its input")
+    for key, why_not in (
+        ("only", "'only' has to see every record"),
+        ("sequence", "'sequence' sends records in an order, also where they lie far from each other"),
+    ):
+        if getattr(settings, key) is not None:
+            _refuse(why_not)
+    if settings.delivery == "batch":
+        _refuse("'delivery: batch' sends files, which one process does")
+    if options["detach"]:
+        _refuse("--detach works with one process")
+    publication = made.assembly.publication(name, run={})
+    if publication.chain.remembers:
+        _refuse("a transformer that remembers records, such as `deduplicate`, has to see every one")
+    client = made.assembly.clients.options(made.assembly.clients.name(options["client"] or settings.client))
+    most = min(publication.concurrency, client.limits.most_at_once)
+    if most < processes:
+        _refuse(f"only {most} requests may be under way at once (`concurrency`)")
+    if not sys.executable:
+        _refuse("this Python does not know its own program, and cannot start others")
+
+
+def deal_out(
+    runs: Runs, job: Job, source: NamedSource, options: Mapping[str, Any]
+) -> tuple[Shard, ...] | None:
+    """Cut the input, before anything else happens; None where an unfinished run has done so."""
+    if not isinstance(source, LineSource) or not source.seekable:
+        _refuse("its input cannot be read from the middle: it is packed, a pipe, or not in UTF-8")
+    if not options["new"] and runs.has_unfinished(job):
+        return None
+    return cut(source.lines(), options["processes"])
+
+
+def run_shared(
+    made: AsyncConnector,
+    run: Run,
+    sink: Sink,
+    options: Mapping[str, Any],
+    *,
+    source: NamedSource,
+    shards: Sequence[Shard] | None,
+    progress: Progress,
+) -> None:
+    """Run it, and tell what came of it as if one process had done all."""
+    from connectory.cli.running import run_shown
+
+    known: Sequence[Shard] | None = read_plan(run.folder)
+    if known is None:
+        if shards is None:  # the run ended before it was written, and has sent nothing
+            shards = cut(cast("LineSource", source).lines(), options["processes"])
+        known = shards
+        write_plan(run.folder, known)
+    shared = _Sharing(made, run, known, sink, options)
+    say_resumed(run, shared.doubtful)
+    progress.total = shared.total
+    progress.start_at(run.journal.counts)
+    shared.crew.listener = progress
+
+    async def main() -> None:
+        async with made:
+            await shared.work()
+
+    def end() -> None:
+        say_end(run.journal, run.facts, shared.total)
+
+    run_shown(main, shared.crew.stop, progress, shared.letters, end=end)
+
+
+class _Sharing:
+    """One run whose records several processes share."""
+
+    def __init__(
+        self,
+        made: AsyncConnector,
+        run: Run,
+        shards: Sequence[Shard],
+        sink: Sink,
+        options: Mapping[str, Any],
+    ) -> None:
+        self._made, self._run, self._shards, self._sink = made, run, shards, sink
+        self.letters = dead_letters(made, run.facts)
+        self.total = sum(shard.count for shard in shards)
+        self.doubtful = self._take_stock()
+        states = [(shard, *self._state(shard)) for shard in shards]
+        orders = [self._order(shard, options) for shard, finished, _ in states if not finished]
+        before = {shard.number: counts for shard, _, counts in states}
+        self.crew = Crew(orders, run.folder / SHARDS / COMMONS, before)
+
+    async def work(self) -> None:
+        """Let the processes work, and put together what they have made; also of a run that breaks off."""
+        async with ending(self._run, self._sink):
+            try:
+                await self.crew.work()
+            finally:
+                self.letters.reasons.update(self.crew.reasons)
+                self._take_stock()
+                gather(self._run.folder, self._shards)
+                self.letters.give_copy()
+            await join(self._run, self._shards, self._sink)
+        self._tidy()
+
+    def _take_stock(self) -> int:
+        """Count in the run's own journal what its shards have done; give how many requests are in doubt."""
+        found, journal = self._made.runs.summary(self._run.facts.run), self._run.journal
+        journal.counts.clear()
+        journal.counts.update(found.counts)
+        journal.set_total(self.total)
+        return found.in_doubt
+
+    def _state(self, shard: Shard) -> tuple[bool, dict[str, int]]:
+        """Say whether a shard is at its end, and what it has counted."""
+        folder = shard.folder(self._run.folder)
+        if not is_begun(folder):
+            return False, {}
+        found = summarise(folder, pid=None)
+        return found.state == "finished", found.counts
+
+    def _order(self, shard: Shard, options: Mapping[str, Any]) -> dict[str, Any]:
+        made, facts = self._made, self._run.facts
+        endpoint, name = made.assembly.clients.endpoint, facts.connection
+        settings = made.assembly.outgoing(name)
+        return {
+            "number": shard.number,
+            "shard": asdict(shard),
+            "folder": str(self._run.folder),
+            "facts": asdict(facts),
+            "config": os.path.realpath(config_path(options["config"])),
+            "endpoint": None if endpoint is None else [endpoint.token, endpoint.origin],
+            "name": name,
+            "client": options["client"],
+            "path": options["path"],
+            "query": options["query"],
+            "input": options["input"],
+            "most": made.assembly.publication(name, run={}).concurrency,
+            "only_ok": not self._sink.failures,
+            "power": settings.durability == "power",
+        }
+
+    def _tidy(self) -> None:
+        """Take away what is in the output by now; the results logs stay."""
+        for shard in self._shards:
+            (shard.folder(self._run.folder) / LINES).unlink(missing_ok=True)
+
+
+def _refuse(why_not: str) -> NoReturn:
+    raise click.UsageError(f"--processes: {why_not}")
