@@ -242,7 +242,6 @@ def plan(
     """Break a life off after so many calls of a method of its journal, or while the server has its n-th request."""
     name, number = crash
     journals = others or [journal]
-    silence(moment, made)
     if name == "request":
         break_off_in_the_server(journals, number, moment, work, made)
         return
@@ -268,19 +267,6 @@ def plan(
         return given
 
     setattr(journal, name, later if asyncio.iscoroutinefunction(original) else at_once)
-
-
-def silence(moment: Crash, made: AsyncConnector) -> None:
-    """Let nothing reach the server any more once the life is over: whoever is killed sends nothing."""
-    network = made.client().transport
-    original = network.handle_async_request
-
-    async def handle(request: httpx.Request) -> httpx.Response:
-        if moment.happened:
-            await asyncio.Event().wait()
-        return await original(request)
-
-    network.handle_async_request = handle  # type: ignore[method-assign]  # this one transport only
 
 
 def break_off_in_the_server(

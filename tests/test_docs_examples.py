@@ -145,7 +145,7 @@ def test_every_job_of_the_page_is_an_example_with_its_command():
         if line.startswith("| ")
     ]
     jobs = [row for row in rows if row[0].isdigit()]
-    assert [int(row[0]) for row in jobs] == list(range(1, 15))
+    assert [int(row[0]) for row in jobs] == list(range(1, 16))
     named = {re.search(r"\((\S+)/connectory.yaml\)", row[1])[1]: row for row in jobs}
     assert set(named) == set(examples.examples())
     for name, row in named.items():

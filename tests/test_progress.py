@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from connectory.cli.progress import MOST_TOLD, STATES_SHOWN, Progress
 from connectory.cli.setup import tell
-from connectory.events import Held, RecordFinished, RequestRetried, StateChanged
+from connectory.events import BatchChanged, Held, RecordFinished, RequestRetried, StateChanged
 
 
 def test_a_pause_of_everybody_is_told_once_and_not_for_each_request(capsys):
@@ -54,3 +54,23 @@ def test_retries_with_ever_new_reasons_get_a_bounded_number_of_lines(capsys):
     *told, last = capsys.readouterr().err.splitlines()
     assert len(told) == MOST_TOLD
     assert last == "outgoing out: 0 ok, 0 failed, 1000 retries"
+
+
+def test_a_batch_is_told_when_its_state_changes_and_in_tenths(capsys):
+    progress = Progress("outgoing x")
+    for completed in range(0, 101, 3):
+        progress.hear(BatchChanged("x", 1, "batch_1", "in_progress", 100, completed, 0))
+    progress.hear(BatchChanged("x", 1, "batch_1", "completed", 100, 98, 2))
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "x: part 1 (batch_1) is in_progress: 0 of 100 done, 0 failed"
+    assert told[-1] == "x: part 1 (batch_1) is completed: 98 of 100 done, 2 failed"
+    assert len(told) == 11
+
+
+def test_on_a_terminal_the_bar_tells_how_far_all_batches_are(capsys):
+    progress = Progress("outgoing x")
+    for part in range(STATES_SHOWN + 5):
+        progress.hear(BatchChanged("x", part, f"batch_{part}", "in_progress", 10, 4, 1))
+    count = STATES_SHOWN + 5
+    assert progress._described() == f"outgoing x ({5 * count} of {10 * count} answered in {count} batches)"
+    assert capsys.readouterr().err.splitlines()[STATES_SHOWN:] == ["more changes of state are not shown"]

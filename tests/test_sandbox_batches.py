@@ -208,3 +208,37 @@ def test_the_official_client_runs_a_batch():
         )
         output = client.files.retrieve(batch.output_file_id)
         assert output.expires_at == output.created_at + 3600
+
+
+FAULTS = {
+    "batch-expired": ("expired", 10, 10, {"batch_expired"}),
+    "batch-errors": ("completed", 13, 7, {500}),
+    "batch-lost": ("completed", 13, 0, set()),
+    "batch-tokens": ("failed", 0, 0, set()),
+    "batch-refused": ("failed", 0, 0, set()),
+}
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_a_batch_meets_the_fault_that_was_ordered(kind):
+    state, good, bad, why = FAULTS[kind]
+    with Caller(faults={kind: 1.0}) as call:
+        path = started(call, [line(str(number)) for number in range(20)])
+        assert read_to_the_end(call, path)[-1] == state
+        done = call.ok("GET", path)
+        assert len(written(call, done.get("output_file_id"))) == good
+        refused = written(call, done.get("error_file_id"))
+        assert len(refused) == bad
+        codes = {one["error"]["code"] if one["error"] else one["response"]["status_code"] for one in refused}
+        assert codes == why
+        assert violations(CATALOGUE["batch"].actions["read"].response.schema, done) == []
+        if state == "failed":
+            (error,) = done["errors"]["data"]
+            assert (error["code"] == "token_limit_exceeded") == (kind == "batch-tokens")
+            assert (error["line"] == 1) == (kind == "batch-refused")
+
+
+def test_faults_of_batches_are_a_share_of_batches_and_of_no_requests():
+    with Caller(faults={"batch-tokens": 0.5, "429": 0.0}, seed=3) as call:
+        ends = [read_to_the_end(call, started(call, [line("a")]))[-1] for _ in range(20)]
+    assert set(ends) == {"failed", "completed"}

@@ -17,6 +17,7 @@ from connectory.record import Failure, ResultLine
 from connectory.results import (
     blank_error,
     cause_of,
+    caused,
     failed_shaping,
     fingerprint,
     held_back,
@@ -84,6 +85,49 @@ class Delivering:
             if earlier.status == "begun"
             else await self._recalled(part, earlier)
         )
+
+    def ready(self, part: Part) -> Result | tuple[Call, httpx.Request]:
+        """Give the request of a delivery that another way of sending takes, or its result where nothing is to be sent.
+
+        The result is not written down yet.
+        """
+        if part.record is None:
+            return unsent(part, part.error)
+        try:
+            call = self._publication.call(part)
+            if part.item.origin is not None and part.item.origin.paid is not None:
+                return replace(part.item.origin.paid, record=part.item.record)
+            request = self._client.prepare(call)
+        except RecordError as error:
+            return unsent(part, error)
+        return (
+            unsent(part, None)
+            if self._known is not None and self._is_known(part, request)
+            else (call, request)
+        )
+
+    async def put_by(self, part: Part, result: Result) -> None:
+        """Write the result of a delivery down whose turn to be shown comes later: `answered` gives it then."""
+        blank_error(result, self._client.redactor)
+        await self._journal.record(part.delivery, result)
+        self._journal.leave(part.delivery)
+
+    async def answered(self, part: Part, answer: Callable[[str], Result]) -> Result:
+        """Give what became of a delivery, shaped: from the results log, else the `answer`, which goes there first.
+
+        The answer is given the name of the request, for messages.
+        """
+        if (earlier := self._journal.recall(part.delivery)) is not None:
+            return caused(await self._recalled(part, earlier))
+        result = answer(f"POST {self._publication.entity.path}")
+        blank_error(result, self._client.redactor)
+        await self._journal.record(part.delivery, result)
+        if self._publication.budget is not None:
+            self._journal.count("requests", max(0, result.attempts - 1))
+            self._journal.count("tokens", result.tokens)
+        if result.ok:
+            await self._shape_later(part, result)
+        return result
 
     async def _new(self, part: Part) -> Result | None:
         """Settle a delivery that has no result yet."""
@@ -205,13 +249,18 @@ class Delivering:
         """Take over what an earlier life of the run bought: it is shaped, and never sent."""
         result.record = part.item.record
         if result.ok and part.record is not None:
-            try:
-                call = self._publication.call(part)
-                self._remember(part, fingerprint(self._client.prepare(call)))
-                await self._shape(part, call, result)
-            except RecordError as error:  # the configuration was changed since
-                failed_shaping(result, error)
+            await self._shape_later(part, result)
         return result
+
+    async def _shape_later(self, part: Part, result: Result) -> None:
+        """Shape an ok result whose request was made before: perhaps in another life of the run."""
+        try:
+            call = self._publication.call(part)
+            if self._known is not None:
+                self._remember(part, fingerprint(self._client.prepare(call)))
+            await self._shape(part, call, result)
+        except RecordError as error:  # the configuration was changed since
+            failed_shaping(result, error)
 
     async def _shape(self, part: Part, call: Call, result: Result) -> None:
         """Shape an ok result. It was bought and is in the journal: a failure here keeps it and sends nothing again."""

@@ -65,6 +65,22 @@ class StateChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchChanged:
+    """A batch of the API has another state, or is further: so many of its requests are completed, or have failed.
+
+    `part` counts the batches of the run, `batch` is the id at the server.
+    """
+
+    connection: str
+    part: int
+    batch: str
+    state: str
+    total: int
+    completed: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Noticed:
     """Something that deserves a line on stderr and stops nothing."""
 
@@ -81,7 +97,15 @@ class RunFinished:
 
 
 Event: TypeAlias = (
-    RunStarted | PageRead | RequestRetried | Held | RecordFinished | StateChanged | Noticed | RunFinished
+    RunStarted
+    | PageRead
+    | RequestRetried
+    | Held
+    | RecordFinished
+    | StateChanged
+    | BatchChanged
+    | Noticed
+    | RunFinished
 )
 Listener: TypeAlias = Callable[[Event], None]
 

@@ -15,6 +15,7 @@ from connectory.assembly import (
     sql_sink,
     used_sink,
 )
+from connectory.batches import ScratchJournal
 from connectory.catalogue import Catalogue, end_of
 from connectory.client import Client
 from connectory.config import SqlOutput, UsedOutput
@@ -159,8 +160,8 @@ class Flows:
 
         A connection with `only` needs the table of what was `known` before. Raises ConfigError without one.
         """
-        journal = journal or MemoryJournal()
         settings = self.assembly.outgoing(name)
+        journal = journal or (ScratchJournal() if settings.delivery == "batch" else MemoryJournal())
         run = run_scope(journal, self.assembly.clients.name(client or settings.client))
         publication = self.assembly.publication(name, run=run, given=given)
         publication = replace(publication, firsts=firsts_of(journal))

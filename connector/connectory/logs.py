@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from connectory.events import Held, Noticed, RequestRetried, StateChanged
+from connectory.events import BatchChanged, Held, Noticed, RequestRetried, StateChanged
 from connectory.redaction import LogFilter
 
 if TYPE_CHECKING:
@@ -27,6 +27,17 @@ def log_event(event: Event) -> None:
             logger.info("all requests wait for %.1f s: %s", wait, reason)
         case StateChanged(connection, _, name, item, state):
             logger.info("%s: %s of record %r is %s", connection, item, name, state)
+        case BatchChanged(connection, part, batch, state, total, completed, failed):
+            logger.info(
+                "%s: part %d, batch %s: %s, %d of %d done, %d failed",
+                connection,
+                part,
+                batch,
+                state,
+                completed,
+                total,
+                failed,
+            )
         case RequestRetried(what, attempt, wait, reason, held=False):
             logger.info("%s: attempt %d failed, next in %.1f s: %s", what, attempt, wait, reason)
         case _:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from connectory.batchable import BatchOption
     from connectory.catalogue import Action, Entity
     from connectory.chain import Chain
     from connectory.expressions import Expression
@@ -44,7 +45,8 @@ class Part:
 
     `record` is what the chain left; without one there is nothing to send, because of `error` or because the chain
     dropped the record. `whole` says that the part stands for the item as such, and not for one of the records that the
-    chain made of it. Parts with the same `key` go one at a time, in their order.
+    chain made of it. Parts with the same `key` go one at a time, in their order. `beside` are the numbers of all parts
+    of the item, where that has to be known long after the item.
     """
 
     item: Item
@@ -55,6 +57,7 @@ class Part:
     error: RecordError | None = None
     whole: bool = True
     key: str | None = None
+    beside: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +71,8 @@ class Publication:
     `files_root` and `upload` are for files that are sent, `save` and `stream` for answers. `accept` is the condition
     that an answer has to meet; `only` skips records that earlier runs had answered; `on_uncertain` says what becomes of
     a delivery of which nobody knows whether it was done, None by the kind of action. `until` says when what is created
-    is at its end, if that is waited for; `sequence` gives what deliveries have in common that go one after the other;
-    `pack` says how many go in one request.
+    is at its end, if that is waited for; `sequence` gives what deliveries have in common that go one after the other.
+    `pack` says how many go in one request, `batch` that the requests go through the Batch API.
     """
 
     name: str
@@ -100,6 +103,7 @@ class Publication:
     until: Until | None = None
     sequence: Expression | None = None
     pack: PackOption | None = None
+    batch: BatchOption | None = None
     run: Mapping[str, Any] = field(default_factory=dict[str, Any])
     firsts: Firsts = field(default_factory=Firsts)
     shows_http: bool = field(init=False, default=False)

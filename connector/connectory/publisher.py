@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from connectory.batches import Batched
 from connectory.errors import (
     ConnectoryError,
     CredentialsError,
@@ -29,6 +30,7 @@ from connectory.workers import WINDOW, Workers, close
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine
 
+    from connectory.batchable import BatchOption
     from connectory.client import Client
     from connectory.firsts import OfItem
     from connectory.interfaces import Item, Journal, Sink, Source
@@ -76,6 +78,7 @@ class Publisher:
         self._open: dict[int, _Open] = {}
         self._workers: Workers[Any, Any] | None = None
         self._sequence = None if publication.sequence is None else Sequence()
+        self._batched = None if publication.batch is None else self._by_batches(publication.batch)
 
     @property
     def detached(self) -> bool:
@@ -129,6 +132,8 @@ class Publisher:
 
         Gives False when nothing has begun.
         """
+        if self._batched is not None:
+            return self._batched.stop(reason)
         if self._workers is not None:
             self._workers.stop(reason)
         return self._workers is not None
@@ -139,6 +144,43 @@ class Publisher:
         return None if self._workers is None else self._workers.failure
 
     async def _settled(self, source: Source) -> AsyncGenerator[list[tuple[Part, Result]], None]:
+        """Give settled deliveries in groups."""
+        if self._batched is None:
+            async with aclosing(self._directly(source)) as groups:
+                async for group in groups:
+                    yield group
+            return
+        async with aclosing(self._batched.groups(source)) as groups:
+            async for group in groups:
+                for _, result in group:
+                    self._heard(result)
+                yield group
+        self.left += self._batched.left
+
+    def _by_batches(self, option: BatchOption) -> Batched:
+        return Batched(
+            self.publication,
+            option,
+            self.client,
+            self.journal,
+            self._delivering,
+            listen=self.listen,
+            parts=self._parts,
+            let_go=self._let_go,
+            take_back=self._take_back,
+        )
+
+    def _let_go(self, seq: int) -> None:
+        self._open.pop(seq, None)
+
+    def _take_back(self, part: Part) -> None:
+        """Open an item again whose parts were let go."""
+        seq = part.delivery.seq
+        if seq not in self._open:
+            beside = part.beside or (part.delivery.part,)
+            self._open[seq] = _Open(sum(not self.journal.is_shown(seq, one) for one in beside))
+
+    async def _directly(self, source: Source) -> AsyncGenerator[list[tuple[Part, Result]], None]:
         """Give settled deliveries in groups; a failure waits as long as all fail alike: it may have to stay pending."""
         waiting: Settled = []
         try:
@@ -167,14 +209,15 @@ class Publisher:
         """Give what became of deliveries, one by one or in packs, as it gets ready and its turn comes."""
         limit, stopped = self.publication.concurrency, self._delivering.capacity.stop
         if self.publication.pack is not None:
-            packing = Packing(self.publication, self.publication.pack, self.journal, self._parts(source))
+            parts = self._parts(source, self.journal.start)
+            packing = Packing(self.publication, self.publication.pack, self.journal, parts)
             packs = self._workers = Workers(
                 packing, self._deliver_pack, limit=limit, ordered=False, stopped=stopped
             )
             return packing.lined_up(aiter(packs))
         more = AT_ONCE if self.publication.until or self._sequence else 0
         workers = self._workers = Workers(
-            self._parts(source),
+            self._parts(source, self.journal.start),
             self._deliver,
             limit=limit + more,
             ordered=self.publication.ordered,
@@ -207,8 +250,9 @@ class Publisher:
                 del self._open[part.delivery.seq]
         return given
 
-    async def _parts(self, source: Source) -> AsyncGenerator[Part, None]:
-        made = self._made_in_turn(source)
+    async def _parts(self, source: Source, start: int, below: int = 0) -> AsyncGenerator[Part, None]:
+        """Give the deliveries of the items from a number on; those `below` another one are under way already."""
+        made = self._made_in_turn(self._items(source, start, below))
         try:
             async for item, seq, parts in made:
                 pending = [part for part in parts if not self.journal.is_shown(seq, part.delivery.part)]
@@ -218,6 +262,9 @@ class Publisher:
                 if not pending:  # all its lines are out; only the item itself was not closed
                     self.journal.close_item(seq, dead=False)
                     await self._close(source, item, seq)
+                if self._batched is not None and len(pending) > 1:
+                    beside = tuple(part.delivery.part for part in pending)
+                    pending = [replace(part, beside=beside) for part in pending]
                 for part in pending:
                     if self._sequence is not None and part.key is not None:
                         self._sequence.join((seq, part.delivery.part), part.key)
@@ -225,9 +272,10 @@ class Publisher:
         finally:
             await close(made)
 
-    def _made_in_turn(self, source: Source) -> AsyncGenerator[tuple[Item, int, list[Part]], None]:
+    def _made_in_turn(
+        self, items: AsyncGenerator[tuple[Item, int], None]
+    ) -> AsyncGenerator[tuple[Item, int, list[Part]], None]:
         """Give the items and their parts; where the chain may wait for several at once, they are made ahead."""
-        items = self._items(source)
         if not self.publication.chain.at_once:
             return self._made_one_by_one(items)
         passage = Passage(self.publication.chain)
@@ -265,14 +313,14 @@ class Publisher:
     def _notes(self, item: Item) -> OfItem:
         return self.publication.firsts.of(item.position)
 
-    async def _items(self, source: Source) -> AsyncGenerator[tuple[Item, int], None]:
+    async def _items(self, source: Source, start: int, below: int) -> AsyncGenerator[tuple[Item, int], None]:
         """Give the items whose lines are not in the output yet, each with its number."""
-        seq, items = self.journal.start - 1, aiter(source)
+        seq, items = start - 1, aiter(source)
         try:
             async for item in items:
                 seq += 1
                 self.journal.read(seq, item.mark)
-                if not self.journal.is_shown(seq):
+                if seq >= below and not self.journal.is_shown(seq):
                     yield item, seq
             self.journal.set_total(seq + 1)
         finally:

@@ -10,8 +10,10 @@ from connectory.errors import (
     ApiError,
     ConnectoryError,
     CredentialsError,
+    ExpressionError,
     OutcomeUnknownError,
     RecordError,
+    RequestError,
     RunStoppedError,
     TransformerError,
     TransportError,
@@ -44,7 +46,7 @@ POISON = 5
 def unsent(part: Part, error: RecordError | None) -> Result:
     """Begin the result of a part; without an error the chain dropped its record."""
     result = Result(part.index, part.id, "skipped", record=part.item.record)
-    return _failed(result, error, retryable=False) if error else result
+    return failed(result, error, retryable=False) if error else result
 
 
 def result_of(part: Part, call: Call, outcome: Outcome) -> Result:
@@ -63,7 +65,7 @@ def result_of(part: Part, call: Call, outcome: Outcome) -> Result:
         if call.action.method == "DELETE" and _says_gone(error):
             result.response = {"already_gone": True}
             return result
-    return _failed(result, error, retryable=outcome.retryable)
+    return failed(result, error, retryable=outcome.retryable)
 
 
 def failed_shaping(result: Result, error: RecordError | JsonTextError) -> None:
@@ -75,7 +77,15 @@ def failed_shaping(result: Result, error: RecordError | JsonTextError) -> None:
 
 def failed_work(result: Result, error: WorkError, *, retryable: bool = False) -> None:
     """Turn the result of a creation into a failure of what was created: the response, its last state, stays."""
-    _failed(result, error, retryable=retryable)
+    failed(result, error, retryable=retryable)
+
+
+def caused(result: Result) -> Result:
+    """Give a result that was read back, with an error behind it again that can be raised."""
+    if result.error is not None and result.cause is None:
+        kinds = {one.kind: one for one in (ExpressionError, TransformerError, RequestError)}
+        result.cause = kinds.get(result.error.kind, RecordError)(result.error.message)
+    return result
 
 
 def blank_error(result: Result, redactor: Redactor) -> None:
@@ -99,7 +109,7 @@ def held_back(part: Part, call: Call, doubt: Intent) -> Result | None:
         )
     else:
         return None
-    result = _failed(unsent(part, None), OutcomeUnknownError(reason), retryable=True)
+    result = failed(unsent(part, None), OutcomeUnknownError(reason), retryable=True)
     result.in_doubt = True
     return result
 
@@ -133,7 +143,8 @@ def _says_gone(error: ApiError) -> bool:
     return error.status in GONE and isinstance(envelope, dict) and error.code != UNKNOWN_PATH
 
 
-def _failed(result: Result, error: ConnectoryError, *, retryable: bool) -> Result:
+def failed(result: Result, error: ConnectoryError, *, retryable: bool) -> Result:
+    """Turn a result into an error, and give it."""
     kind = error.kind if isinstance(error, RecordError | TransportError) else "unknown"
     code = getattr(error, "code", None)
     result.status, result.cause = "error", error

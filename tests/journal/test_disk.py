@@ -12,8 +12,7 @@ from connected import run
 from journaled import hasten
 
 from connectory.errors import StorageError
-from connectory.journal import DiskJournal
-from connectory.journal import disk as disk_module
+from connectory.journal import DiskJournal, marks
 from connectory.journal.intents import INTENTS, Intents
 from connectory.journal.mending import MOST_UNDER_WAY, UNKNOWN_LIVES, repair
 from connectory.journal.store import DATABASE, DamagedError
@@ -218,14 +217,14 @@ def test_the_source_is_read_again_from_the_first_item_that_is_not_shown(folder):
 
 
 def test_behind_a_stuck_item_marks_do_not_pile_up_and_none_is_wrong(folder, monkeypatch):
-    monkeypatch.setattr(disk_module, "MANY_MARKS", 10)
+    monkeypatch.setattr(marks, "MANY_MARKS", 10)
 
     async def work(journal: DiskJournal) -> None:
         for seq in range(1000):
             journal.read(seq, seq)
             if seq:
                 journal.close_item(seq, dead=False)
-        assert len(journal._marks) < 10 + 1000 // disk_module.EVERY + 2
+        assert len(journal._marks) < 10 + 1000 // marks.EVERY + 2
         journal.close_item(0, dead=False)
 
     live(folder, work)

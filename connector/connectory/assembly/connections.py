@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from connectory.asking import Asking
+from connectory.assembly.batching import batch
 from connectory.assembly.clients import Clients, Endpoint, most_at_once
 from connectory.assembly.dialects import Speech, resolve_dialect
 from connectory.assembly.files import files_root, fixed_target, save_to, stream, upload
@@ -160,6 +161,7 @@ class Assembly:
             until=until(self.config, place, settings, action, self.catalogue),
             sequence=self._condition((*place, "sequence"), settings.sequence),
             pack=pack(self.config, place, settings, action),
+            batch=batch(self.config, place, settings, (entity, action), self.catalogue),
             run=run,
         )
 

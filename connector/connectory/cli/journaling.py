@@ -69,9 +69,11 @@ def say_resumed(run: Run, doubtful: int | None = None) -> None:
 
 def refuse_detaching(publications: Sequence[Publication], options: Mapping[str, Any]) -> None:
     """Refuse `--detach` where nothing is waited for."""
-    if options["detach"] and not any(one.until for one in publications):
+    if options["detach"] and not any(one.until or one.batch for one in publications):
         names = ", ".join(repr(one.name) for one in publications)
-        raise click.UsageError(f"--detach goes with `until`, and {names} waits for nothing")
+        raise click.UsageError(
+            f"--detach goes with `until` or `delivery: batch`, and {names} waits for nothing"
+        )
 
 
 def say_replay(run: str, options: Mapping[str, Any]) -> None:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from connectory.building import Call
     from connectory.chain import Chain, Traced
+    from connectory.cli.planning import Planned
     from connectory.cli.stepping import Stepping
     from connectory.client import Client
     from connectory.connector import AsyncConnector
@@ -181,6 +183,7 @@ def _request(level: Reading, parameters: dict[str, Any]) -> dict[str, Any]:
 
 async def _outgoing(made: AsyncConnector, name: str, options: dict[str, Any]) -> int:
     from connectory.assembly import input_of
+    from connectory.cli.planning import Planned
     from connectory.parameters import Given
 
     given = Given(options["path"], options["query"])
@@ -190,12 +193,17 @@ async def _outgoing(made: AsyncConnector, name: str, options: dict[str, Any]) ->
     templates = {"path": wanted.path, "query": wanted.query, "payload": wanted.payload}
     templates["parameters"] = wanted.defaults.template
     stepping = _stepping(wanted.chain, templates) if options["steps"] else None
+    planned = None if wanted.batch is None else Planned(wanted.batch)
     async with made, aclosing(wanted):
         async for item in input_of(made.config, name, options["input"]).open(limit=options["limit"]):
-            failed += await _show_item(made, publisher, item, index, stepping=stepping, parts=parts)
+            failed += await _show_item(
+                made, publisher, item, index, stepping=stepping, parts=parts, planned=planned
+            )
             index += 1
         if wanted.pack is not None and stepping is None:
             await _show_packs(made, publisher, wanted.pack, parts)
+    for part in planned.shown() if planned is not None else ():
+        _show(made, part)
     _show_steps(made, stepping)
     return failed
 
@@ -208,6 +216,7 @@ async def _show_item(
     *,
     stepping: Stepping | None,
     parts: list[Part],
+    planned: Planned | None,
 ) -> int:
     """Show what becomes of an item, and keep the parts that can be sent."""
     from connectory.errors import RecordError
@@ -232,7 +241,7 @@ async def _show_item(
                 call = publication.call(part)
                 if stepping is not None:
                     stepping.filled(part.record, {**scope, "record": part.record})
-                request = _described(publisher.client, publisher.client.prepare(call), call.payload)
+                request = _sent(publisher.client, part, call, planned)
                 requests.append(request)
                 parts.append(part)
                 if stepping is not None:
@@ -267,6 +276,14 @@ async def _show_packs(
         call = publication.call(pack.alone) if pack.alone is not None else packed_call(option, pack.members)
         request = _described(client, client.prepare(call), call.payload)
         _show(made, {"records": [part.id for part in pack.parts], "request": request})
+
+
+def _sent(client: Client, part: Part, call: Call, planned: Planned | None) -> dict[str, Any]:
+    """Describe the request of a record, or its line in the input file of a batch."""
+    request = client.prepare(call)
+    if planned is None:
+        return _described(client, request, call.payload)
+    return planned.add(part, call, None if "form" in request.extensions else request.content)
 
 
 def _stepping(chain: Chain, templates: Mapping[str, Template | None] | None = None) -> Stepping:

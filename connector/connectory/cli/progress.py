@@ -9,7 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Self
 
 from connectory.cli.outcome import say
-from connectory.events import Event, Held, Noticed, RecordFinished, RequestRetried, StateChanged
+from connectory.events import BatchChanged, Event, Held, Noticed, RecordFinished, RequestRetried, StateChanged
 from connectory.redaction import blank, visible
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ class Progress:
         self._task: Any = None
         self._drawn = 0.0
         self._states = 0
+        self._batches: dict[int, BatchChanged] = {}
+        self._said: dict[int, tuple[str, int]] = {}
         self._held_at = -HELD_AGAIN
 
     def hear(self, event: Event) -> None:
@@ -57,6 +59,8 @@ class Progress:
                 self._held(event)
             case StateChanged():
                 self._state(event)
+            case BatchChanged():
+                self._batch(event)
             case Noticed(message):
                 self._line(f"note: {message}")
             case _:
@@ -106,11 +110,29 @@ class Progress:
             )
 
     def _state(self, event: StateChanged) -> None:
+        self._change(f"{event.connection}: {event.item} of record {event.id!r} is {event.state}")
+
+    def _change(self, text: str) -> None:
+        """Tell a change of state, up to so many."""
         self._states += 1
         if self._states <= STATES_SHOWN:
-            self._line(f"{event.connection}: {event.item} of record {event.id!r} is {event.state}")
+            self._line(text)
         elif self._states == STATES_SHOWN + 1:
             self._line("more changes of state are not shown")
+
+    def _batch(self, event: BatchChanged) -> None:
+        """Say a batch's state and, in tenths, how far it is; on a terminal the bar tells of all of them."""
+        self._batches[event.part] = event
+        done = event.completed + event.failed
+        told = event.state, 10 * done // max(1, event.total)
+        if self._said.get(event.part) != told:
+            self._said[event.part] = told
+            self._change(
+                f"{event.connection}: part {event.part} ({event.batch}) is {event.state}: "
+                f"{event.completed} of {event.total} done, {event.failed} failed"
+            )
+        if self.shown:
+            self._draw(batches=True)
 
     def _held(self, event: Held) -> None:
         now = time.monotonic()
@@ -124,12 +146,20 @@ class Progress:
         else:
             say(text)
 
-    def _draw(self) -> None:
+    def _draw(self, *, batches: bool = False) -> None:
         now = time.monotonic()
-        if self.shown and now - self._drawn > REFRESH:
+        if self.shown and (batches or now - self._drawn > REFRESH):
             self._drawn = now
             bar = self._bar = self._bar or self._started()  # not before: a question may be asked until then
-            bar.update(self._task, completed=self.counts.total())
+            bar.update(self._task, completed=self.counts.total(), description=self._described())
+
+    def _described(self) -> str:
+        """Name what is run; of batches under way how far they are, which the number of results does not tell."""
+        if not self._batches:
+            return self.title
+        done = sum(one.completed + one.failed for one in self._batches.values())
+        total = sum(one.total for one in self._batches.values())
+        return f"{self.title} ({done} of {total} answered in {len(self._batches)} batches)"
 
     def _started(self) -> Any:
         from rich.console import Console

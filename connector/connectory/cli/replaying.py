@@ -11,6 +11,7 @@ import click
 
 from connectory.cli.outcome import SOME_FAILED, Ended, say
 from connectory.cli.progress import Progress
+from connectory.cli.runs import client_of
 from connectory.cli.setup import config_options, confirm, connector, run_loop
 from connectory.errors import ConfigError, ConnectoryError, RecordError
 
@@ -61,7 +62,7 @@ def replay(what: str, **options: Any) -> None:
         facts, file = _found(made, what)
         selection = Selection(options["results"], frozenset(options["classes"]), options["in_doubt"])
         if options["client"] is None and facts.command:
-            options["client"] = _client_of(facts)
+            options["client"] = client_of(facts)
         with made.runs.held(facts):
             _replay(made, facts, file, selection, options=options, progress=progress)
 
@@ -106,11 +107,6 @@ def _letters(file: Path) -> Generator[Record, None, None]:
                     yield read_letter(line, number)
             except (JsonTextError, RecordError) as error:
                 raise ConfigError(f"{str(file)!r}: line {number}: {error}") from None
-
-
-def _client_of(facts: Facts) -> str | None:
-    words = list(facts.command)
-    return words[words.index("--client") + 1] if "--client" in words else None
 
 
 def _replay(

@@ -34,7 +34,7 @@ _new = click.option(
 _detach = click.option(
     "--detach",
     is_flag=True,
-    help="Create everything and end; the same command looks later what is at its end (with `until`).",
+    help="Create everything and end; the same command looks later what is at its end (with `until` or batches).",
 )
 _processes = click.option(
     "--processes",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -80,6 +81,7 @@ def show(run: str, config: str | None, *, as_json: bool) -> None:
         "begun": f"{summary.begun} of the pending ones are created and not at their end"
         if summary.begun
         else "",
+        "batches": _batches(summary),
         "in doubt": f"{summary.in_doubt} requests were under way" if summary.in_doubt else "",
         "deliveries": ", ".join(f"{count} {status}" for status, count in summary.deliveries.items() if count),
         "folder": str(found.path(facts.run)),
@@ -107,6 +109,39 @@ def repair(run: str, config: str | None) -> None:
     facts = found.find(run)
     found.repair(facts.run)
     say(f"the journal of run {facts.run} was made again; the same command goes on: {join(facts.command)}")
+
+
+@runs.command()
+@click.argument("run")
+@_config
+def cancel(run: str, config: str | None) -> None:
+    """Cancel the batches of a run at the server; nothing more of it is sent.
+
+    The same command then takes what is done. Records without an answer become dead letters, which `replay` sends.
+    """
+    from connectory.batches import cancel as cancel_batches
+    from connectory.batches import note_cancelled
+    from connectory.cli.setup import connector, run_loop
+
+    with connector(config, sandbox=False) as made:
+        facts = made.runs.find(run)
+        client = client_of(facts) or made.assembly.outgoing(facts.connection).client
+        option = made.assembly.publication(facts.connection, run={}).batch
+        if option is None:
+            raise ConfigError(
+                f"outgoing {facts.connection!r} has no `delivery: batch`: nothing is to be cancelled"
+            )
+        with made.runs.held(facts):
+            batches = note_cancelled(made.runs.path(facts.run))
+
+        async def main() -> list[str]:
+            async with made:
+                return await cancel_batches(option, made.client(client), batches)
+
+        for problem in run_loop(main):
+            say(f"not cancelled: {problem}")
+    say(f"run {facts.run}: {len(batches)} batches are being cancelled; the same command takes what is done:")
+    say(join(facts.command) if facts.command else f"connectory replay {facts.parent}")
 
 
 @runs.command()
@@ -138,6 +173,12 @@ def counted(facts: Facts, summary: Summary) -> Summary:
     return replace(summary, total=total, pending=pending)
 
 
+def client_of(facts: Facts) -> str | None:
+    """Give the client that the command line of a run named."""
+    words = list(facts.command)
+    return words[words.index("--client") + 1] if "--client" in words else None
+
+
 def _runs(config: str | None) -> Runs:
     from connectory.config import load_config
     from connectory.journal import Runs
@@ -152,6 +193,17 @@ def _counts(facts: Facts, summary: Summary) -> str:
     total = "?" if summary.total is None else str(summary.total)
     pending = "?" if summary.pending is None else str(summary.pending)
     return f"{total} = {summary.done} done + {summary.dead} dead + {pending} pending"
+
+
+def _batches(summary: Summary) -> str:
+    """Count the parts of a run that goes through batches, by what became of them."""
+    known: dict[str, Any] = summary.cursors.get("batch") or {}
+    states = Counter(
+        {"created": "under way", "closed": "done"}.get(one["state"], "not begun")
+        for one in known.get("lots", ())
+    )
+    told = ", ".join(f"{count} {state}" for state, count in states.items())
+    return f"{told} (cancelled)" if told and known["cancelled"] else told
 
 
 def _echo(line: str) -> None:

@@ -40,6 +40,8 @@ def refuse_sharing(made: AsyncConnector, name: str, read: Input, options: Mappin
     ):
         if getattr(settings, key) is not None:
             _refuse(why_not)
+    if settings.delivery == "batch":
+        _refuse("'delivery: batch' sends files, which one process does")
     if options["detach"]:
         _refuse("--detach works with one process")
     publication = made.assembly.publication(name, run={})

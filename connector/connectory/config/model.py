@@ -255,6 +255,11 @@ class OutgoingConfig(Section):
         "(default: the answer of the creation is the end)",
         examples=[True, {"every": 30, "timeout": 3600}],
     )
+    delivery: Literal["direct", "batch"] = Field(
+        default="direct",
+        description="direct: a request a record; batch: through the Batch API, answered within 24 hours "
+        "(default: direct)",
+    )
     sequence: Text | None = Field(
         default=None,
         description="JMESPath on the record as read; records with the same value go one at a time, in their order, "

@@ -6,6 +6,7 @@ from connectory.journal.disk import DiskJournal
 from connectory.journal.facts import Facts, Job, new_facts
 from connectory.journal.known import Known, digest
 from connectory.journal.memory import MemoryJournal
+from connectory.journal.mending import change_cursor
 from connectory.journal.names import new_run_id
 from connectory.journal.plan import SHARDS, Shard, cut, read_plan, write_plan
 from connectory.journal.runs import DEAD_LETTERS, Run, Runs
@@ -28,6 +29,7 @@ __all__ = [
     "Shard",
     "ShardJournal",
     "Summary",
+    "change_cursor",
     "cut",
     "digest",
     "is_begun",

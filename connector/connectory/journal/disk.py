@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from connectory.journal.committing import Committer
 from connectory.journal.intents import INTENTS, Intents
 from connectory.journal.intervals import Intervals
 from connectory.journal.log import LOG, ResultsLog
+from connectory.journal.marks import Marks
 from connectory.journal.mending import MOST_UNDER_WAY
 from connectory.journal.recalled import Recalled
 from connectory.journal.store import DATABASE, Change, State, Store
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from connectory.interfaces import Position, Row
     from connectory.journal.known import Known
     from connectory.record import Delivery, Result
-
-MANY_MARKS, EVERY = 1024, 64
-"""Behind one stuck item so many marks are kept, and then one of so many: what lies between is passed over again."""
 
 
 class DiskJournal:
@@ -52,7 +50,7 @@ class DiskJournal:
         self.counts: dict[str, int] = {}
         self._shown = Intervals()
         self._parts: dict[int, dict[int, bool]] = {}
-        self._marks: deque[tuple[int, Any]] = deque()
+        self._marks = Marks()
         self._unshown = dict[tuple[int, int], int]()
         self._left: int | None = None
         self._recalled = Recalled()
@@ -176,11 +174,11 @@ class DiskJournal:
         start = self._unshown.pop((delivery.seq, delivery.part), None)
         if start is not None:  # one number for all of them, however many there are
             self._left = start if self._left is None else min(self._left, start)
+            self._recalled.put(delivery.seq, delivery.part, start)
 
     def read(self, seq: int, mark: Any) -> None:
         """Note where the source goes on after an item."""
-        if len(self._marks) < MANY_MARKS or not seq % EVERY:
-            self._marks.append((seq, mark))
+        self._marks.note(seq, mark)
         self._advance()
 
     def show(self, delivery: Delivery, result: Result) -> None:
@@ -289,8 +287,8 @@ class DiskJournal:
 
     def _advance(self) -> None:
         """Move the place from which the source is read again over everything that is shown."""
-        while self._marks and self._marks[0][0] < self._shown.reach:
-            seq, self.state.mark = self._marks.popleft()
+        if (passed := self._marks.passed(self._shown.reach)) is not None:
+            seq, self.state.mark = passed
             self.state.seq = seq + 1
 
     def _adopt(self) -> None:

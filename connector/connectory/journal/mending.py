@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from connectory.errors import ConfigError
 from connectory.journal.log import LOG, ResultsLog
-from connectory.journal.store import DATABASE, Change, Store
+from connectory.journal.store import DATABASE, Change, DamagedError, Store
 from connectory.journal.using import Use
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 MOST_UNDER_WAY = 1000 * 17
@@ -57,4 +59,18 @@ def repair(folder: Path) -> None:
         store.commit(Change({**state, "counts": dict(counts), "log_end": log.length}))
     finally:
         log.close()
+        store.close()
+
+
+def change_cursor(folder: Path, stream: str, change: Callable[[Any], Any]) -> None:
+    """Replace the cursor of a stream by what `change` makes of it; who calls it holds the job. Raises ConfigError."""
+    store = Store(folder / DATABASE)
+    try:
+        store.open(make=False)
+    except DamagedError as error:
+        raise ConfigError(f"the journal of run {folder.name} is damaged: {error}") from None
+    try:
+        _, cursors = store.load()
+        store.commit(Change({}, cursors=[(stream, change(cursors.get(stream)))]))
+    finally:
         store.close()

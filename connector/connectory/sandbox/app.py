@@ -67,6 +67,8 @@ def create_app(
     catalogue = catalogue or Catalogue.load()
     answerer = Answerer(catalogue, Store(max_items=max_items), clock=clock)
     plan = Faults(faults, seed=seed) if faults else None
+    if plan is not None:
+        answerer.items.fault_of_batch = plan.next_of_batches
     sandbox = Sandbox(catalogue, answerer, token=token, allow_anonymous=allow_anonymous, faults=plan)
     return Application(routes=[Mount("/", app=sandbox)], exception_handlers={Exception: _failed})
 

@@ -29,6 +29,9 @@ MOST_BYTES = 200 * 1024 * 1024
 MOST_RESULTS = 256 * 1024 * 1024
 """How many bytes of results one batch may hold; one that needs more ends as `expired`, with what was done."""
 
+EVERY = 3
+"""Of so many requests one meets a fault of its batch."""
+
 _MOST_ERRORS = 100
 _ENDINGS = {
     "expired": ("batch_expired", "The batch ended before this request was answered."),
@@ -41,8 +44,10 @@ class Work:
     """How far a batch is: where in its input, and what came out."""
 
     content: bytes
+    fault: str = ""
     offset: int = 0
     lines: int = 0
+    answered: int = 0
     done: bytearray = field(default_factory=bytearray)
     refused: bytearray = field(default_factory=bytearray)
 
@@ -62,8 +67,9 @@ def validate(items: Items, kept: Kept) -> bool:
     stored = items.store.get("/files", kept.facts["input_file_id"])
     problems = _file_problems(stored, kept.facts["input_file_id"])
     if stored is not None and not problems:
-        work = kept.stored.work = Work(stored.content or b"")
+        work = kept.stored.work = Work(stored.content or b"", items.fault_of_batch())
         total, model, problems = _checked(work.content, kept.facts["endpoint"])
+        problems = problems or _REFUSALS.get(work.fault, [])
         kept.facts["request_counts"] = {"total": total, "completed": 0, "failed": 0}
         kept.facts["model"] = model or ABSENT
     if problems:
@@ -71,6 +77,22 @@ def validate(items: Items, kept: Kept) -> bool:
         kept.stored.work = None
         become(items, kept, "failed")
     return False
+
+
+_REFUSALS: Mapping[str, list[dict[str, Any]]] = {
+    "batch-tokens": [
+        {
+            "code": "token_limit_exceeded",
+            "message": "Enqueued token limit reached for this model. Please try again once some batches are done.",
+            "param": None,
+            "line": None,
+        }
+    ],
+    "batch-refused": [
+        {"code": "invalid_request", "message": "This line is wrong.", "param": "body", "line": 1},
+    ],
+}
+"""What a fault says is wrong with a batch's input."""
 
 
 def _file_problems(stored: Stored | None, name: str) -> list[dict[str, Any]]:
@@ -168,7 +190,11 @@ def _request(line: bytes, endpoint: str) -> tuple[dict[str, Any], Wrong | None]:
 def work(items: Items, kept: Kept) -> bool:
     """Answer the next thousand lines; say whether there are more."""
     job: Work = kept.stored.work
+    half = kept.facts["request_counts"]["total"] // 2
     for count, (offset, line) in enumerate(_lines(job.content, job.offset), 1):
+        if job.fault == "batch-expired" and job.answered >= half:
+            become(items, kept, "expired")
+            return True
         _answer(items, kept, job, loads(line))
         job.offset = offset
         if job.size > MOST_RESULTS:
@@ -177,13 +203,17 @@ def work(items: Items, kept: Kept) -> bool:
         if count == LINES_A_READING:
             break
     items.store.claim(kept.stored, job.size)
-    counts = kept.facts["request_counts"]
-    return bool(counts["completed"] + counts["failed"] < counts["total"])
+    return bool(job.answered < kept.facts["request_counts"]["total"])
 
 
 def _answer(items: Items, kept: Kept, job: Work, request: dict[str, Any]) -> None:
     status, body = 200, None
+    job.answered += 1
+    hit = (job.answered - 1) % EVERY == 0
+    if hit and job.fault == "batch-lost":
+        return
     try:
+        _fail(fails=hit and job.fault == "batch-errors")
         _refuse_stream(request["body"])
         body = items.ask("POST", request["url"], request["body"])
     except RefusedError as refusal:
@@ -196,6 +226,11 @@ def _answer(items: Items, kept: Kept, job: Work, request: dict[str, Any]) -> Non
     kept.facts["request_counts"][outcome] += 1
     if isinstance(body, dict):
         _count_tokens(kept.facts, cast("dict[str, Any]", body).get("usage"))
+
+
+def _fail(*, fails: bool) -> None:
+    if fails:
+        raise RefusedError(500)
 
 
 def _refuse_stream(body: Mapping[str, Any]) -> None:

@@ -25,6 +25,15 @@ KINDS: Mapping[str, str] = {
 }
 """Faults besides a status from 400 to 599, with which nothing is done either."""
 
+BATCH_KINDS: Mapping[str, str] = {
+    "batch-expired": "a batch ends as `expired` when half of its requests are answered",
+    "batch-tokens": "a batch fails: more tokens wait than the server takes (`token_limit_exceeded`)",
+    "batch-refused": "a batch fails: its first line is said to be wrong",
+    "batch-errors": "every third request of a batch is answered with status 500",
+    "batch-lost": "every third request of a batch is in neither file",
+}
+"""Faults of batches: of these, not of requests, the rate is a share."""
+
 PAGE = b"<!DOCTYPE html><html><head><title>503</title></head><body><h1>Service Unavailable</h1></body></html>"
 _PIECES = 20
 _PAUSE = 0.05
@@ -37,26 +46,36 @@ class Faults:
     def __init__(self, rates: Mapping[str, float], *, seed: int = 0) -> None:
         for kind, rate in rates.items():
             check(kind, rate)
-        if fsum(rates.values()) > 1:
-            raise ConfigError(f"setting up the sandbox's faults: {dict(rates)!r} add up to more than 1")
-        self.rates, self.seed = dict(rates), seed
-        self.numbers = count(1)
+        self.seed, self.numbers, self.batches = seed, count(1), count(1)
+        self.rates = {kind: rate for kind, rate in rates.items() if kind not in BATCH_KINDS}
+        self.batch_rates = {kind: rate for kind, rate in rates.items() if kind in BATCH_KINDS}
+        for given in (self.rates, self.batch_rates):
+            if fsum(given.values()) > 1:
+                raise ConfigError(f"setting up the sandbox's faults: {given!r} add up to more than 1")
 
     def next(self) -> str:
         """Give the fault of the next request; empty for none. The same seed gives the same faults again."""
-        draw = int.from_bytes(sha256(f"{self.seed}:{next(self.numbers)}".encode()).digest()[:8]) / 2**64
-        for kind, rate in self.rates.items():
-            if draw < rate:
-                return kind
-            draw -= rate
-        return ""
+        return _drawn(self.rates, f"{self.seed}:{next(self.numbers)}")
+
+    def next_of_batches(self) -> str:
+        """Give the fault of the next batch; empty for none."""
+        return _drawn(self.batch_rates, f"{self.seed}:batch:{next(self.batches)}")
+
+
+def _drawn(rates: Mapping[str, float], name: str) -> str:
+    draw = int.from_bytes(sha256(name.encode()).digest()[:8]) / 2**64
+    for kind, rate in rates.items():
+        if draw < rate:
+            return kind
+        draw -= rate
+    return ""
 
 
 def check(kind: str, rate: float) -> None:
     """Refuse a fault that there is not, or that cannot be so frequent."""
     status, _, _ = kind.partition(":")
-    if kind not in KINDS and not (status.isdecimal() and int(status) in _STATUSES):
-        known = ", ".join(KINDS)
+    if kind not in {*KINDS, *BATCH_KINDS} and not (status.isdecimal() and int(status) in _STATUSES):
+        known = ", ".join([*KINDS, *BATCH_KINDS])
         raise ConfigError(
             f"setting up the sandbox's fault {kind!r}: there is none of this name; "
             f"use a status from 400 to 599 (429, 429:insufficient_quota) or {known}"

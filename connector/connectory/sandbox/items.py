@@ -45,6 +45,7 @@ class Items:
         self.places = Places(catalogue)
         self.lives = LIVES
         self.ask: Callable[[str, str, dict[str, Any]], Any] = _nobody
+        self.fault_of_batch: Callable[[], str] = str
 
     def check_above(self, place: Place) -> None:
         """Refuse a path that goes through an item which is not there."""

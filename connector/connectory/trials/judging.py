@@ -203,7 +203,7 @@ async def _answered(
     if publication.save is not None:
         what = "'save_to' would write files"
         raise ConfigError(f"outgoing {name!r}: {what}; write the answer of this test under 'response'")
-    alone = replace(publication, only=None, max_dead=None, budget=None, ordered=True)
+    alone = replace(publication, only=None, max_dead=None, budget=None, ordered=True, batch=None)
     client = connector.client(connector.assembly.outgoing(name).client)
     lines: list[Any] = []
     async for group in Publisher(alone, client, MemoryJournal()).deliver(IterableSource(records)):
