@@ -13,7 +13,7 @@ from connectory.events import Listener, Noticed
 from connectory.holding import Holding
 from connectory.journal import digest
 from connectory.jsontext import JsonTextError, dumps
-from connectory.record import Failure, ResultLine
+from connectory.record import Failure
 from connectory.results import (
     blank_error,
     cause_of,
@@ -275,17 +275,18 @@ class Delivering:
             output = shape() if chain is None else await chain.aside(shape)
             # what a response transformer gave may be no JSON, and would break the sink for all
             if output is not None:
-                result.output = [self._line(one) for one in output]
+                self._write(result, output)
         except (RecordError, JsonTextError) as error:
             failed_shaping(result, error)
             blank_error(result, self._client.redactor)
 
-    def _line(self, value: Any) -> Any:
-        """Write a line, and blank the secrets in it. Raises JsonTextError."""
-        text, redactor = dumps(value), self._client.redactor
-        if redactor.seen_in(text):
-            return redactor.value(value)
-        return ResultLine(value, text) if type(value) is dict else value
+    def _write(self, result: Result, output: list[Any]) -> None:
+        """Write the lines of a result, and blank the secrets in them. Raises JsonTextError."""
+        texts, redactor = [dumps(line) for line in output], self._client.redactor
+        if any(map(redactor.seen_in, texts)):
+            result.output = redactor.value(output)
+        else:
+            result.output, result.texts = output, texts
 
     async def _listen_for_alarm(self, result: Result) -> None:
         if (reason := await self.holding.hear(result)) is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast, runtime_checkable
 
 from connectory.logs import transformers_logger
 
@@ -232,6 +232,15 @@ class Sink(Protocol):
     async def abandon(self) -> None:
         """Let go of the destination after a run that did not end; who goes on finds what there is."""
         await self.close()
+
+
+@runtime_checkable
+class TakesText(Protocol):
+    """A sink of JSON Lines, which takes them as they are written already."""
+
+    async def add(self, written: bytes) -> None:
+        """Take whole lines; may keep them in memory until `flush`."""
+        ...
 
 
 class Journal(Protocol):

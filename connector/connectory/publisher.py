@@ -17,12 +17,13 @@ from connectory.errors import (
     UnavailableError,
 )
 from connectory.events import Listener, Noticed, RecordFinished, RunFinished, RunStarted, ignore
+from connectory.interfaces import TakesText
 from connectory.packing import Packing
 from connectory.packsending import PackSending
 from connectory.passing import Passage, ahead
 from connectory.record import Result
 from connectory.repeats import Repeats
-from connectory.results import dead_letter
+from connectory.results import dead_letter, text_of
 from connectory.sequence import Sequence
 from connectory.waiting import AT_ONCE
 from connectory.workers import WINDOW, Workers, close
@@ -347,7 +348,10 @@ class Publisher:
     async def _write(self, settled: Settled, sink: Sink, dead_letters: Sink) -> None:
         name = self.publication.name
         await dead_letters.write(dead_letter(name, part, result) for part, result in settled if result.error)
-        await sink.write(line for _, result in settled for line in self.lines(result))
+        if isinstance(sink, TakesText) and self.lines is Result.lines:
+            await sink.add(b"".join([text_of(result) for _, result in settled]))
+        else:
+            await sink.write(line for _, result in settled for line in self.lines(result))
         await dead_letters.flush()
         await sink.flush()
 

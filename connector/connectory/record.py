@@ -23,16 +23,6 @@ class Unchanged(list[Record]):
     __slots__ = ()
 
 
-class ResultLine(dict[str, Any]):
-    """An output line whose text was written once already: who only passes it on need not write it again."""
-
-    __slots__ = ("text",)
-
-    def __init__(self, fields: Record, text: bytes) -> None:
-        super().__init__(fields)
-        self.text = text
-
-
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """The identity of one delivery: the run, the position in its source, and the part.
@@ -105,8 +95,8 @@ class Result:
     `index` counts inputs from 0. `events` are those of a stream, whose lines go before the result's own. `output` is
     what `result` and the response transformers made of an ok result, if there are any: one line each. `record` is the
     record as it was read; `cause` is the exception behind an error; `headers` are those of the answer. `requests` is
-    how many of the attempts count with this result: those of a pack count with its first member. None: all. `written`
-    is the result as it was written down.
+    how many of the attempts count with this result: those of a pack count with its first member. None: all. `text`
+    is the line of this status as JSON, and `texts` those of `output`, where they were written already.
     """
 
     index: int
@@ -124,7 +114,8 @@ class Result:
     record: Any = field(default=None, repr=False)
     cause: Exception | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
-    written: ResultLine | None = field(default=None, repr=False, compare=False)
+    text: tuple[Status, bytes] | None = field(default=None, repr=False, compare=False)
+    texts: list[bytes] | None = field(default=None, repr=False, compare=False)
     requests: int | None = field(default=None, repr=False)
 
     @property
@@ -164,11 +155,15 @@ class Result:
 
     def lines(self) -> list[Any]:
         """Give what goes to the output: events, then the shaped lines of an ok result, else the result itself."""
-        own = [self._line()] if self.output is None else self.output
+        own = [self.as_dict()] if self.output is None else self.output
         return [*self.events, *own] if self.events else own
 
-    def _line(self) -> Record:
-        written = self.written
-        if written is None or written["status"] != self.status:  # it is written down, and its shaping failed
-            return self.as_dict()
-        return written
+    def written(self) -> list[bytes] | None:
+        """Give the lines as JSON, where all of them were written already."""
+        if self.events:
+            return None
+        if self.output is not None:
+            return self.texts
+        if self.text is None or self.text[0] != self.status:  # it is in the journal, and its shaping failed
+            return None
+        return [self.text[1]]

@@ -20,6 +20,7 @@ from connectory.errors import (
     UnavailableError,
     WorkError,
 )
+from connectory.jsontext import dumps
 from connectory.record import Failure, Record, Result
 from connectory.transport import Ready
 
@@ -128,6 +129,14 @@ def dead_letter(connection: str, part: Part, result: Result) -> Record:
         "record": result.record,
     }
     return line | {"response": result.response} if result.response is not None else line
+
+
+def text_of(result: Result) -> bytes:
+    """Give the output lines of a result as JSON, each with its line feed."""
+    texts = result.written()
+    if texts is None:
+        texts = [dumps(line) for line in result.lines()]
+    return b"".join([text + b"\n" for text in texts])
 
 
 def seen_http(result: Result) -> Record:

@@ -18,7 +18,7 @@ def deduplicate(
         by: what makes two records alike, such as `id` or `[name, city]`; without it, the whole record
 
     Examples:
-        {"by": "id"}
-        {"by": "[shop, number]"}
+        "id"
+        "[shop, number]"
     """
     return record if memory.first(context, record if by is None else by(record, context.scope)) else None

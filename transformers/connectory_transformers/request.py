@@ -26,8 +26,9 @@ class request:  # noqa: N801 - the word users write
         missing: what happens when the server answers 404: error, or null
 
     Examples:
-        {"entity": "file", "path": {"file_id": "&{file}"}, "into": "details"}
-        {"entity": "vector_store.files", "path": {"vector_store_id": "&{id}"}, "pages": "first", "into": "files"}
+        {"entity": "file", "path": {"file_id": "&{file}"}, "into": "details", "missing": "null"}
+        {"entity": "files", "query": {"purpose": "batch"}, "pages": "first", "into": "files"}
+        {"entity": "vector_store.files", "path": {"vector_store_id": "&{id}"}, "most": 500, "into": "files"}
     """
 
     def __init__(

@@ -17,7 +17,7 @@ from connectory.errors import ConfigError, StorageError
 from connectory.interfaces import Sink
 from connectory.jsontext import dumps
 from connectory.private import make_folder, open_private, refuse_link
-from connectory.record import ResultLine, Unchanged
+from connectory.record import Unchanged
 from connectory.storage import datasync, lock, why
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class LineSink(Sink):
         """Take values; they leave when a mebibyte has gathered, or at `flush`."""
         finite = type(lines) is Unchanged
         for line in lines:
-            self._buffer += line.text if type(line) is ResultLine else dumps(line, finite=finite)
+            self._buffer += dumps(line, finite=finite)
             self._buffer += b"\n"
         if len(self._buffer) >= BUFFERED:
             await self.flush()

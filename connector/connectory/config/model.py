@@ -259,6 +259,7 @@ class OutgoingConfig(Section):
         default="direct",
         description="direct: a request a record; batch: through the Batch API, answered within 24 hours "
         "(default: direct)",
+        examples=["batch"],
     )
     sequence: Text | None = Field(
         default=None,

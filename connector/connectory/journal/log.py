@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from connectory.errors import StorageError
 from connectory.headers import AnswerHeaders
 from connectory.jsontext import JsonTextError, dumps, loads
-from connectory.record import Failure, Result, ResultLine
+from connectory.record import Failure, Result
 from connectory.storage import datasync, why
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def encode(delivery: Delivery, life: int, result: Result) -> bytes:
     """Give the line of an outcome, with its line feed; the result keeps its own part of it for the output."""
     fields = result.as_dict()
     whole = dumps(fields, finite=True)
-    result.written = ResultLine(fields, whole)
+    result.text = (result.status, whole)
     start = b'{"seq":%d,"part":%d,"key":%b,"life":%d,' % (
         delivery.seq, delivery.part, dumps(delivery.key), life
     )  # fmt: skip

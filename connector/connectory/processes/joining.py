@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
+from connectory.interfaces import TakesText
 from connectory.jsontext import loads
 from connectory.private import open_private
 from connectory.storage import datasync
@@ -22,13 +23,6 @@ LINES, LETTERS = "output.jsonl", "dead_letters.jsonl"
 """The files of a shard: its part of the output, and the records that were set aside."""
 
 CHUNK = 1024 * 1024
-
-
-@runtime_checkable
-class _TakesBytes(Protocol):
-    """A sink of JSON Lines takes them as they are written."""
-
-    async def add(self, written: bytes) -> None: ...
 
 
 async def join(run: Run, shards: Sequence[Shard], sink: Sink) -> None:
@@ -69,7 +63,7 @@ def gather(run: Path, shards: Sequence[Shard]) -> None:
 
 
 async def _give(sink: Sink, chunk: bytes) -> None:
-    if isinstance(sink, _TakesBytes):
+    if isinstance(sink, TakesText):
         await sink.add(chunk)
         return
     values: list[Any] = [loads(line) for line in chunk.split(b"\n") if line]
