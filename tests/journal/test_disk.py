@@ -224,7 +224,7 @@ def test_behind_a_stuck_item_marks_do_not_pile_up_and_none_is_wrong(folder, monk
             journal.read(seq, seq)
             if seq:
                 journal.close_item(seq, dead=False)
-        assert len(journal._marks) < 10 + 1000 // marks.EVERY + 2
+        assert len(journal._marks._marks) < 10 + 1000 // marks.EVERY + 2
         journal.close_item(0, dead=False)
 
     live(folder, work)
