@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from connectory.building import Call
@@ -14,7 +13,7 @@ from connectory.parameters import as_object
 from connectory.record import Delivery, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from connectory.batchable import BatchOption
@@ -125,52 +124,63 @@ class Publication:
         """Name what is sent: the methods and the template of the path."""
         return f"{'|'.join(self.actions)} {self.entity.path}"
 
-    def parts(self, item: Item, seq: int, run: str, apply: Apply | None = None) -> Iterator[Part]:
+    def parts(self, item: Item, seq: int, run: str, apply: Apply | None = None) -> list[Part]:
         """Run the chain over an item; an item that fails or is dropped is one part without a record.
 
         `seq` counts the items of the source; `run` is the run in whose name they are sent, unless the item repeats a
         delivery of another one. `apply` gives what the chain made, where it was run already.
         """
-        apply = apply or partial(self.chain.apply, notes=self.firsts.of(item.position))
         origin = item.origin
         if origin is None:
-            yield from self._made(item, seq, seq, run, apply)
-            return
-        parts = list(self._made(item, seq, origin.index, origin.run, apply))
+            return self._made(item, seq, seq, run, apply)
+        parts = self._made(item, seq, origin.index, origin.run, apply)
         if origin.part is None:
-            yield from parts
-            return
+            return parts
         wanted = [part for part in parts if part.delivery.part == origin.part]
         if wanted:
-            yield wanted[0]
-            return
+            return wanted[:1]
         error = TransformerError(
             f"the transformers make no part {origin.part} of this record any more; its dead letter stays"
         )
         delivery = Delivery(origin.run, item.position, origin.part, seq)
-        yield Part(item, origin.index, delivery, item.position, error=error, whole=False)
+        return [Part(item, origin.index, delivery, item.position, error=error, whole=False)]
 
-    def _made(self, item: Item, seq: int, index: int, run: str, apply: Apply) -> Iterator[Part]:
-        first = partial(Delivery, run, item.position, 0, seq)
-        if item.error is not None:
-            yield Part(item, index, first(), item.position, error=item.error)
-            return
-        name = item.position
-        try:
-            name, key = self._identify(item), self._key(item)
-            records = list(apply(item.record, self.chain_scope(item)))
-        except RecordError as error:
-            yield Part(item, index, first(), name, error=error)
-            return
-        except RecursionError:
-            yield Part(item, index, first(), name, error=RecordError(_TOO_DEEP))
-            return
-        if not records:
-            yield Part(item, index, first(), name, key=key)
-        for number, record in enumerate(records):
-            part_id = f"{name}#{number}" if len(records) > 1 else name
-            delivery = Delivery(run, item.position, number, seq)
-            yield Part(item, index, delivery, part_id, record, whole=False, key=key)
+    def _made(self, item: Item, seq: int, index: int, run: str, apply: Apply | None) -> list[Part]:
+        name, key, error, records = item.position, None, item.error, list[Record]()
+        if error is None:
+            try:
+                name, key = self._identify(item), self._key(item)
+                records = self._records(item, apply)
+            except RecordError as raised:
+                error = raised
+            except RecursionError:
+                error = RecordError(_TOO_DEEP)
+        if error is not None or not records:
+            delivery = Delivery(run, item.position, 0, seq)
+            return [Part(item, index, delivery, name, error=error, key=None if error else key)]
+        if len(records) == 1:
+            delivery = Delivery(run, item.position, 0, seq)
+            return [Part(item, index, delivery, name, records[0], whole=False, key=key)]
+        return [
+            Part(
+                item,
+                index,
+                Delivery(run, item.position, number, seq),
+                f"{name}#{number}",
+                record,
+                whole=False,
+                key=key,
+            )
+            for number, record in enumerate(records)
+        ]
+
+    def _records(self, item: Item, apply: Apply | None) -> list[Record]:
+        if apply is not None:
+            return list(apply(item.record, self.chain_scope(item)))
+        if not self.chain.steps:
+            return [item.record]
+        notes = self.firsts.of(item.position) if self.chain.remembers else None
+        return list(self.chain.apply(item.record, self.chain_scope(item), notes))
 
     def chain_scope(self, item: Item) -> dict[str, Any]:
         """Give what the chain sees beside the record."""

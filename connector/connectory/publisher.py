@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from connectory.batches import Batched
@@ -18,9 +17,9 @@ from connectory.errors import (
 )
 from connectory.events import Listener, Noticed, RecordFinished, RunFinished, RunStarted, ignore
 from connectory.interfaces import TakesText
+from connectory.making import Making
 from connectory.packing import Packing
 from connectory.packsending import PackSending
-from connectory.passing import Passage, ahead
 from connectory.record import Result
 from connectory.repeats import Repeats
 from connectory.results import dead_letter, text_of
@@ -29,16 +28,14 @@ from connectory.waiting import AT_ONCE
 from connectory.workers import WINDOW, Workers, close
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine
+    from collections.abc import AsyncGenerator, Callable
 
     from connectory.batchable import BatchOption
     from connectory.client import Client
-    from connectory.firsts import OfItem
     from connectory.interfaces import Item, Journal, Sink, Source
     from connectory.journal import Known
     from connectory.packing import Pack
-    from connectory.passing import Made
-    from connectory.publication import Apply, Part, Publication
+    from connectory.publication import Part, Publication
 
     Settled: TypeAlias = list[tuple[Part, Result]]
 
@@ -75,7 +72,7 @@ class Publisher:
         self._delivering = PackSending(
             publication, client, journal, listen=listen, known=known, stop=self.stop
         )
-        self._repeats = Repeats()
+        self._repeats, self._making = Repeats(), Making(publication, journal)
         self._open: dict[int, _Open] = {}
         self._workers: Workers[Any, Any] | None = None
         self._sequence = None if publication.sequence is None else Sequence()
@@ -253,10 +250,10 @@ class Publisher:
 
     async def _parts(self, source: Source, start: int, below: int = 0) -> AsyncGenerator[Part, None]:
         """Give the deliveries of the items from a number on; those `below` another one are under way already."""
-        made = self._made_in_turn(self._items(source, start, below))
+        made = self._making.items(source, start, below)
         try:
             async for item, seq, parts in made:
-                pending = [part for part in parts if not self.journal.is_shown(seq, part.delivery.part)]
+                pending = [one for one in parts if not self.journal.is_shown(seq, one.delivery.part)]
                 if parts and (note := self._repeats.hear(parts[0].id, item.position)):
                     self.listen(Noticed(note))
                 self._open[seq] = _Open(len(pending))
@@ -272,60 +269,6 @@ class Publisher:
                     yield part
         finally:
             await close(made)
-
-    def _made_in_turn(
-        self, items: AsyncGenerator[tuple[Item, int], None]
-    ) -> AsyncGenerator[tuple[Item, int, list[Part]], None]:
-        """Give the items and their parts; where the chain may wait for several at once, they are made ahead."""
-        if not self.publication.chain.at_once:
-            return self._made_one_by_one(items)
-        passage = Passage(self.publication.chain)
-
-        def begin(numbered: tuple[Item, int]) -> Coroutine[Any, Any, tuple[Item, int, list[Part]]]:
-            (item, seq), notes = numbered, self._notes(numbered[0])
-            scope = self.publication.chain_scope(item)
-            way = None if item.error else passage.begin(item.record, scope, notes)
-            return self._made_ahead(item, seq, way, notes)
-
-        return ahead(items, begin)
-
-    async def _made_one_by_one(
-        self, items: AsyncGenerator[tuple[Item, int], None]
-    ) -> AsyncGenerator[tuple[Item, int, list[Part]], None]:
-        chain = self.publication.chain
-        async with aclosing(items):
-            async for item, seq in items:
-                notes = self._notes(item)
-                apply = partial(chain.apply, notes=notes)
-                parts = await chain.aside(partial(self._made, item, seq, apply))
-                self.publication.firsts.keep(notes.rows)
-                yield item, seq, parts
-
-    async def _made_ahead(
-        self, item: Item, seq: int, way: Coroutine[Any, Any, Made] | None, notes: OfItem
-    ) -> tuple[Item, int, list[Part]]:
-        parts = self._made(item, seq, None if way is None else await way)
-        self.publication.firsts.keep(notes.rows)
-        return item, seq, parts
-
-    def _made(self, item: Item, seq: int, apply: Apply | None) -> list[Part]:
-        return list(self.publication.parts(item, seq, self.journal.run, apply))
-
-    def _notes(self, item: Item) -> OfItem:
-        return self.publication.firsts.of(item.position)
-
-    async def _items(self, source: Source, start: int, below: int) -> AsyncGenerator[tuple[Item, int], None]:
-        """Give the items whose lines are not in the output yet, each with its number."""
-        seq, items = start - 1, aiter(source)
-        try:
-            async for item in items:
-                seq += 1
-                self.journal.read(seq, item.mark)
-                if seq >= below and not self.journal.is_shown(seq):
-                    yield item, seq
-            self.journal.set_total(seq + 1)
-        finally:
-            await close(items)
 
     async def _deliver(self, part: Part) -> tuple[Part, Result | None]:
         """Settle a delivery when it is its turn; without a result it stays pending."""
