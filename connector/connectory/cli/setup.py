@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -141,11 +142,17 @@ def in_sandbox(config: Config, *, listen: Listener | None = None) -> Generator[A
         yield AsyncConnector(config, listen=listen or tell, endpoint=endpoint)
 
 
+GARBAGE = 10_000
+"""New objects after which rings of garbage are looked for: a record makes many objects, and next to no rings."""
+
+
 def run_loop(
     main: Callable[[], Coroutine[Any, Any, T]], *, stop: Callable[[RunInterruptedError], bool] | None = None
 ) -> T:
     """Run a coroutine to its end. The first signal stops gently where `stop` can, the second at once."""
     logging.getLogger("asyncio").addFilter(LogFilter())  # it prints what a task died of
+    gc.freeze()  # the catalogue and the configuration stay to the end: nobody need look through them again
+    gc.set_threshold(GARBAGE)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_interruptible(main, stop))
 
