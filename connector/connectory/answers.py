@@ -42,14 +42,13 @@ class Answer:
 
     `value` is the parsed JSON where the entity answers with JSON, None for an empty body, and
     `{content_type, text}` or `{content_type, base64}` for any other. `events` are those of a stream, where they were
-    asked for. `text` is the value as it came, where that is one line of JSON without a secret.
+    asked for.
     """
 
     status: int
     headers: Mapping[str, str]
     value: Any
     events: Sequence[dict[str, Any]] | None = None
-    text: bytes | None = None
 
     @property
     def request_id(self) -> str | None:
@@ -92,12 +91,12 @@ def interpret(expected: Expected, status: int, headers: Mapping[str, str], body:
     if not accepted(status):
         raise _refusal(expected, status, headers, content_type, body)
     echoed = expected.redactor.seen_in(body)
-    value, text = _value(expected, status, content_type, body)
+    value = _value(expected, status, content_type, body)
     if echoed:
-        value, text = expected.redactor.value(value), None
+        value = expected.redactor.value(value)
     if _is_error_alone(value):
         raise _refusal(expected, status, headers, content_type, body)
-    return Answer(status, blanked(expected, headers), value, text=text)
+    return Answer(status, blanked(expected, headers), value)
 
 
 def blanked(expected: Expected, headers: Mapping[str, str]) -> Mapping[str, str]:
@@ -150,23 +149,23 @@ def _is_error_alone(value: Any) -> bool:
     return not is_entity and not any(isinstance(one, dict | list) for one in others.values())
 
 
-def _value(expected: Expected, status: int, content_type: str, body: bytes) -> tuple[Any, bytes | None]:
+def _value(expected: Expected, status: int, content_type: str, body: bytes) -> Any:
     if not body:
         if expected.kind == "json" and not expected.empty and status != 204:  # noqa: PLR2004 - no content
             raise OutcomeUnknownError(f"{expected.what}: the server answered {status} with an empty body")
-        return None, None
+        return None
     if expected.kind in {"binary", "text"}:  # a file keeps its bytes, also where they happen to be JSON
-        return _other(expected, content_type, body), None
+        return _other(expected, content_type, body)
     unnamed = expected.kind == "json" and (expected.strict or content_type in {"", "text/html"})
     if unnamed or content_type.endswith(("/json", "+json")):
         try:
-            return loads(body), body if body[:1] in {b"{", b"["} and b"\n" not in body else None
+            return loads(body)
         except JsonTextError as error:
             raise OutcomeUnknownError(
                 f"{expected.what}: the server answered {status} with {content_type or 'no content type'} "
                 f"that is not JSON ({error}): {_snippet(body)!r}"
             ) from None
-    return _other(expected, content_type, body), None
+    return _other(expected, content_type, body)
 
 
 def _other(expected: Expected, content_type: str, body: bytes) -> dict[str, str]:

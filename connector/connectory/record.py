@@ -95,9 +95,8 @@ class Result:
     `index` counts inputs from 0. `events` are those of a stream, whose lines go before the result's own. `output` is
     what `result` and the response transformers made of an ok result, if there are any: one line each. `record` is the
     record as it was read; `cause` is the exception behind an error; `headers` are those of the answer. `requests` is
-    how many of the attempts count with this result: those of a pack count with its first member. None: all. `received`
-    is a response with its JSON as it came; `text` is the line of a status as JSON, `texts` are those of `output`, where
-    they were written already.
+    how many of the attempts count with this result: those of a pack count with its first member. None: all. `text`
+    is the line of this status as JSON, and `texts` those of `output`, where they were written already.
     """
 
     index: int
@@ -115,7 +114,6 @@ class Result:
     record: Any = field(default=None, repr=False)
     cause: Exception | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
-    received: tuple[Any, bytes] | None = field(default=None, repr=False, compare=False)
     text: tuple[Status, bytes] | None = field(default=None, repr=False, compare=False)
     texts: list[bytes] | None = field(default=None, repr=False, compare=False)
     requests: int | None = field(default=None, repr=False)
@@ -137,8 +135,8 @@ class Result:
             raise self.cause
         return self
 
-    def as_dict(self, *, bare: bool = False) -> Record:
-        """Give the result line, in the order of the documented keys; a `bare` one lacks the response, its last key."""
+    def as_dict(self) -> Record:
+        """Give the result line, in the order of the documented keys."""
         line: Record = {
             "index": self.index,
             "id": self.id,
@@ -151,7 +149,7 @@ class Result:
         }
         if self.error is not None:
             line["error"] = self.error.as_dict()
-        elif not bare:
+        else:
             line["response"] = self.response
         return line
 

@@ -58,8 +58,7 @@ def result_of(part: Part, call: Call, outcome: Outcome) -> Result:
         result.http_status, result.request_id = outcome.answer.status, outcome.answer.request_id
         result.response, result.usage = outcome.answer.value, usage_of(outcome.answer.value)
         result.events = outcome.answer.events if call.stream == "events" else None
-        result.headers, text = outcome.answer.headers, outcome.answer.text
-        result.received = None if text is None else (result.response, text)
+        result.headers = outcome.answer.headers
         return result
     error = cast("ConnectoryError", outcome.error)
     if isinstance(error, ApiError):

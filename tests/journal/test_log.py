@@ -88,32 +88,6 @@ def test_an_error_is_read_again_with_its_class_code_and_message():
     assert log_module.Entry(line, 0).result() == result
 
 
-def test_a_response_is_written_as_it_came_and_never_another_one():
-    result = ok(0)
-    text = b'{"n":  1.50, "object": "thing"}'
-    result.response = json.loads(text)
-    result.received = (result.response, text)
-    line = encode(delivery(0), 1, result)
-
-    assert text in line
-    assert (decode(line) or {})["response"] == result.response
-    assert [json.loads(one) for one in result.written() or []] == result.lines()
-
-    result.response = {"n": 2}  # what it was created as has changed since
-    later = encode(delivery(0), 1, result)
-    assert text not in later
-    assert (decode(later) or {})["response"] == {"n": 2}
-    assert [json.loads(one) for one in result.written() or []] == result.lines()
-
-
-def test_a_result_whose_status_changed_after_it_was_written_is_written_again():
-    result = ok(0)
-    encode(delivery(0), 1, result)
-    result.status, result.error = "error", Failure("result", "no")
-
-    assert result.written() is None
-
-
 def test_cookies_are_not_kept():
     result = ok(0)
     result.headers = {"Set-Cookie": "session=secret", "x-request-id": "req-1"}

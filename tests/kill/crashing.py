@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from connectory import publisher
 from connectory.cli import main as program
 from connectory.client import Client
 from connectory.journal import DiskJournal, committing, runs
@@ -192,8 +193,8 @@ def renaming(passing: Place, rename: Callable[..., None]) -> Callable[..., None]
 
 
 def prepare(passing: Place) -> None:
-    """Make every place. Commits are many: between two of them there is nothing new to see."""
-    committing.LAZY = 0
+    """Make every place. Commits and writes are many: between two of them there is nothing new to see."""
+    committing.LAZY = publisher.GATHER = 0
     os.write = writing(passing, os.write)
     os.ftruncate = cutting(passing, os.ftruncate)
     os.replace = renaming(passing, os.replace)

@@ -17,11 +17,12 @@ from typing import Any
 
 from kill import crashing
 
+from connectory import publisher
 from connectory.adapters.linesink import LineSink
 from connectory.cli import main as program
 from connectory.client import Client
 from connectory.delivering import Delivering
-from connectory.journal import DiskJournal
+from connectory.journal import DiskJournal, committing
 from connectory.journal import log as results_log
 from connectory.journal.log import ResultsLog
 from connectory.jsontext import JsonTextError, loads
@@ -299,6 +300,7 @@ def main() -> None:
         crashing.die_at(word)
         word = sys.argv.pop(1)
     MUTANTS[word].put_in()
+    committing.LAZY, publisher.GATHER = 0.01, 0  # so small a run would end before its first commit
     if "KILL_SYNCED" in os.environ:
         from kill import synced  # noqa: PLC0415 - not every bug needs a power cut
 

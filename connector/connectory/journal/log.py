@@ -160,11 +160,8 @@ class ResultsLog:
 
 def encode(delivery: Delivery, life: int, result: Result) -> bytes:
     """Give the line of an outcome, with its line feed; the result keeps its own part of it for the output."""
-    received = result.received
-    if result.error is None and received is not None and received[0] is result.response:
-        whole = dumps(result.as_dict(bare=True), finite=True)[:-1] + b',"response":' + received[1] + b"}"
-    else:
-        whole = dumps(result.as_dict(), finite=True)
+    fields = result.as_dict()
+    whole = dumps(fields, finite=True)
     result.text = (result.status, whole)
     start = b'{"seq":%d,"part":%d,"key":%b,"life":%d,' % (
         delivery.seq, delivery.part, dumps(delivery.key), life
