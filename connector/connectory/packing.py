@@ -28,6 +28,10 @@ MOST_OPEN = 64
 MOST_WAITING = 16_000
 """Deliveries that are taken and have no line yet: fewer than the journal allows to lie open."""
 
+MOST_AT_ONCE = 2_048
+"""Deliveries whose requests are under way at once, but always two requests: the answers of all lie in memory together, and
+one of 256 vectors takes 15 megabytes."""
+
 READY = 2
 """Packs that wait for a worker before nothing more is read."""
 
@@ -86,7 +90,7 @@ class Packing:
     """A source of packs, made from one of deliveries.
 
     A pack goes when it is full, or when somebody is free to send it, the source has nothing more, and `wait` has passed
-    since its first member came.
+    since its first member came. `limit` is how many of them may be under way at once.
     One that an earlier life of the run had under way is put together again from the same members.
     """
 
@@ -98,7 +102,8 @@ class Packing:
         parts: AsyncGenerator[Part, None],
     ) -> None:
         self._publication, self._option, self._journal, self._parts = publication, option, journal, parts
-        window = max(option.size, min(MOST_WAITING, publication.concurrency * option.size * 2))
+        self.limit = min(publication.concurrency, max(2, MOST_AT_ONCE // option.size))
+        window = max(option.size, min(MOST_WAITING, 2 * self.limit * option.size))
         self._line = Line(window, ordered=publication.ordered)
         self._open: dict[tuple[str, bytes], Pack] = {}
         self._ready: deque[Pack] = deque()

@@ -210,7 +210,7 @@ class Publisher:
             parts = self._parts(source, self.journal.start)
             packing = Packing(self.publication, self.publication.pack, self.journal, parts)
             packs = self._workers = Workers(
-                packing, self._deliver_pack, limit=limit, ordered=False, stopped=stopped
+                packing, self._deliver_pack, limit=packing.limit, ordered=False, stopped=stopped
             )
             return packing.lined_up(aiter(packs))
         more = AT_ONCE if self.publication.until or self._sequence else 0
