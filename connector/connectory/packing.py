@@ -28,9 +28,9 @@ MOST_OPEN = 64
 MOST_WAITING = 16_000
 """Deliveries that are taken and have no line yet: fewer than the journal allows to lie open."""
 
-MOST_AT_ONCE = 2_048
-"""Deliveries whose requests are under way at once, but always two requests: the answers of all lie in memory together, and
-one of 256 vectors takes 15 megabytes."""
+MOST_AT_ONCE = 1_024
+"""Deliveries whose requests are under way at once, but always two requests: the answers of all lie in memory together,
+and one of 256 vectors takes 15 megabytes."""
 
 READY = 2
 """Packs that wait for a worker before nothing more is read."""
