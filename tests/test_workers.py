@@ -122,6 +122,31 @@ def test_results_gather_for_a_moment_and_the_work_goes_on_meanwhile(ordered: boo
     run(main)
 
 
+def test_workers_that_once_waited_together_do_not_queue_ever_after(monkeypatch):
+    waits = []
+    wait = Workers._wait_for_turn
+
+    async def counted(self):
+        waits.append(1)
+        await wait(self)
+
+    async def slow_to_begin():
+        await asyncio.sleep(0.01)
+        for number in range(1000):
+            yield number
+
+    async def slowly(number: int) -> int:
+        await asyncio.sleep(0)
+        return number
+
+    async def main():
+        monkeypatch.setattr(Workers, "_wait_for_turn", counted)
+        assert await collect(Workers(slow_to_begin(), slowly, limit=8)) == (list(range(1000)), None)
+        assert 7 <= len(waits) < 100  # each but the first at the beginning, and hardly any later
+
+    run(main)
+
+
 def test_what_gathers_is_given_when_nothing_more_comes():
     async def main():
         workers = Workers(Counting(3).numbers(), _at_once, limit=4, gather=30)  # bounded by the test's time

@@ -58,7 +58,8 @@ class Workers(Generic[T, R]):
         self._window, self._gather, self._stopped = window or limit * WINDOW, gather, stopped
         self._source, self._work, self._limit, self._ordered = source, work, limit, ordered
         self._slots: deque[_Slot[R]] = deque()
-        self._turn = asyncio.Lock()
+        self._reading = False
+        self._waiters: deque[asyncio.Future[None]] = deque()
         self._taking: asyncio.Task[Any] | None = None
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
@@ -104,8 +105,7 @@ class Workers(Generic[T, R]):
         task = asyncio.current_task()
         try:
             while True:
-                async with self._turn:
-                    slot, item = await self._claim(task)
+                slot, item = await self._claim(task)
                 slot.result = await self._work(item)
                 slot.done = True
                 if not self._ordered:
@@ -122,14 +122,46 @@ class Workers(Generic[T, R]):
             self._changed.set()
 
     async def _claim(self, task: asyncio.Task[Any] | None) -> tuple[_Slot[R], T]:
-        while len(self._slots) >= self._window and not self._ended:
-            self._room.clear()
-            await self._room.wait()
-        item = await self._next(task)
-        slot: _Slot[R] = _Slot()
-        if self._ordered:
-            self._slots.append(slot)
-        return slot, item
+        while True:
+            if self._reading:
+                await self._wait_for_turn()
+            elif len(self._slots) >= self._window and not self._ended:
+                self._room.clear()
+                await self._room.wait()
+            else:
+                break
+        self._reading = True
+        try:
+            item = await self._next(task)
+            slot: _Slot[R] = _Slot()
+            if self._ordered:
+                self._slots.append(slot)
+            return slot, item
+        finally:
+            self._reading = False
+            self._call_next()
+
+    async def _wait_for_turn(self) -> None:
+        """Wait until nobody is in the source.
+
+        Whoever comes when nobody is in it need not queue. With a lock, which is fair, workers that had to wait together
+        once would wait for each other ever after.
+        """
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        except BaseException:
+            if waiter.done() and not waiter.cancelled():  # called, and cancelled before it could go
+                self._call_next()
+            raise
+
+    def _call_next(self) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
 
     async def _next(self, task: asyncio.Task[Any] | None) -> T:
         if self._ended:

@@ -160,7 +160,7 @@ static void refuse(Text *out, const char *status, const char *why) {
 
 static void chat(Text *out) {
     char id[64];
-    int size = sprintf(id, "{\"id\":\"chatcmpl-%022ld\",", counted);
+    int size = sprintf(id, "{\"id\":\"chatcmpl-AbCdEfGh%08ldIjKlMn\",", counted);
     add_head(out, "200 OK", size + answer_size);
     add(out, id, size);
     add(out, answer_text, answer_size);
