@@ -25,7 +25,7 @@ from candidates import CANDIDATES  # noqa: E402
 from judge import POINTS, judge  # noqa: E402
 from server import ANSWER  # noqa: E402
 
-from connectory import AsyncConnector  # noqa: E402
+from connectory import AsyncConnector  # noqa: E402 - as above
 
 WORKERS = 64
 PACKAGES = {
