@@ -164,7 +164,7 @@ async def whole(make, url, count):
         "outgoing": {
             "chat": {
                 "entity": "chat.completions",
-                "payload": {"model": "gpt", "messages": [{"role": "user", "content": "&{text}"}]},
+                "payload": {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "&{text}"}]},
                 "result": {"answer": "&{response.choices[0].message.content}"},
             }
         },
