@@ -11,6 +11,7 @@ import os
 import secrets
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from connectory.adapters.linesink import LineSink
 from connectory.cli import main as program
 from connectory.client import Client
 from connectory.delivering import Delivering
+from connectory.errors import StorageError
 from connectory.journal import DiskJournal, committing
 from connectory.journal import log as results_log
 from connectory.journal.log import ResultsLog
@@ -144,7 +146,8 @@ def unannounced() -> None:
 
     async def announce(self: Any, delivery: Any, body_hash: str) -> None:
         await asyncio.sleep(0.02)
-        await waiting(self, delivery, body_hash)
+        with suppress(StorageError):  # the run is over, and its files are closed
+            await waiting(self, delivery, body_hash)
 
     running: set[asyncio.Future[None]] = set()
     waiting = DiskJournal.intend
