@@ -16,10 +16,9 @@ class AnswerHeaders(Mapping[str, str]):
     headers are only passed on.
     """
 
-    __slots__ = ("_block", "_found", "raw")
+    __slots__ = ("_block", "_found")
 
     def __init__(self, raw: Sequence[tuple[bytes, bytes]]) -> None:
-        self.raw = raw
         self._block: bytes | None = None
         found = self._found = {name.lower(): value for name, value in raw}
         if len(found) != len(raw):
