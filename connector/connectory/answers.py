@@ -12,6 +12,7 @@ from connectory.headers import AnswerHeaders
 from connectory.jsontext import JsonTextError, loads
 from connectory.redaction import Redactor
 from connectory.unpacking import BombError, PackedError, Unpacker
+from connectory.values import value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -36,7 +37,7 @@ LONGEST_MESSAGE = 2000
 """Characters of a server's own explanation that are passed on."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Answer:
     """A whole, usable answer.
 

@@ -16,6 +16,7 @@ from connectory.errors import (
     UnavailableError,
 )
 from connectory.retry import Aside, Failed, Stop
+from connectory.values import value
 
 if TYPE_CHECKING:
     from connectory.answers import Answer
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _STOPS = {"credentials": CredentialsError, "unavailable": UnavailableError, "setup": SetupError}
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Outcome:
     """What became of a call: an answer or an error.
 

@@ -72,19 +72,15 @@ class Delivering:
             None if until is None else Waiting(publication, until, client, self.capacity, listen=listen)
         )
 
-    async def settle(self, part: Part) -> Result | None:
+    def settle(self, part: Part) -> Awaitable[Result | None]:
         """Give what became of a delivery, in this life of the run or an earlier one; None where it stays pending.
 
         Raises RunStoppedError.
         """
         earlier = self._journal.recall(part.delivery)
         if earlier is None:
-            return await self._new(part)
-        return (
-            await self._taken_up(part, earlier)
-            if earlier.status == "begun"
-            else await self._recalled(part, earlier)
-        )
+            return self._new(part)
+        return self._taken_up(part, earlier) if earlier.status == "begun" else self._recalled(part, earlier)
 
     def ready(self, part: Part) -> Result | tuple[Call, httpx.Request]:
         """Give the request of a delivery that another way of sending takes, or its result where nothing is to be sent.
@@ -148,22 +144,39 @@ class Delivering:
                 return await self._record(part, unsent(part, None))
             return await self._send(part, call, request)
 
-    async def _send(self, part: Part, call: Call, request: httpx.Request) -> Result | None:
+    def _send(self, part: Part, call: Call, request: httpx.Request) -> Awaitable[Result | None]:
         doubt = self._journal.doubt(part.delivery)
-        if doubt is not None and (held := held_back(part, call, doubt)) is not None:
+        if doubt is None:
+            return self._send_now(part, call, request, None)
+        return self._send_doubtful(part, call, request, doubt)
+
+    async def _send_doubtful(
+        self, part: Part, call: Call, request: httpx.Request, doubt: Intent
+    ) -> Result | None:
+        """Send what an earlier life left under way, if it may be sent at all."""
+        if (held := held_back(part, call, doubt)) is not None:
             # it says nothing about the server: no alarm hears it
             await self._journal.record(part.delivery, held)
             return held
-        suspected = doubt is not None and doubt.lives >= SUSPECT
-        async with self._suspects if suspected else nullcontext():
-            async with self.capacity:
-                if self.capacity.stopped:
-                    return None
-                result = await self._sent(part, call, request, doubt)
-            if self._waiting is None or not result.ok:
-                return await self._record(part, result, call)
-            if not self._waiting.is_over(result):
-                await self._journal.begin(part.delivery, result)
+        async with self._suspects if doubt.lives >= SUSPECT else nullcontext():
+            return await self._send_now(part, call, request, doubt)
+
+    async def _send_now(
+        self, part: Part, call: Call, request: httpx.Request, doubt: Intent | None
+    ) -> Result | None:
+        if self._waiting is None and self._publication.sequence is None:
+            # there are no more workers then than may have a request under way
+            if self.capacity.stopped:
+                return None
+            return await self._record(part, await self._sent(part, call, request, doubt), call)
+        async with self.capacity:
+            if self.capacity.stopped:
+                return None
+            result = await self._sent(part, call, request, doubt)
+        if self._waiting is None or not result.ok:
+            return await self._record(part, result, call)
+        if not self._waiting.is_over(result):
+            await self._journal.begin(part.delivery, result)
         await self._listen_for_alarm(result)
         return await self._wait(part, call, result, fresh=True)
 
@@ -189,18 +202,30 @@ class Delivering:
                 Noticed(f"record {part.id!r} was under way when the run broke off, and is sent changed")
             )
 
-    async def _asked(
+    def _asked(
         self, call: Call, request: httpx.Request, begin: Callable[[], Awaitable[None]]
-    ) -> Outcome:
+    ) -> Awaitable[Outcome]:
         """Send one request; `begin` notes whose it is, when its turn has come: a wait for the rate is no doubt."""
         parts = self._publication.upload
-        send = self._client.send if parts is None else partial(parts.send, self._client)
-        outcome = await send(call, request, begin=begin)
-        if self._publication.budget is not None and not isinstance(outcome.error, RunStoppedError):
+        asked = (
+            self._client.send(call, request, begin=begin)
+            if parts is None
+            else parts.send(self._client, call, request, begin=begin)
+        )
+        return asked if self._publication.budget is None else self._counted(asked)
+
+    async def _counted(self, asked: Awaitable[Outcome]) -> Outcome:
+        outcome = await asked
+        if not isinstance(outcome.error, RunStoppedError):
             self._journal.count("requests", max(0, outcome.attempts - 1))
         return outcome
 
-    async def _begin(self, part: Part, body: str) -> None:
+    def _begin(self, part: Part, body: str) -> Awaitable[None]:
+        if self._publication.budget is None:
+            return self._journal.intend(part.delivery, body)
+        return self._begin_within_budget(part, body)
+
+    async def _begin_within_budget(self, part: Part, body: str) -> None:
         self._check_budget()
         await self._journal.intend(part.delivery, body)
         await self._spend()

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from connectory.values import value
+
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
@@ -44,7 +46,7 @@ class Held:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class RecordFinished:
     """One outgoing record reached its end: `ok`, `error` or `skipped`."""
 

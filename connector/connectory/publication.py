@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
@@ -11,6 +12,7 @@ from connectory.firsts import Firsts
 from connectory.jsontext import dumps
 from connectory.parameters import as_object
 from connectory.record import Delivery, Record
+from connectory.values import value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -38,7 +40,7 @@ _TOO_DEEP = "nested too deeply: the record cannot be copied"
 """Of a record that a program handed over or a transformer made; in a file it is refused before."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Part:
     """One delivery to make.
 
@@ -57,6 +59,10 @@ class Part:
     whole: bool = True
     key: str | None = None
     beside: tuple[int, ...] = ()
+
+
+_PATH = re.compile(r"[\w.\[\]]+")
+"""A path along fields and indexes, which sees nothing but what it names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +112,22 @@ class Publication:
     run: Mapping[str, Any] = field(default_factory=dict[str, Any])
     firsts: Firsts = field(default_factory=Firsts)
     shows_http: bool = field(init=False, default=False)
+    shows_derived: bool = field(init=False, default=True)
+    templates: tuple[tuple[str, Template], ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:
-        """Find out whether anything looks at `http`: making it of an answer costs more than most results."""
+        """Find out, once, what the records need: to make `http` of an answer costs more than most results."""
         texts = [] if self.accept is None else [self.accept.text]
         texts += [] if self.result is None else [one.text for one in self.result.expressions]
         shows = self.response_chain is not None or any("http" in text for text in texts)
         object.__setattr__(self, "shows_http", shows)
+        shows = self.response_chain is not None or any(
+            "derived" in text or not _PATH.fullmatch(text) for text in texts
+        )
+        object.__setattr__(self, "shows_derived", shows)
+        own = [("path", self.path), ("query", self.query), ("payload", self.payload)]
+        templates = tuple((name, template) for name, template in own if template is not None)
+        object.__setattr__(self, "templates", templates)
 
     @property
     def deletes(self) -> bool:
@@ -146,7 +161,8 @@ class Publication:
         return [Part(item, origin.index, delivery, item.position, error=error, whole=False)]
 
     def _made(self, item: Item, seq: int, index: int, run: str, apply: Apply | None) -> list[Part]:
-        name, key, error, records = item.position, None, item.error, list[Record]()
+        name, key, error = item.position, None, item.error
+        records: list[Record] = []
         if error is None:
             try:
                 name, key = self._identify(item), self._key(item)
@@ -258,10 +274,9 @@ class Publication:
         return [self.result.render(line, scope) for line in shaped]
 
     def _own(self, record: Record, scope: Mapping[str, Any]) -> Record:
-        templates = {"path": self.path, "query": self.query, "payload": self.payload}
-        if all(template is None for template in templates.values()):
+        if not self.templates:
             return record
-        return {name: each.render(record, scope) for name, each in templates.items() if each is not None}
+        return {name: template.render(record, scope) for name, template in self.templates}
 
     def _payload(self, action: Action, own: Record) -> Any:
         # A deletion takes no body: a payload that the record carries for other reasons is left where it is.
@@ -285,7 +300,7 @@ class Publication:
     def _document(self, part: Part, call: Call, response: Any) -> Record:
         request = {"path": dict(call.path), "query": dict(call.query), "payload": call.payload}
         derived: Record = {}
-        for name, expression in self.derived.items():
+        for name, expression in self.derived.items() if self.shows_derived else ():
             try:
                 derived[name] = expression(response, {})
             except ExpressionError:  # a derived output that this answer does not have is absent

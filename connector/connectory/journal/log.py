@@ -163,8 +163,8 @@ def encode(delivery: Delivery, life: int, result: Result) -> bytes:
     fields = result.as_dict()
     whole = dumps(fields, finite=True)
     result.text = (result.status, whole)
-    start = b'{"seq":%d,"part":%d,"key":%b,"life":%d,' % (
-        delivery.seq, delivery.part, dumps(delivery.key), life
+    start = b'{"seq":%d,"part":%d,"key":"%b","life":%d,' % (
+        delivery.seq, delivery.part, delivery.key.encode(), life
     )  # fmt: skip
     more: Record = {}
     if result.response is not None and result.error is not None:
@@ -184,13 +184,12 @@ def encode(delivery: Delivery, life: int, result: Result) -> bytes:
 def _block(headers: Mapping[str, str]) -> str:
     """Write headers as one text, a line each; cookies are secrets."""
     if isinstance(headers, AnswerHeaders):
-        return headers.block(without=b"set-cookie").decode("utf-8", "replace")
-    return "\n".join(f"{name}: {value}" for name, value in headers.items() if name.lower() != "set-cookie")
+        return headers.lasting()
+    return AnswerHeaders.of((name.encode(), value.encode()) for name, value in headers.items()).lasting()
 
 
-def _headers(block: str) -> dict[str, str]:
-    lines = [line.partition(": ") for line in block.split("\n")]
-    return {name: value for name, _, value in lines if name}
+def _headers(block: str) -> AnswerHeaders:
+    return AnswerHeaders(f"\n{block}".encode() if block else b"")
 
 
 def decode(line: bytes) -> dict[str, Any] | None:
