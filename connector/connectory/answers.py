@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from connectory.errors import ApiError, OutcomeUnknownError, TooLargeError
+from connectory.frozen import value
 from connectory.headers import AnswerHeaders
 from connectory.jsontext import JsonTextError, loads
 from connectory.redaction import Redactor
 from connectory.unpacking import BombError, PackedError, Unpacker
-from connectory.values import value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

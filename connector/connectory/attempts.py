@@ -15,8 +15,8 @@ from connectory.errors import (
     SetupError,
     UnavailableError,
 )
+from connectory.frozen import value
 from connectory.retry import Aside, Failed, Stop
-from connectory.values import value
 
 if TYPE_CHECKING:
     from connectory.answers import Answer

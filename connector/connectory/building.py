@@ -13,12 +13,12 @@ import httpx
 from connectory import bodies, encoding
 from connectory.errors import CredentialsError, RequestError
 from connectory.events import Listener, Noticed
+from connectory.frozen import value
 from connectory.lanes import Limits
 from connectory.redaction import Redactor
 from connectory.retry import Policy
 from connectory.transport import Ready, Shared, Timeouts
 from connectory.validation import RequestChecker
-from connectory.values import value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

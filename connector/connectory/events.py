@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from connectory.values import value
+from connectory.frozen import value
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 from connectory.building import Call
 from connectory.errors import ExpressionError, RecordError, RequestError, TransformerError
 from connectory.firsts import Firsts
+from connectory.frozen import value
 from connectory.jsontext import dumps
 from connectory.parameters import as_object
 from connectory.record import Delivery, Record
-from connectory.values import value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -7,7 +7,7 @@ from binascii import b2a_base64
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from connectory.values import value
+from connectory.frozen import value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
