@@ -176,6 +176,18 @@ def test_a_host_that_kept_an_older_state_is_understood():
     assert (first.ids, second.ids) == ([1, 2, 3], [4])
 
 
+def test_a_run_whose_file_lost_records_is_not_taken_up_with_others_in_their_place(folder):
+    with pytest.raises(UnacknowledgedError):
+        deliver(
+            connected(Gate(), outgoing={"out": {**OUT, "durability": "power"}}),
+            [SCHEMA, record(1), state(1), record(2), record(3)],
+        )
+    (file,) = folder.glob(".connectory/runs/*/records.jsonl")
+    file.write_bytes(file.read_bytes()[:-3])  # the last line is cut in the middle
+    with pytest.raises(ConfigError, match="is not what it was; start anew with --new"):
+        deliver(connected(Gate(), outgoing={"out": OUT}), [state(1), SCHEMA, record(4), state(4)])
+
+
 def test_a_run_that_came_to_its_end_takes_equal_records_as_new_ones(folder):
     server = Gate()
     for _ in range(2):

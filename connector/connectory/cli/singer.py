@@ -194,6 +194,11 @@ def _target(made: AsyncConnector, settings: TargetSettings, options: dict[str, A
 
 
 def _say_counts(lane: Lane) -> None:
+    from connectory.cli.wiring import DeadLetters
+
+    if isinstance(lane.dead_letters, DeadLetters):
+        for line in lane.dead_letters.summary():
+            say(line)
     done, dead = (lane.run.journal.counts.get(name, 0) for name in ("done", "dead"))
     say(
         f"outgoing {lane.name}: {lane.given} records = {done} done + {dead} dead + {lane.given - done - dead} pending"
@@ -240,7 +245,8 @@ def _lane(
     known = open_known(made.assembly, made.runs, name, run, client=settings.client)
     publisher = made.publisher(name, client=settings.client, journal=run.journal, known=known)
     suit(publisher, sink)
-    return Lane(name, run, publisher, sinks=(sink, dead_letters(made, run.facts)), changed=changed)
+    sinks = (sink, dead_letters(made, run.facts))
+    return Lane(name, run, publisher, sinks=sinks, changed=changed, power=written.durability == "power")
 
 
 def _print(value: Any) -> None:

@@ -8,9 +8,10 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from connectory.adapters.spool import Spool, SpoolSource
-from connectory.errors import RunStoppedError
+from connectory.errors import ConfigError, RunStoppedError
 from connectory.interfaces import Sink
 from connectory.jsontext import dumps
+from connectory.record import Delivery
 from connectory.running import ending, refuse_left, take_up
 from connectory.subscription import hashed
 
@@ -44,7 +45,7 @@ class Lane:
 
     In a run that is taken up, records behind the state from which the tap goes on are in the file already. They are
     known by what they hold, as often as they are there, and not taken a second time: so it is the run's own journal
-    that says what is to be sent.
+    that says what is to be sent. `power`: a record is on the disk before it is given to anybody.
     """
 
     def __init__(
@@ -55,11 +56,12 @@ class Lane:
         *,
         sinks: tuple[Sink, Sink],
         changed: Callable[[], None],
+        power: bool = False,
     ) -> None:
         self.name, self.run, self.publisher = name, run, publisher
         self.given = 0
         self.settled = False
-        self._sinks, self._changed = sinks, changed
+        (self._sink, self.dead_letters), self._changed = sinks, changed
         self._spool = Spool(run.folder / SPOOL)
         self._settled_below = run.journal.start
         self._told_of = 0
@@ -67,6 +69,7 @@ class Lane:
         self._room = asyncio.Event()
         self._points: list[list[Any]] = run.journal.cursor(_POINTS) or []
         self._bounded = publisher.publication.batch is None
+        self._power = power
 
     def open(self, begins_with: str | None) -> None:
         """Take up what the file of an earlier life holds; `begins_with` is the hash of the tap's first state."""
@@ -83,8 +86,20 @@ class Lane:
                 if self.given > spoken_of:
                     self._repeated[_known_by(line[:-1])] += 1
         self._told_of = self.given
+        self._refuse_shortened()
         self._spool.sink.restore({**self._spool.sink.position, "bytes": size})
         self._spool.reach(self._spool.sink.position)
+
+    def _refuse_shortened(self) -> None:
+        """Refuse to go on where records are gone that the run has dealt with: others would stand in their place."""
+        journal = self.run.journal
+        for seq in range(self.given, self.given + MOST_AHEAD):
+            one = Delivery(journal.run, str(seq + 1), seq=seq)
+            if journal.is_shown(seq) or journal.recall(one) is not None:
+                raise ConfigError(
+                    f"the unfinished run {journal.run} cannot go on: its file {str(self._spool.path)!r} is not what it "
+                    "was; start anew with --new, then the tap's records after its state are sent again"
+                )
 
     async def take(self, record: Record) -> None:
         """Take a record, unless the run has it from an earlier life. Waits while too many are not settled."""
@@ -101,6 +116,8 @@ class Lane:
             await self._room.wait()
         await self._spool.sink.write([record])
         await self._spool.sink.flush()
+        if self._power:  # what the journal knows of must not be missing here
+            await asyncio.to_thread(self._spool.sink.sync)
         self.given += 1
         self._spool.reach(self._spool.sink.position)
 
@@ -140,7 +157,7 @@ class Lane:
         self._spool.path.unlink(missing_ok=True)
 
     async def _deliver(self, source: _Source, told: asyncio.Event, broken: Callable[[Lane], bool]) -> None:
-        run, (sink, dead_letters) = self.run, self._sinks
+        run, sink, dead_letters = self.run, self._sink, self.dead_letters
         async with ending(run, sink, dead_letters):
             take_up(run, sink, dead_letters)
             if run.journal.state.mark is not None:

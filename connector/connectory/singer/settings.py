@@ -87,7 +87,7 @@ def read_json(file: str, what: str) -> Any:
         try:
             return loads_unique(lines[-1])
         except JsonTextError:
-            raise ConfigError(f"{what} in {file!r} are no JSON: {error}") from None
+            raise ConfigError(f"cannot read {what} in {file!r}: no JSON: {error}") from None
 
 
 def about(kind: type[Settings], name: str, capabilities: tuple[str, ...]) -> dict[str, Any]:

@@ -27,9 +27,8 @@ _SEEDS = 12
 """Made-up items that are tried at most, to see what the transformers make of them."""
 _ENOUGH = 4
 _SAVED: Json = {
-    "path": {"type": ["string", "null"]},
-    "bytes": {"type": ["integer", "null"]},
-    "mime_type": {"type": ["string", "null"]},
+    name: {"type": ["null", "integer" if name == "bytes" else "string"]}
+    for name in ("name", "path", "url", "mime_type", "bytes", "sha256")
 }
 """What a record says of an answer that became a file."""
 
