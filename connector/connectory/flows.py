@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from connectory.config import Config, WebhookConfig
     from connectory.errors import RecordError
     from connectory.gate import Gate
-    from connectory.interfaces import Journal, Sink, Source
-    from connectory.journal import Known, Seen
+    from connectory.interfaces import Journal, Past, Sink, Source
+    from connectory.journal import Known
     from connectory.parameters import Given
     from connectory.publication import Publication
     from connectory.record import Record
@@ -112,7 +112,7 @@ class Flows:
         journal: Journal | None = None,
         on_error: Callable[[RecordError], None] | None = None,
         source: Source | None = None,
-        seen: Seen | None = None,
+        seen: Past | None = None,
         look: bool = False,
     ) -> Subscriber:
         """Build the Subscriber of a named connection, with another client if one is named.

@@ -354,6 +354,18 @@ class Journal(Protocol):
         ...
 
 
+class Past(Protocol):
+    """What earlier runs of an incoming gave, and how far they came."""
+
+    def has(self, keys: Sequence[str], body: bytes | None) -> bool:
+        """Say whether an item was given, with this body unless that is None."""
+        ...
+
+    def mark(self, keys: Sequence[str]) -> Any:
+        """Give the mark that the earlier runs have come to; None before there is one."""
+        ...
+
+
 class Step(Protocol):
     """One built transformer: its options are set and checked."""
 

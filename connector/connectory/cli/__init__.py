@@ -31,6 +31,7 @@ COMMANDS = {
     "runs": "runs",
     "sandbox": "sandboxing",
     "schema": "editing",
+    "singer": "singer",
     "test": "testing",
     "transformers": "transforming",
 }
