@@ -24,7 +24,15 @@ from connectory.config.input import (
     is_csv,
     parse_input,
 )
-from connectory.config.loader import config_from_dict, examine, lint, lint_warnings, load_config, one_client
+from connectory.config.loader import (
+    config_from_dict,
+    examine,
+    lint,
+    lint_warnings,
+    load_config,
+    one_client,
+    read_text,
+)
 from connectory.config.model import OutgoingConfig, OutgoingRequest
 from connectory.config.schema import config_schema
 from connectory.config.steps import StepConfig, parse_step
@@ -70,5 +78,6 @@ __all__ = [
     "one_client",
     "parse_input",
     "parse_step",
+    "read_text",
     "tests_of",
 ]
