@@ -18,6 +18,7 @@ COMMANDS = {
     "check": "checking",
     "create": "direct",
     "delete": "direct",
+    "doctor": "doctoring",
     "entities": "entities",
     "import": "importing",
     "init": "starting",
