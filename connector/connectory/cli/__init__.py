@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import keyword
+import os
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -16,6 +17,7 @@ COMMANDS = {
     "add": "adding",
     "catalogue": "cataloguing",
     "check": "checking",
+    "completion": "completion",
     "create": "direct",
     "delete": "direct",
     "doctor": "doctoring",
@@ -38,6 +40,10 @@ COMMANDS = {
 """Each command and the module that holds it, which is imported when the command is used."""
 
 
+COMPLETE = "_CONNECTORY_COMPLETE"
+"""The environment variable with which a shell asks for the words that may come next."""
+
+
 class LazyGroup(click.Group):
     """A group that imports a command when it is called, so that the rest costs no time."""
 
@@ -52,6 +58,10 @@ class LazyGroup(click.Group):
             return None
         name = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
         command: click.Command = getattr(import_module(f"connectory.cli.{home}"), name)
+        if COMPLETE in os.environ:
+            from connectory.cli.completing import dress
+
+            dress(cmd_name, command)
         return command
 
     def invoke(self, ctx: click.Context) -> object:
@@ -69,10 +79,24 @@ class LazyGroup(click.Group):
 
         options.pop("standalone_mode", None)
         begin(sys.argv[1:] if args is None else args)
+        if COMPLETE in os.environ:
+            _complete(self)
         try:
             super().main(args, standalone_mode=False, **options)  # type: ignore[call-overload]  # handed through
         except BaseException as error:  # noqa: BLE001 - the one place where everything ends
             sys.exit(end(error))
+
+
+def _complete(group: click.Group) -> NoReturn:
+    """Answer a shell that asks for words, and end; whatever is wrong, its prompt stays clean."""
+    try:
+        from click.shell_completion import shell_complete
+
+        import_module("connectory.cli.completion")  # which knows one shell more
+        code = shell_complete(group, {}, "connectory", COMPLETE, os.environ[COMPLETE])
+    except Exception:  # noqa: BLE001 - a press of the Tab key shows no error
+        code = 1
+    sys.exit(code)
 
 
 @click.group(
