@@ -18,6 +18,7 @@ COMMANDS = {
     "catalogue": "cataloguing",
     "check": "checking",
     "completion": "completion",
+    "config": "showing",
     "create": "direct",
     "delete": "direct",
     "doctor": "doctoring",

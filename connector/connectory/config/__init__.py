@@ -12,6 +12,7 @@ from connectory.config.clients import (
 )
 from connectory.config.connections import RequestParameters, WebhookConfig
 from connectory.config.document import Place
+from connectory.config.effective import Effective, effective
 from connectory.config.incoming import IncomingConfig, IncomingRequest, IncrementalConfig, PagesConfig
 from connectory.config.input import (
     CsvInput,
@@ -44,6 +45,7 @@ __all__ = [
     "ClientConfig",
     "Config",
     "CsvInput",
+    "Effective",
     "ExpectedRequest",
     "FilesInput",
     "IncomingConfig",
@@ -70,6 +72,7 @@ __all__ = [
     "check_against",
     "config_from_dict",
     "config_schema",
+    "effective",
     "examine",
     "is_csv",
     "lint",
