@@ -26,6 +26,7 @@ COMMANDS = {
     "import": "importing",
     "init": "starting",
     "lint": "linting",
+    "migrate": "migrating",
     "options": "picking",
     "preview": "previewing",
     "read": "direct",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from shlex import join, quote
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
 
 from connectory.cli.editing import REFRESH, SCHEMA, is_stale
-from connectory.cli.outcome import CONFIGURATION, Ended, say
+from connectory.cli.outcome import CONFIGURATION, Ended, after_problems, say
 from connectory.cli.setup import CONFIG_NAME, config_path
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def lint(file: str | None) -> None:
         )
     say(f"{path}: {errors} errors, {len(problems) - errors} warnings")
     if errors:
-        say("connectory init" if not path.exists() else join(["connectory", "lint", str(path)]))
+        say(after_problems([one for one in problems if one.severity == "error"]))
         raise Ended(CONFIGURATION)
 
 

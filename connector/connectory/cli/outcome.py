@@ -36,6 +36,8 @@ from connectory.redaction import blank, trace, visible
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from connectory.errors import Problem
+
 DONE, SOME_FAILED, USAGE, CONFIGURATION, CREDENTIALS, UNAVAILABLE, BUSY = range(7)
 BUG, INTERRUPTED = 70, 130
 
@@ -165,7 +167,7 @@ def _next_command(error: ConnectoryError, code: int) -> str:  # noqa: PLR0911 - 
         case UnknownNameError(kind=kind):
             return _where_listed(kind)
         case ConfigError():
-            return _after_config(error)
+            return after_problems(error.problems)
         case StorageError() | GuardError() | JobBusyError() | ProcessLostError():
             return "connectory runs list"
         case _ if code in {CONFIGURATION, CREDENTIALS, UNAVAILABLE}:
@@ -197,10 +199,18 @@ def _config_option() -> str:
     return ""
 
 
-def _after_config(error: ConfigError) -> str:
-    files = [problem.file for problem in error.problems if problem.file and not problem.file.startswith("--")]
+def after_problems(problems: Sequence[Problem]) -> str:
+    """Give what to type next about a configuration that has problems."""
+    files = [problem.file for problem in problems if problem.file and not problem.file.startswith("--")]
     if files and not Path(files[0]).exists():
         return "connectory init"
+    if any(problem.path == "version" for problem in problems):
+        is_newer = any("install a newer" in problem.message for problem in problems)
+        return (
+            "pip install --upgrade connectory"
+            if is_newer
+            else f"connectory migrate {join(files[:1])}".rstrip()
+        )
     return f"connectory lint {join(files[:1])}".rstrip()
 
 
