@@ -145,7 +145,7 @@ def _token(config: Config, name: str, client: ClientConfig, environ: Mapping[str
             yield Finding(what, "ok", "from a command")
         else:
             text = "comes from a command, and commands are not allowed here"
-            yield Finding(what, "fail", text, "export CONNECTORY_ALLOW_COMMANDS=1", CREDENTIALS)
+            yield Finding(what, "fail", text, "export CONNECTORY_ALLOW_COMMANDS=1", CONFIGURATION)
     elif client.token_file is not None:
         yield _token_file(what, config.file(client.token_file))
     elif client.token is None and client.prototype != "openai-compatible":
