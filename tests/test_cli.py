@@ -415,7 +415,8 @@ outgoing:
     done = connectory("lint", folder=tmp_path)
     places = [line.split(": ")[0] for line in done.said.splitlines() if line.startswith("connectory.yaml:")]
     assert [place.split(":")[1] for place in places[:-1]] == ["4", "6", "8", "9"]
-    assert "4 errors" in done.last
+    assert "4 errors" in done.said
+    assert done.last == "connectory lint connectory.yaml"
 
 
 def test_a_variable_that_is_not_set_is_a_warning_of_lint_and_told_once(tmp_path):

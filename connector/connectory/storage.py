@@ -107,7 +107,7 @@ def let_go(file: int) -> None:
         _system.flock(file, _system.LOCK_UN)
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     """Put a file in its place at once and for good, also where the machine loses its power. Raises OSError."""
     draft = path.with_name(f"{path.name}.part")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
@@ -115,6 +115,8 @@ def write_whole(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         datasync(file.fileno())
+    if mode != 0o600:  # noqa: PLR2004 - what it was made with
+        draft.chmod(mode)
     draft.replace(path)
     _sync_folder(path.parent)
 

@@ -113,6 +113,7 @@ class Assembly:
 
     def input_of(self, name: str) -> str | None:
         """Name the incoming whose `input` the reading begins with: the connection itself or its outermost parent."""
+        self.incoming(name)  # or it is told that there is none
         levels = self.above(name, run={})
         first = levels[0].incoming if levels else name
         return first if first is not None and self.incoming(first).input is not None else None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import keyword
+import os
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -16,12 +17,16 @@ COMMANDS = {
     "add": "adding",
     "catalogue": "cataloguing",
     "check": "checking",
+    "completion": "completion",
+    "config": "showing",
     "create": "direct",
     "delete": "direct",
+    "doctor": "doctoring",
     "entities": "entities",
     "import": "importing",
     "init": "starting",
     "lint": "linting",
+    "migrate": "migrating",
     "options": "picking",
     "preview": "previewing",
     "read": "direct",
@@ -38,6 +43,10 @@ COMMANDS = {
 """Each command and the module that holds it, which is imported when the command is used."""
 
 
+COMPLETE = "_CONNECTORY_COMPLETE"
+"""The environment variable with which a shell asks for the words that may come next."""
+
+
 class LazyGroup(click.Group):
     """A group that imports a command when it is called, so that the rest costs no time."""
 
@@ -52,6 +61,10 @@ class LazyGroup(click.Group):
             return None
         name = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
         command: click.Command = getattr(import_module(f"connectory.cli.{home}"), name)
+        if COMPLETE in os.environ:
+            from connectory.cli.completing import dress
+
+            dress(cmd_name, command)
         return command
 
     def invoke(self, ctx: click.Context) -> object:
@@ -65,13 +78,28 @@ class LazyGroup(click.Group):
 
     def main(self, args: Sequence[str] | None = None, **options: object) -> None:  # type: ignore[override]  # never returns a value
         """Run, and turn every expected error into one message and its exit code."""
-        from connectory.cli.outcome import report
+        from connectory.cli.outcome import begin, end
 
         options.pop("standalone_mode", None)
+        begin(sys.argv[1:] if args is None else args)
+        if COMPLETE in os.environ:
+            _complete(self)
         try:
             super().main(args, standalone_mode=False, **options)  # type: ignore[call-overload]  # handed through
         except BaseException as error:  # noqa: BLE001 - the one place where everything ends
-            sys.exit(report(error))
+            sys.exit(end(error))
+
+
+def _complete(group: click.Group) -> NoReturn:
+    """Answer a shell that asks for words, and end; whatever is wrong, its prompt stays clean."""
+    try:
+        from click.shell_completion import shell_complete
+
+        import_module("connectory.cli.completion")  # which knows one shell more
+        code = shell_complete(group, {}, "connectory", COMPLETE, os.environ[COMPLETE])
+    except Exception:  # noqa: BLE001 - a press of the Tab key shows no error
+        code = 1
+    sys.exit(code)
 
 
 @click.group(

@@ -1,4 +1,4 @@
-"""`add`: files to begin with, which work as they are."""
+"""`add`: a piece of a configuration, or a transformer with its test, which work as they are."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from connectory.cli.connecting import client, incoming, outgoing, route
 from connectory.cli.editing import refresh_schema
 from connectory.cli.outcome import say
 from connectory.cli.setup import config_path
@@ -51,7 +52,11 @@ def test_{name}() -> None:
 
 @click.group()
 def add() -> None:
-    """Add to a configuration what is written in Python."""
+    """Add a piece to a configuration: its comments, its order and its spaces stay as they are."""
+
+
+for piece in (client, incoming, outgoing, route):
+    add.add_command(piece)
 
 
 @add.command()

@@ -30,6 +30,7 @@ def check(clients: Sequence[str], **options: Any) -> None:
         names = clients or ([options["client"]] if options["client"] else list(made.config.clients))
         code = run_loop(lambda: _check_all(made, names))
     if code:
+        say("connectory doctor")
         raise Ended(code)
 
 

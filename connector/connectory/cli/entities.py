@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from connectory.cli.setup import catalogue_option, load_catalogue
+from connectory.cli.skeletons import path_templates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -166,10 +167,8 @@ def _pasteable(entity: Entity) -> Iterator[str]:
             yield f"    entity: {entity.name}"
             yield f"    action: {action}"
             if parameters:
-                *above, last = entity.path_parameters
-                fields = [*above, entity.parent_field if entity.parent else last]
-                filled = zip(entity.path_parameters, fields, strict=True)
-                placeholders = ", ".join(f'{name}: "&{{{field}}}"' for name, field in filled)
+                filled = path_templates(entity).items()
+                placeholders = ", ".join(f'{name}: "{template}"' for name, template in filled)
                 yield f"    path: {{{placeholders}}}"
             if entity.actions[action].body is not None:
                 yield '    payload: "&{@}"'

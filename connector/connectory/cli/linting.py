@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
 
 from connectory.cli.editing import REFRESH, SCHEMA, is_stale
-from connectory.cli.outcome import CONFIGURATION, Ended, say
+from connectory.cli.outcome import CONFIGURATION, Ended, after_problems, say
 from connectory.cli.setup import CONFIG_NAME, config_path
 
 if TYPE_CHECKING:
@@ -22,27 +22,29 @@ if TYPE_CHECKING:
 def lint(file: str | None) -> None:
     """Check a configuration without a network: every problem at once, with its place."""
     path = config_path(file)
-    problems = _problems(path)
+    problems = problems_of(path)
     for problem in problems:
         label = "" if problem.severity == "error" else "warning: "
         say(str(problem).replace(": ", f": {label}", 1) if label else str(problem), lines=True)
     errors = sum(problem.severity == "error" for problem in problems)
     if not errors and is_stale(path):
-        which = "" if path == Path(CONFIG_NAME) else f" --config {shlex.quote(str(path))}"
+        which = "" if path == Path(CONFIG_NAME) else f" --config {quote(str(path))}"
         say(
             f"note: {path.parent / SCHEMA} is older than what is there now; for your editor: {REFRESH}{which}"
         )
     say(f"{path}: {errors} errors, {len(problems) - errors} warnings")
     if errors:
+        say(after_problems([one for one in problems if one.severity == "error"]))
         raise Ended(CONFIGURATION)
 
 
-def _problems(path: Path) -> list[Problem]:
+def problems_of(path: Path, text: str | None = None) -> list[Problem]:
+    """Give what is wrong with a configuration; `text` is what its file will say, where that is not yet written."""
     from connectory.assembly import problems
     from connectory.catalogue import Catalogue
     from connectory.config import examine
 
-    found, config, catalogue = examine(path, Catalogue.load())
+    found, config, catalogue = examine(path, Catalogue.load(), text=text)
     errors = [one for one in found if one.severity == "error"]
     if config is not None and not errors:
         found += [replace(one.problem, severity="warning") for one in config.unset]

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from contextlib import suppress
+from pathlib import Path
+from shlex import join
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,6 +21,7 @@ from connectory.errors import (
     InputError,
     JobBusyError,
     ProcessLostError,
+    RecordError,
     RequestError,
     RunInterruptedError,
     SetupError,
@@ -24,24 +29,60 @@ from connectory.errors import (
     TransportError,
     UnavailableError,
     UnknownNameError,
+    did_you_mean,
 )
 from connectory.redaction import blank, trace, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from connectory.errors import Problem
 
 DONE, SOME_FAILED, USAGE, CONFIGURATION, CREDENTIALS, UNAVAILABLE, BUSY = range(7)
 BUG, INTERRUPTED = 70, 130
 
 
 class Ended(Exception):  # noqa: N818 - a signal: the command has said everything, only the code is left
-    """A command ends with this exit code."""
+    """A command ends with this exit code; not `failed`, where the code is an answer: two documents differ."""
 
-    def __init__(self, code: int) -> None:
+    def __init__(self, code: int, *, failed: bool = True) -> None:
         super().__init__(code)
-        self.code = code
+        self.code, self.failed = code, failed
+
+
+_typed: list[str] = []
+"""The words after `connectory`, and below what was said last."""
+_said = [""]
+_COMMAND = re.compile(r"(?:connectory|pip|export) \S")
+_LONGEST = 400
 
 
 def say(message: str, *, lines: bool = False) -> None:
     """Write a line to stderr, or several: without secrets, and without what would steer a terminal."""
+    _said[0] = message
     click.echo(visible(blank(message), lines=lines), err=True)
+
+
+def begin(words: Sequence[str]) -> None:
+    """Remember what was typed: a failure may have to be told in these words."""
+    _typed[:] = words
+    _said[0] = ""
+
+
+def end(error: BaseException) -> int:
+    """Say what went wrong, at last the command to type next, and give the exit code."""
+    code = report(error)
+    is_failure = code != DONE and not (isinstance(error, Ended) and not error.failed)
+    helped = isinstance(error, click.exceptions.NoArgsIsHelpError | click.exceptions.Exit | SystemExit)
+    if is_failure and not helped and not _COMMAND.match(_said[0].rpartition("\n")[2]):
+        say("connectory doctor" if code == BUG else typed_again())
+    return code
+
+
+def typed_again(*more: str) -> str:
+    """Give what was typed, for after what is wrong was mended; its help where that is too long to read."""
+    line = join(["connectory", *_typed, *more])
+    return line if len(line) <= _LONGEST else f"connectory {join(_typed[:1])} --help"
 
 
 def report(error: BaseException) -> int:  # noqa: PLR0911 - one line for each way to end
@@ -54,7 +95,7 @@ def report(error: BaseException) -> int:  # noqa: PLR0911 - one line for each wa
         case click.exceptions.Exit():
             return error.exit_code
         case click.ClickException():
-            error.show()
+            _show(error)
             return error.exit_code
         case KeyboardInterrupt() | click.Abort():
             say("interrupted")
@@ -66,6 +107,21 @@ def report(error: BaseException) -> int:  # noqa: PLR0911 - one line for each wa
             return _expected(error)
         case _:
             return _bug(error)
+
+
+def _show(error: click.ClickException) -> None:
+    """Show what is wrong with a command line, and where it is said how it is written."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return
+    wrong = re.fullmatch(r"No such command '(.+)'\.", error.message)
+    if wrong and context is not None and isinstance(context.command, click.Group):
+        hint = did_you_mean(wrong[1], context.command.list_commands(context))
+        error = click.UsageError(error.message.rstrip(".") + hint, context)
+    error.show()
+    path = context.command_path if context is not None else "connectory"
+    say(f"{path} --help")
 
 
 def exit_code(error: ConnectoryError) -> int:  # noqa: PLR0911 - a table
@@ -101,24 +157,68 @@ def _expected(error: ConnectoryError) -> int:
     return code
 
 
-def _next_command(error: ConnectoryError, code: int) -> str:
+def _next_command(error: ConnectoryError, code: int) -> str:  # noqa: PLR0911 - one line for each kind of error
     """Give what to type next: the last line of a failure."""
-    if isinstance(error, UnknownNameError) and error.kind in {"entity", "transformer"}:
-        return f"connectory {'entities' if error.kind == 'entity' else 'transformers'} list"
-    if isinstance(error, InputError) and error.command:
-        return error.command
-    if isinstance(error, ConfigError):
-        files = (problem.file for problem in error.problems if not problem.file.startswith("--"))
-        file = next(filter(None, files), "")
-        return f"connectory lint {file}".rstrip()
-    if isinstance(error, StorageError | GuardError | JobBusyError | ProcessLostError):
-        return "connectory runs list"
-    return "connectory check" if code in {CONFIGURATION, CREDENTIALS, UNAVAILABLE} else "connectory --help"
+    match error:
+        case RunInterruptedError():
+            return typed_again()
+        case InputError(command=str(command)) if command:
+            return command
+        case UnknownNameError(kind=kind):
+            return _where_listed(kind)
+        case ConfigError():
+            return after_problems(error.problems)
+        case StorageError() | GuardError() | JobBusyError() | ProcessLostError():
+            return "connectory runs list"
+        case _ if code in {CONFIGURATION, CREDENTIALS, UNAVAILABLE}:
+            return "connectory check"
+        case RecordError() if _typed[:1] and _typed[0] in {"create", "delete", "read"}:
+            return f"connectory entities show {join(_typed[1:2])}"
+        case _:
+            return f"connectory {join(_typed[:1])} --help".replace("  ", " ")
+
+
+def _where_listed(kind: str) -> str:
+    """Give the command that lists the names of a kind."""
+    if kind in {"entity", "operation"}:
+        return "connectory entities list"
+    if kind == "transformer":
+        return "connectory transformers list"
+    if kind in {"client", "incoming", "outgoing", "route"}:
+        return f"connectory config show{_config_option()}"
+    return "connectory runs list" if kind == "run" else typed_again()
+
+
+def _config_option() -> str:
+    """Give the option by which another configuration was named."""
+    for number, word in enumerate(_typed):
+        if word in {"-c", "--config"}:
+            return " " + join(_typed[number : number + 2])
+        if word.startswith("--config="):
+            return f" {join([word])}"
+    return ""
+
+
+def after_problems(problems: Sequence[Problem]) -> str:
+    """Give what to type next about a configuration that has problems."""
+    files = [problem.file for problem in problems if problem.file and not problem.file.startswith("--")]
+    if files and not Path(files[0]).exists():
+        return "connectory init"
+    if any(problem.path == "version" for problem in problems):
+        is_newer = any("install a newer" in problem.message for problem in problems)
+        return (
+            "pip install --upgrade connectory"
+            if is_newer
+            else f"connectory migrate {join(files[:1])}".rstrip()
+        )
+    return f"connectory lint {join(files[:1])}".rstrip()
 
 
 def _bug(error: BaseException) -> int:
     say(trace(error), lines=True)
-    say("this is a bug in connectory, not in your data; please report it with the lines above")
+    say(
+        "this is a bug in connectory, not in your data; please report it with the lines above, and with those of:"
+    )
     return BUG
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import join
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -189,6 +190,10 @@ def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> N
         f"{counts.errors} failed"
     )
     if counts.errors:  # also of an earlier life of the run
+        words = ["connectory", "preview", "incoming", name, "--steps"]
+        for option in ("config", "client"):
+            words += [f"--{option}", options[option]] if options[option] else []
+        say(join(words + ["--sandbox"] * options["sandbox"]))
         raise Ended(SOME_FAILED if counts.pages or not failures else exit_code(failures[0]))
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from connectory.cli.outcome import Ended, say
+from connectory.cli.outcome import Ended, say, typed_again
 from connectory.errors import RunInterruptedError
 from connectory.events import Event, Held, Noticed, RequestRetried
 from connectory.jsontext import JsonTextError, loads_unique
@@ -216,6 +216,7 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         say(f"error: {question} Not on a terminal, so nothing was deleted; add --yes")
+        say(typed_again("--yes"))
         raise Ended(2)
     if not click.confirm(question, err=True):
         say("nothing was deleted")

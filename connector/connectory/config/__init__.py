@@ -12,6 +12,7 @@ from connectory.config.clients import (
 )
 from connectory.config.connections import RequestParameters, WebhookConfig
 from connectory.config.document import Place
+from connectory.config.effective import Effective, effective
 from connectory.config.incoming import IncomingConfig, IncomingRequest, IncrementalConfig, PagesConfig
 from connectory.config.input import (
     CsvInput,
@@ -24,7 +25,15 @@ from connectory.config.input import (
     is_csv,
     parse_input,
 )
-from connectory.config.loader import config_from_dict, examine, lint, lint_warnings, load_config, one_client
+from connectory.config.loader import (
+    config_from_dict,
+    examine,
+    lint,
+    lint_warnings,
+    load_config,
+    one_client,
+    read_text,
+)
 from connectory.config.model import OutgoingConfig, OutgoingRequest
 from connectory.config.schema import config_schema
 from connectory.config.steps import StepConfig, parse_step
@@ -36,6 +45,7 @@ __all__ = [
     "ClientConfig",
     "Config",
     "CsvInput",
+    "Effective",
     "ExpectedRequest",
     "FilesInput",
     "IncomingConfig",
@@ -62,6 +72,7 @@ __all__ = [
     "check_against",
     "config_from_dict",
     "config_schema",
+    "effective",
     "examine",
     "is_csv",
     "lint",
@@ -70,5 +81,6 @@ __all__ = [
     "one_client",
     "parse_input",
     "parse_step",
+    "read_text",
     "tests_of",
 ]

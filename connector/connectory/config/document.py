@@ -25,7 +25,7 @@ _WORDS = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
-_LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _STRANGE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SECRET = re.compile(
     r"sk-[\w-]{4,}|(?<=://)[^/\s@]+(?=@)"
@@ -176,13 +176,13 @@ def dotted(path: Path) -> str:
 
 def parse(text: str, *, file: str = "") -> Document:
     """Read a text; what stops the reading raises ConfigError, the rest is in the document's `problems`."""
-    document = Document(file, _LINE_BREAK.split(text))
+    document = Document(file, LINE_BREAK.split(text))
     if file.endswith(".json"):
         text = text.replace("\t", " ")  # JSON has tabs between its values only, and there YAML is stricter
     if strange := _STRANGE.search(text):
-        line = len(_LINE_BREAK.findall(text, 0, strange.start()))
+        line = len(LINE_BREAK.findall(text, 0, strange.start()))
         column = strange.start() - max(
-            (found.end() for found in _LINE_BREAK.finditer(text, 0, strange.start())), default=0
+            (found.end() for found in LINE_BREAK.finditer(text, 0, strange.start())), default=0
         )
         message = f"the character U+{ord(strange[0]):04X} is not allowed; write an escape in double quotes"
         raise ConfigError(document.at(line, column).problem(message))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from connectory.config.shapes import is_list, is_map, is_tuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from connectory.config.shapes import Path
 
@@ -120,3 +120,17 @@ def substitute(data: Any, environ: Mapping[str, str]) -> Environment:
     work = _Substitution(environ)
     changed = work.value(data, ())
     return Environment(changed, work.inserted, tuple(work.unset), tuple(work.wrong))
+
+
+def references(value: Any, path: Path = ()) -> Iterator[tuple[Path, str, str | None]]:
+    """Give every reference to a variable below a value: its place, its name, and its default where it has one."""
+    if is_map(value):
+        for key, one in value.items():
+            yield from references(one, (*path, key))
+    elif is_list(value) or is_tuple(value):
+        for index, one in enumerate(value):
+            yield from references(one, (*path, index))
+    elif isinstance(value, str) and "${" in value:
+        for match in _REFERENCE.finditer(value):
+            if match["name"]:
+                yield path, match["name"], match["default"] if match["has_default"] else None

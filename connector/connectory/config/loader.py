@@ -79,14 +79,19 @@ def lint(
 
 
 def examine(
-    path: FilePath | str, catalogue: Catalogue | None = None, environ: Mapping[str, str] | None = None
+    path: FilePath | str,
+    catalogue: Catalogue | None = None,
+    environ: Mapping[str, str] | None = None,
+    *,
+    text: str | None = None,
 ) -> tuple[list[Problem], Config | None, Catalogue | None]:
     """Give what `lint` gives, and the configuration and the catalogue as far as they could be read.
 
-    Connections that are wrong in themselves are left out of that configuration.
+    Connections that are wrong in themselves are left out of that configuration. `text` is what the file will say, where
+    that is not yet written.
     """
     try:
-        document = _read(FilePath(path))
+        document = _read(FilePath(path)) if text is None else parse(text, file=str(path))
         folder = FilePath(path).resolve().parent
         config, problems = _build(document.data, document=document, folder=folder, environ=environ)
     except ConfigError as error:
@@ -121,6 +126,11 @@ def _sorted(problems: Iterable[Problem]) -> list[Problem]:
 
 def _read(path: FilePath) -> Document:
     """Read and parse a file."""
+    return parse(read_text(path)[0], file=str(path))
+
+
+def read_text(path: FilePath) -> tuple[str, bytes]:
+    """Read a file as text, without a mark at its beginning, and as it is. Raises ConfigError."""
     place = Place(str(path))
     try:
         with path.open("rb") as stream:
@@ -134,7 +144,7 @@ def _read(path: FilePath) -> Document:
     except UnicodeDecodeError as error:
         start = error.start
     else:
-        return parse(text, file=str(path))
+        return text, content
     before = content[:start].decode("utf-8-sig", "replace")
     line, column = before.count("\n"), len(before) - before.rfind("\n") - 1
     spot = Document(str(path), before.split("\n")).at(line, column)

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from connectory.config.incoming import IncomingConfig
 from connectory.config.model import ConfigModel
 from connectory.config.shapes import is_list, is_map
+from connectory.config.versions import CURRENT, newer
 from connectory.errors import did_you_mean
 
 if TYPE_CHECKING:
@@ -106,6 +107,8 @@ def from_validation(
         value = value_at(data, path)
         if path in unset and not on_key:
             message = f"the environment variable {unset[path]!r} is not set, and {subject(path)} needs it"
+        elif path == ("version",) and isinstance(value, int) and value > CURRENT:
+            message = newer(value)
         elif on_key:
             message = _about_key(details, path)
         else:

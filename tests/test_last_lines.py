@@ -1,0 +1,138 @@
+"""The last line of any failure is the next command to type."""
+
+from __future__ import annotations
+
+import gc
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from command import connectory
+
+from connectory.cli import main
+
+CONFIG = """\
+version: 1
+clients: {openai: {token: "${OPENAI_API_KEY}"}}
+incoming:
+  models: {entity: models}
+  odd: {entity: models, transformers: [{set: {x: "&{nothing}"}}]}
+  asleep: {entity: models, disabled: true}
+outgoing:
+  moderate: {entity: moderations, payload: {input: "&{text}"}}
+  purge: {entity: file, path: {file_id: "&{id}"}}
+"""
+RECORDS = '{"text": "hi"}\n{"id": "file-1"}\n'
+AWAY = "http://127.0.0.1:9/v1"
+
+FAILURES = {
+    "runn": (2, "connectory --help"),
+    "run incomming x": (2, "connectory run --help"),
+    "run incoming": (2, "connectory run incoming --help"),
+    "run incoming models --path x": (2, "connectory run incoming --help"),
+    "run incoming modelz --sandbox": (3, "connectory config show"),
+    "run incoming modelz --config ./connectory.yaml": (
+        3,
+        "connectory config show --config ./connectory.yaml",
+    ),
+    "run incoming models": (3, "connectory lint connectory.yaml"),
+    "run incoming models --client x --sandbox": (3, "connectory config show"),
+    "run incoming models --config no.yaml": (3, "connectory init"),
+    "run incoming asleep --sandbox": (3, "connectory run incoming asleep --sandbox"),
+    "run incoming odd --sandbox": (1, "connectory preview incoming odd --steps --sandbox"),
+    "run outgoing moderate --input no.jsonl --sandbox": (3, "connectory lint"),
+    "run outgoing purge --input in.jsonl --sandbox": (
+        2,
+        "connectory run outgoing purge --input in.jsonl --sandbox --yes",
+    ),
+    "run outgoing moderate --input in.jsonl --sandbox": (1, "connectory replay "),
+    "preview outgoing moderate --input in.jsonl": (
+        1,
+        "connectory preview outgoing moderate --input in.jsonl",
+    ),
+    "preview incoming modelz": (3, "connectory config show"),
+    "read filez --sandbox": (3, "connectory entities list"),
+    "read file --sandbox": (2, "connectory entities show file"),
+    "read file --path file_id=file-1 --sandbox": (1, "connectory entities show file"),
+    "create moderations --payload {} --sandbox": (2, "connectory entities show moderations"),
+    "create moderations --payload { --sandbox": (2, "connectory create --help"),
+    "delete file --path file_id=x --sandbox": (
+        2,
+        "connectory delete file --path file_id=x --sandbox --yes",
+    ),
+    "request GET /nothing --sandbox": (1, "connectory request --help"),
+    "replay nothing": (3, "connectory runs list"),
+    "runs show nothing": (3, "connectory runs list"),
+    "runs show": (2, "connectory runs show --help"),
+    "entities show filez": (3, "connectory entities list"),
+    "transformers show sett": (3, "connectory transformers list"),
+    "transformers try set --input in.jsonl": (2, "connectory transformers show set"),
+    "options nothing": (3, "connectory lint"),
+    "lint bad.yaml": (3, "connectory lint bad.yaml"),
+    "lint no.yaml": (3, "connectory init"),
+    "test": (3, "connectory preview --help"),
+    "catalogue build no.json": (2, "connectory catalogue build --help"),
+    "catalogue diff a.json b.json": (2, "connectory catalogue diff --help"),
+    "import alumio no.ndjson": (2, "connectory import alumio --help"),
+    "init connectory.yaml": (2, "connectory init --help"),
+    "add transformer 1x": (2, "connectory add transformer --help"),
+    "add incoming": (2, "connectory add incoming --help"),
+    "sandbox --port 99999": (2, "connectory sandbox --help"),
+    "check nobody": (3, "connectory doctor"),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("failures")
+    (folder / "connectory.yaml").write_text(CONFIG)
+    (folder / "bad.yaml").write_text("version: 1\nclients: 7\n")
+    (folder / "in.jsonl").write_text(RECORDS)
+    return folder
+
+
+@pytest.fixture
+def typed(folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
+    """Type a command line in this process: a table of processes would take a minute."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+    for name in ("OPENAI_API_KEY", "CONNECTORY_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+
+    def type_(words: str) -> tuple[int, list[str]]:
+        threshold = gc.get_threshold()
+        with pytest.raises(SystemExit) as ended:
+            main(words.split(), prog_name="connectory")
+        gc.set_threshold(*threshold)
+        gc.unfreeze()
+        return int(ended.value.code or 0), capfd.readouterr().err.strip().splitlines()
+
+    return type_
+
+
+@pytest.mark.parametrize("words", FAILURES)
+def test_a_failure_ends_with_the_next_command(typed, words: str):
+    code, expected = FAILURES[words]
+    found, said = typed(words)
+    assert (found, said[-1][: len(expected)]) == (code, expected), "\n".join(said)
+
+
+def test_a_server_that_is_away_ends_with_what_looks_for_the_cause(tmp_path: Path):
+    (tmp_path / "away.yaml").write_text(
+        CONFIG.replace("{token:", f"{{base_uri: '{AWAY}', retry: {{outage: 0, attempts: 1}}, token:")
+    )
+    key = {"OPENAI_API_KEY": "sk-made-up"}
+    ran = connectory("run", "incoming", "models", "-c", "away.yaml", folder=tmp_path, **key)
+    checked = connectory("check", "-c", "away.yaml", folder=tmp_path, **key)
+    assert (ran.code, ran.last, checked.code, checked.last) == (5, "connectory check", 5, "connectory doctor")
+
+
+def test_an_answer_that_is_no_failure_ends_with_the_answer(folder: Path):
+    operation = {"operationId": "o", "responses": {"200": {"description": "x"}}}
+    for name, path in (("a", "/x"), ("b", "/y")):
+        document = {"openapi": "3.0.0", "info": {"title": "t", "version": "1"}}
+        (folder / f"{name}.json").write_text(json.dumps({**document, "paths": {path: {"get": operation}}}))
+    done = connectory("catalogue", "diff", "a.json", "b.json", folder=folder)
+    assert (done.code, done.said) == (1, "")
