@@ -50,6 +50,7 @@ SECTIONS = {
     "RequestParameters": "Request parameters",
     "WebhookConfig": "Output: webhook",
     "SqlOutput": "Output: statement",
+    "TableOutput": "Output: table",
     "UsedOutput": "Output: code",
 }
 STEPS = """

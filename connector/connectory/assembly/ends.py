@@ -14,18 +14,29 @@ from connectory.adapters.jsonl import LineSource
 from connectory.adapters.memory import NamedIterable
 from connectory.adapters.sqlsink import SqlSink
 from connectory.adapters.sqlsource import SqlSource
-from connectory.config import CsvInput, FilesInput, SqlInput, UsedInput, UsedOutput, is_csv, parse_input
-from connectory.databases import Sqlite
+from connectory.alchemy import Server, shown
+from connectory.config import (
+    CsvInput,
+    FilesInput,
+    SqlInput,
+    SqlOutput,
+    UsedInput,
+    UsedOutput,
+    is_csv,
+    parse_input,
+)
+from connectory.databases import Database, Sqlite
 from connectory.errors import ConfigError, InputError
 from connectory.interfaces import Sink
 from connectory.jsontext import dumps
 from connectory.plugins import load_maker
 from connectory.rows import Form
+from connectory.writings import Statement, Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from connectory.config import Config, InputForm, SqlOutput
+    from connectory.config import Config, InputForm, TableOutput
     from connectory.errors import Problem
     from connectory.events import Listener
     from connectory.interfaces import NamedSource
@@ -85,9 +96,13 @@ def known_source(file: str, fingerprint: Any) -> LineSource:
     return CsvSource(file, Form(file, delimiter, quote, encoding, columns and tuple(columns)))
 
 
-def sql_sink(config: Config, settings: SqlOutput, *, listen: Listener) -> SqlSink:
-    """Make the sink that runs a statement for every line. Raises ConfigError."""
-    return SqlSink(Sqlite(config.file(settings.database)), settings.sql, listen=listen)
+def sql_sink(config: Config, settings: SqlOutput | TableOutput, *, listen: Listener) -> SqlSink:
+    """Make the sink that writes every line into a database. Raises ConfigError."""
+    database = _database(settings.where, config.folder)
+    if isinstance(settings, SqlOutput):
+        return SqlSink(database, Statement(database, settings.sql), listen=listen)
+    key = (settings.key,) if isinstance(settings.key, str) else settings.key
+    return SqlSink(database, Table(database, settings.table, settings.write, key), listen=listen)
 
 
 def used_sink(config: Config, settings: UsedOutput) -> Sink:
@@ -143,9 +158,19 @@ def _files(form: FilesInput, folder: Path, *, command: bool) -> Input:
 
 
 def _sql(form: SqlInput, folder: Path, *, command: bool) -> Input:
-    path = folder / Path(form.database).expanduser()
-    name = f"sql {form.sql} by {form.key} of {os.path.realpath(path)}"
-    return Input(name, None, command, lambda limit: SqlSource(Sqlite(path), form.sql, form.key, limit=limit))
+    where = form.where
+    place = shown(where) if "://" in where else os.path.realpath(folder / Path(where).expanduser())
+    name = f"sql {form.statement} by {form.key} of {place}"
+    return Input(
+        name,
+        None,
+        command,
+        lambda limit: SqlSource(_database(where, folder), form.statement, form.key, limit=limit),
+    )
+
+
+def _database(where: str, folder: Path) -> Database:
+    return Server(where) if "://" in where else Sqlite(folder / Path(where).expanduser())
 
 
 def _used(form: UsedInput, folder: Path, *, command: bool) -> Input:

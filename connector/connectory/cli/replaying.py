@@ -201,12 +201,16 @@ def _route(
 
 
 def _sink(made: AsyncConnector, facts: Facts, output: str, *, given: bool) -> Sink:
-    """Open what the run's lines went to: its database, or the file to whose end they are added."""
+    """Open what the run's lines went to: its database or webhook, or the file to whose end they are added."""
     from connectory.adapters.linesink import LineSink
-    from connectory.config import SqlOutput, UsedOutput
 
     configured = made.assembly.outgoing((facts.connection, *facts.then)[-1]).output
-    if isinstance(configured, SqlOutput | UsedOutput) and not given and "--output" not in facts.command:
+    if (
+        configured is not None
+        and not isinstance(configured, str)
+        and not given
+        and "--output" not in facts.command
+    ):
         return made.sink(configured)
     return LineSink(output, mode="append")
 

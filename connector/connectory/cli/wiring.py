@@ -19,7 +19,7 @@ from connectory.storage import why
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from connectory.config import Config, SqlOutput, UsedOutput, WebhookConfig
+    from connectory.config import Config, OutputForm
     from connectory.connector import AsyncConnector
     from connectory.interfaces import Position
     from connectory.journal import Facts
@@ -31,9 +31,7 @@ MOST_SHOWN = 5
 """Kinds of failure that the summary names."""
 
 
-def place(
-    config: Config, given: str | None, configured: str | WebhookConfig | SqlOutput | UsedOutput | None
-) -> str:
+def place(config: Config, given: str | None, configured: OutputForm | None) -> str:
     """Choose a file: the command line's, relative to here; the configuration's, relative to it; else `-`."""
     if given is not None:
         return given
@@ -78,7 +76,7 @@ def _identity(path: str, standard: int) -> object:
 def destination(
     made: AsyncConnector,
     given: str | None,
-    configured: str | WebhookConfig | SqlOutput | UsedOutput | None,
+    configured: OutputForm | None,
     *,
     mode: OutputMode = "replace",
 ) -> Sink:

@@ -10,7 +10,7 @@ from connectory.config.clients import (
     RetryConfig,
     TimeoutConfig,
 )
-from connectory.config.connections import RequestParameters, WebhookConfig
+from connectory.config.connections import OutputForm, RequestParameters, WebhookConfig
 from connectory.config.document import Place
 from connectory.config.incoming import IncomingConfig, IncomingRequest, IncrementalConfig, PagesConfig
 from connectory.config.input import (
@@ -19,6 +19,7 @@ from connectory.config.input import (
     InputForm,
     SqlInput,
     SqlOutput,
+    TableOutput,
     UsedInput,
     UsedOutput,
     is_csv,
@@ -47,6 +48,7 @@ __all__ = [
     "OutgoingConfig",
     "OutgoingRequest",
     "OutgoingTest",
+    "OutputForm",
     "PagesConfig",
     "Place",
     "RequestParameters",
@@ -54,6 +56,7 @@ __all__ = [
     "SqlInput",
     "SqlOutput",
     "StepConfig",
+    "TableOutput",
     "TimeoutConfig",
     "Unset",
     "UsedInput",
