@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from connectory.adapters.arrowsource import ArrowSource
 from connectory.adapters.csvsource import CsvSource
 from connectory.adapters.folder import FolderSource
 from connectory.adapters.jsonl import LineSource
@@ -18,11 +19,13 @@ from connectory.alchemy import Server, shown
 from connectory.config import (
     CsvInput,
     FilesInput,
+    ParquetInput,
     SqlInput,
     SqlOutput,
     UsedInput,
     UsedOutput,
     is_csv,
+    is_parquet,
     parse_input,
 )
 from connectory.databases import Database, Sqlite
@@ -78,18 +81,22 @@ def input_of(
     configured = (config.outgoing if kind == "outgoing" else config.incoming)[name].input
     if given is None:
         found = _input(configured or "-", config.folder, command=False)
-        if isinstance(configured, SqlInput | FilesInput | UsedInput):
+        if isinstance(configured, SqlInput | FilesInput | ParquetInput | UsedInput):
             return replace(found, _locate=partial(config.problem, (kind, name, "input")))
         return found
     form = parse_input(given)
     if isinstance(form, str) and is_csv(form) and isinstance(configured, CsvInput):
         form = configured.model_copy(update={"csv": form})
+    elif isinstance(form, str) and is_parquet(form) and isinstance(configured, ParquetInput):
+        form = configured.model_copy(update={"parquet": form})
     return _input(form, Path(), command=True)
 
 
-def known_source(file: str, fingerprint: Any) -> LineSource:
+def known_source(file: str, fingerprint: Any) -> LineSource | ArrowSource:
     """Open the file that a run of this fingerprint read."""
     known = cast("dict[str, Any]", fingerprint)
+    if "columns" in known:
+        return ArrowSource(Path(file), known["columns"])
     if "csv" not in known:
         return LineSource(file)
     delimiter, quote, encoding, columns = known["csv"]
@@ -138,9 +145,19 @@ def _input(form: InputForm, folder: Path, *, command: bool) -> Input:
         return _sql(form, folder, command=command)
     if isinstance(form, UsedInput):
         return _used(form, folder, command=command)
-    written = form.csv if isinstance(form, CsvInput) else form
+    return _file(form, folder, command=command)
+
+
+def _file(form: str | CsvInput | ParquetInput, folder: Path, *, command: bool) -> Input:
+    """Read one file, as its name or the configuration says."""
+    if isinstance(form, str) and is_parquet(form):
+        form = ParquetInput(parquet=form)
+    written = form if isinstance(form, str) else form.csv if isinstance(form, CsvInput) else form.parquet
     path = written if written == "-" else str(folder / Path(written).expanduser())
     name = path if path == "-" else os.path.realpath(path)
+    if isinstance(form, ParquetInput):
+        columns = form.columns
+        return Input(name, path, command, lambda limit: ArrowSource(Path(path), columns, limit=limit))
     if isinstance(form, CsvInput):
         csv = Form(form.csv, form.delimiter, form.quote, form.encoding, form.columns, form.empty)
     elif is_csv(form):

@@ -13,6 +13,7 @@ from connectory.adapters.linesink import LineSink
 from connectory.errors import ConfigError, StorageError
 from connectory.interfaces import Sink
 from connectory.journal import DEAD_LETTERS
+from connectory.pouring import pouring_of
 from connectory.private import make_folder, open_private
 from connectory.storage import why
 
@@ -83,7 +84,8 @@ def destination(
     """Open a connection's output, or the file that was given instead."""
     if given is None and configured is not None and not isinstance(configured, str):
         return made.sink(configured)
-    return LineSink(place(made.config, given, configured), mode=mode)
+    path = place(made.config, given, configured)
+    return LineSink(path, mode=mode, pouring=pouring_of(path))
 
 
 def dead_letters(made: AsyncConnector, facts: Facts) -> DeadLetters:

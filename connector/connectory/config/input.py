@@ -37,10 +37,10 @@ _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _SQLITE = "sqlite:///"
 _NO_DATABASE = frozenset({"file", "ftp", "http", "https", "s3"})
 _CSV_NAME = re.compile(r"\.(?:csv|tsv|tab)(?:\.gz)?$", re.IGNORECASE)
-_KINDS = ("files", "csv", "sql", "use")
+_KINDS = ("files", "csv", "parquet", "sql", "use")
 _FORMS = (
-    "must be the name of a file, or {files: PATTERN}, {csv: FILE}, {sql: QUERY, database: URL, key: COLUMN} or "
-    "{use: MODULE:FUNCTION}"
+    "must be the name of a file, or {files: PATTERN}, {csv: FILE}, {parquet: FILE}, "
+    "{sql: QUERY, database: URL, key: COLUMN} or {use: MODULE:FUNCTION}"
 )
 _CODE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _ONE_BYTE = 127
@@ -152,6 +152,18 @@ class CsvInput(Section):
         default=None,
         description="Names of the columns of a file without a header (default: its first row)",
         examples=[["id", "text"]],
+    )
+
+
+class ParquetInput(Section):
+    """A Parquet or Arrow file: one record a row."""
+
+    parquet: Text = Field(
+        description="Parquet file, or Arrow file (IPC, Feather), with the rows (required)",
+        examples=["texts.parquet", "texts.arrow"],
+    )
+    columns: SomeTexts | None = Field(
+        default=None, description="Columns that are read (default: all)", examples=[["id", "text"]]
     )
 
 
@@ -298,12 +310,13 @@ _Forms = Annotated[
     Annotated[Text, Tag("<text>")]
     | Annotated[FilesInput, Tag("<files>")]
     | Annotated[CsvInput, Tag("<csv>")]
+    | Annotated[ParquetInput, Tag("<parquet>")]
     | Annotated[SqlInput, Tag("<sql>")]
     | Annotated[UsedInput, Tag("<use>")],
     Discriminator(_kind),
     BeforeValidator(_refuse_others),
 ]
-InputForm = str | FilesInput | CsvInput | SqlInput | UsedInput
+InputForm = str | FilesInput | CsvInput | ParquetInput | SqlInput | UsedInput
 Input = Annotated[_Forms | None, EmptyText]
 _INPUT: TypeAdapter[InputForm] = TypeAdapter(_Forms)
 
@@ -328,6 +341,11 @@ def parse_input(text: str) -> InputForm:
             "name the database in the configuration, with ${NAME} for the password"
         )
     return form
+
+
+def is_parquet(name: str) -> bool:
+    """Say whether a file's name is that of a Parquet or Arrow file."""
+    return name.lower().endswith((".parquet", ".arrow", ".feather"))
 
 
 def is_csv(name: str) -> bool:
