@@ -56,6 +56,14 @@ class RecordFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordRefused:
+    """A record that had finished as `ok` is an error after all: the output does not take its lines."""
+
+    connection: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
 class StateChanged:
     """Created work that a run waits for has another state; `item` is its id at the server, `id` names the record."""
 
@@ -104,6 +112,7 @@ Event: TypeAlias = (
     | RequestRetried
     | Held
     | RecordFinished
+    | RecordRefused
     | StateChanged
     | BatchChanged
     | Noticed

@@ -18,7 +18,7 @@ from connectory.assembly import (
 from connectory.batches import ScratchJournal
 from connectory.catalogue import Catalogue, end_of
 from connectory.client import Client
-from connectory.config import SqlOutput, UsedOutput
+from connectory.config import SqlOutput, TableOutput, UsedOutput
 from connectory.errors import ConfigError
 from connectory.events import Listener, Noticed
 from connectory.firsts import firsts_of
@@ -175,11 +175,11 @@ class Flows:
         chosen = self.client(client or settings.client)
         return Publisher(publication, chosen, journal, listen=self._listen, known=known)
 
-    def sink(self, settings: WebhookConfig | SqlOutput | UsedOutput) -> Sink:
-        """Build the sink that posts lines to a URL, runs a statement for each, or is one of the user's own."""
+    def sink(self, settings: WebhookConfig | SqlOutput | TableOutput | UsedOutput) -> Sink:
+        """Build the sink that posts lines to a URL, writes each into a database, or is one of the user's own."""
         if isinstance(settings, UsedOutput):
             return used_sink(self.config, settings)
-        if isinstance(settings, SqlOutput):
+        if isinstance(settings, SqlOutput | TableOutput):
             return sql_sink(self.config, settings, listen=self._listen)
         prototype = self.catalogue.prototypes["openai-compatible"]
         redactor = self.config.redactor

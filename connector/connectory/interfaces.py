@@ -236,6 +236,15 @@ class Sink(Protocol):
 
 
 @runtime_checkable
+class Refuses(Protocol):
+    """A sink that may take the lines of some records and refuse those of others: they become dead letters."""
+
+    async def write_records(self, groups: Sequence[Sequence[Any]]) -> Mapping[int, str]:
+        """Write the lines of several records, of each all or none, and flush; say which were refused, and why."""
+        ...
+
+
+@runtime_checkable
 class TakesText(Protocol):
     """A sink of JSON Lines, which takes them as they are written already."""
 

@@ -38,6 +38,7 @@ SECTIONS = {
     "OutgoingRequest": "Outgoing: request",
     "FilesInput": "Outgoing: input of files",
     "CsvInput": "Outgoing: input of CSV",
+    "ParquetInput": "Outgoing: input of Parquet or Arrow",
     "SqlInput": "Outgoing: input of a query",
     "UsedInput": "Outgoing: input of code",
     "UploadConfig": "Outgoing: upload",
@@ -50,6 +51,7 @@ SECTIONS = {
     "RequestParameters": "Request parameters",
     "WebhookConfig": "Output: webhook",
     "SqlOutput": "Output: statement",
+    "TableOutput": "Output: table",
     "UsedOutput": "Output: code",
 }
 STEPS = """

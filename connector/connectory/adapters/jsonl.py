@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from connectory.errors import ConfigError, RunStoppedError
 from connectory.lines import LineSplitter, item_of
 from connectory.packed import MAGIC
-from connectory.storage import why
+from connectory.storage import known_by, why
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 CHUNK = 256 * 1024
 CHUNKS_AHEAD = 4
 """How many chunks of a pipe are read before they are asked for."""
-
-SAMPLE = 64 * 1024
-"""Bytes at both ends of a file by which it is known again."""
 
 
 class Splitter(Protocol):
@@ -81,12 +78,7 @@ class LineSource:
         """Say by what a file is known again: its size, and a hash of both its ends. None for a pipe."""
         if self._pipe:
             return None
-        with Path(self.path).open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            digest = blake2b(file.read(SAMPLE), digest_size=16)
-            file.seek(max(0, size - SAMPLE))
-            digest.update(file.read(SAMPLE))
-        return {"size": size, "hash": digest.hexdigest()}
+        return known_by(Path(self.path))
 
     def keep_in(self, folder: Path) -> None:
         """Do nothing: a file is read again from where it lies."""

@@ -10,7 +10,7 @@ from connectory.config.clients import (
     RetryConfig,
     TimeoutConfig,
 )
-from connectory.config.connections import RequestParameters, WebhookConfig
+from connectory.config.connections import OutputForm, RequestParameters, WebhookConfig
 from connectory.config.document import Place
 from connectory.config.effective import Effective, effective
 from connectory.config.incoming import IncomingConfig, IncomingRequest, IncrementalConfig, PagesConfig
@@ -18,11 +18,14 @@ from connectory.config.input import (
     CsvInput,
     FilesInput,
     InputForm,
+    ParquetInput,
     SqlInput,
     SqlOutput,
+    TableOutput,
     UsedInput,
     UsedOutput,
     is_csv,
+    is_parquet,
     parse_input,
 )
 from connectory.config.loader import (
@@ -57,13 +60,16 @@ __all__ = [
     "OutgoingConfig",
     "OutgoingRequest",
     "OutgoingTest",
+    "OutputForm",
     "PagesConfig",
+    "ParquetInput",
     "Place",
     "RequestParameters",
     "RetryConfig",
     "SqlInput",
     "SqlOutput",
     "StepConfig",
+    "TableOutput",
     "TimeoutConfig",
     "Unset",
     "UsedInput",
@@ -75,6 +81,7 @@ __all__ = [
     "effective",
     "examine",
     "is_csv",
+    "is_parquet",
     "lint",
     "lint_warnings",
     "load_config",
