@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from connectory.packs import PackOption
     from connectory.parameters import RequestParameters
     from connectory.placeholders import Template
+    from connectory.prices import Prices
     from connectory.saving import FixedTarget, SaveTo
     from connectory.states import Until
     from connectory.uploads import PartsOption
@@ -71,7 +72,7 @@ class Publication:
     that an answer has to meet; `only` skips records that earlier runs had answered; `on_uncertain` says what becomes of
     a delivery of which nobody knows whether it was done, None by the kind of action. `until` says when what is created
     is at its end, if that is waited for; `sequence` gives what deliveries have in common that go one after the other.
-    `pack` says how many go in one request, `batch` that the requests go through the Batch API.
+    `pack` says how many go in one request, `batch` that they go through the Batch API; `prices` are the client's.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Publication:
     on_uncertain: Literal["resend", "hold"] | None = None
     max_dead: MostDead | None = None
     budget: Budget | None = None
+    prices: Prices | None = None
     validate: str | None = None
     ordered: bool = True
     concurrency: int = 32
@@ -113,6 +115,11 @@ class Publication:
         texts += [] if self.result is None else [one.text for one in self.result.expressions]
         shows = self.response_chain is not None or any("http" in text for text in texts)
         object.__setattr__(self, "shows_http", shows)
+
+    @property
+    def counted(self) -> bool:
+        """Say whether anybody wants to know what is used."""
+        return self.budget is not None or self.prices is not None
 
     @property
     def deletes(self) -> bool:

@@ -24,6 +24,7 @@ COMMANDS = {
     "lint": "linting",
     "options": "picking",
     "preview": "previewing",
+    "prices": "pricing",
     "read": "direct",
     "replay": "replaying",
     "request": "direct",

@@ -105,7 +105,7 @@ def _next_command(error: ConnectoryError, code: int) -> str:
     """Give what to type next: the last line of a failure."""
     if isinstance(error, UnknownNameError) and error.kind in {"entity", "transformer"}:
         return f"connectory {'entities' if error.kind == 'entity' else 'transformers'} list"
-    if isinstance(error, InputError) and error.command:
+    if isinstance(error, InputError | GuardError | SetupError) and error.command:
         return error.command
     if isinstance(error, ConfigError):
         files = (problem.file for problem in error.problems if not problem.file.startswith("--"))

@@ -26,6 +26,7 @@ from connectory.config.input import (
 )
 from connectory.config.loader import config_from_dict, examine, lint, lint_warnings, load_config, one_client
 from connectory.config.model import OutgoingConfig, OutgoingRequest
+from connectory.config.prices import PriceConfig, PricesConfig
 from connectory.config.schema import config_schema
 from connectory.config.steps import StepConfig, parse_step
 from connectory.config.tests import ExpectedRequest, MappingTest, OutgoingTest, tests_of
@@ -49,6 +50,8 @@ __all__ = [
     "OutgoingTest",
     "PagesConfig",
     "Place",
+    "PriceConfig",
+    "PricesConfig",
     "RequestParameters",
     "RetryConfig",
     "SqlInput",
