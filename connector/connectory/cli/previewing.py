@@ -8,6 +8,7 @@ import sys
 from contextlib import aclosing
 from functools import partial
 from itertools import islice
+from math import inf
 from typing import TYPE_CHECKING, Any, cast
 
 import click
@@ -199,6 +200,7 @@ async def _outgoing(made: AsyncConnector, name: str, options: dict[str, Any]) ->
     publisher = made.publisher(name, given=given, client=options["client"])
     failed = index = 0
     every, estimate = options["every"], Estimate(publisher.publication, made.catalogue)
+    shows: float = inf if options["limit"] is None else options["limit"]  # a dry run shows all
     wanted, parts = publisher.publication, list["Part"]()
     templates = {"path": wanted.path, "query": wanted.query, "payload": wanted.payload}
     templates["parameters"] = wanted.defaults.template
@@ -211,7 +213,7 @@ async def _outgoing(made: AsyncConnector, name: str, options: dict[str, Any]) ->
             """Give the deliveries that can be sent; the first ones are shown."""
             nonlocal failed, index
             async for item in source:
-                if index < options["limit"]:
+                if index < shows:
                     failed += await _show_item(
                         made, publisher, item, index, stepping=stepping, parts=parts, planned=planned
                     )
@@ -227,13 +229,13 @@ async def _outgoing(made: AsyncConnector, name: str, options: dict[str, Any]) ->
                 async for part in those:
                     estimate.add(wanted.call(part))
             else:
-                shows = options["limit"] if stepping is None else 0
-                await _show_packs(made, publisher, wanted.pack, those, estimate, shows=shows)
+                packs = shows if stepping is None else 0
+                await _show_packs(made, publisher, wanted.pack, those, estimate, shows=packs)
     for shown in planned.shown() if planned is not None else ():
         _show(made, shown)
     _show_steps(made, stepping)
     estimate.refused = failed
-    for line in estimate.lines(whole=every):
+    for line in estimate.lines(whole=every or shows == inf):
         say(line)
     if every:
         _show(made, estimate.as_json())
@@ -319,7 +321,7 @@ async def _show_packs(
     parts: AsyncGenerator[Part, None],
     estimate: Estimate,
     *,
-    shows: int,
+    shows: float,
 ) -> None:
     """Show the first requests in which the records go together, and count all."""
     from connectory.packing import Packing, packed_call

@@ -119,6 +119,6 @@ class PricesConfig(Section):
     )
     models: Annotated[Mapping[Text, Annotated[PriceConfig, EmptyMap]], EmptyMap, Frozen] = Field(
         default_factory=nothing,
-        description="Prices by model: its name, which stands for its dated versions too, or a beginning and a *",
+        description="By model: its name, also for its dated versions, or a beginning and a * (default: none)",
         examples=[{"gpt-5-mini": {"input": 1, "output": 4}, "ft:*": {"input": 2, "output": 8}}],
     )
