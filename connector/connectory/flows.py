@@ -163,7 +163,7 @@ class Flows:
         settings = self.assembly.outgoing(name)
         journal = journal or (ScratchJournal() if settings.delivery == "batch" else MemoryJournal())
         run = run_scope(journal, self.assembly.clients.name(client or settings.client))
-        publication = self.assembly.publication(name, run=run, given=given)
+        publication = self.assembly.publication(name, run=run, given=given, client=client)
         publication = replace(publication, firsts=firsts_of(journal))
         if self._shared is not None:
             publication = self._shared.guard(publication)

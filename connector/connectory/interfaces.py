@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from connectory.errors import RecordError
     from connectory.record import Delivery, Intent, Origin, Record, Result
+    from connectory.usage import Tally
 
 Position: TypeAlias = Any
 """How far a destination has come, as JSON; None for one that cannot be cut back, such as a pipe."""
@@ -287,6 +288,11 @@ class Journal(Protocol):
         """Give the result that an earlier life got and did not show, without its record; `begun` is no end yet."""
         ...
 
+    @property
+    def doubtful(self) -> int:
+        """Count the requests that were under way when an earlier life ended, and have no outcome yet."""
+        ...
+
     def doubt(self, delivery: Delivery) -> Intent | None:
         """Give the intent that an earlier life left without an outcome."""
         ...
@@ -340,7 +346,11 @@ class Journal(Protocol):
         ...
 
     def count(self, name: str, amount: int = 1) -> None:
-        """Add to one of the run's counts: `done` and `dead` items, and what a budget counts."""
+        """Add to one of the run's counts: `done` and `dead` items, and the requests that a budget counts."""
+        ...
+
+    def account(self) -> Tally:
+        """Add up, from here on, what was used in all lives of the run."""
         ...
 
     def set_total(self, total: int) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from connectory.packs import PackOption
     from connectory.parameters import RequestParameters
     from connectory.placeholders import Template
+    from connectory.prices import Prices
     from connectory.saving import FixedTarget, SaveTo
     from connectory.states import Until
     from connectory.uploads import PartsOption
@@ -77,7 +78,7 @@ class Publication:
     that an answer has to meet; `only` skips records that earlier runs had answered; `on_uncertain` says what becomes of
     a delivery of which nobody knows whether it was done, None by the kind of action. `until` says when what is created
     is at its end, if that is waited for; `sequence` gives what deliveries have in common that go one after the other.
-    `pack` says how many go in one request, `batch` that the requests go through the Batch API.
+    `pack` says how many go in one request, `batch` that they go through the Batch API; `prices` are the client's.
     """
 
     name: str
@@ -98,6 +99,7 @@ class Publication:
     on_uncertain: Literal["resend", "hold"] | None = None
     max_dead: MostDead | None = None
     budget: Budget | None = None
+    prices: Prices | None = None
     validate: str | None = None
     ordered: bool = True
     concurrency: int = 32
@@ -128,6 +130,11 @@ class Publication:
         own = [("path", self.path), ("query", self.query), ("payload", self.payload)]
         templates = tuple((name, template) for name, template in own if template is not None)
         object.__setattr__(self, "templates", templates)
+
+    @property
+    def counted(self) -> bool:
+        """Say whether anybody wants to know what is used."""
+        return self.budget is not None or self.prices is not None
 
     @property
     def deletes(self) -> bool:

@@ -105,7 +105,9 @@ class Result:
     what `result` and the response transformers made of an ok result, if there are any: one line each. `record` is the
     record as it was read; `cause` is the exception behind an error; `headers` are those of the answer. `requests` is
     how many of the attempts count with this result: those of a pack count with its first member. None: all. `text`
-    is the line of this status as JSON, and `texts` those of `output`, where they were written already.
+    is the line of this status as JSON, and `texts` those of `output`, where they were written already. `model` is what
+    the request named, where anybody counts by it; `guess` are the tokens, read and answered, that were reserved for a
+    request, where its usage is not known; `earlier`: another run has bought it.
     """
 
     index: int
@@ -126,17 +128,14 @@ class Result:
     text: tuple[Status, bytes] | None = field(default=None, repr=False, compare=False)
     texts: list[bytes] | None = field(default=None, repr=False, compare=False)
     requests: int | None = field(default=None, repr=False)
+    model: str = field(default="", repr=False)
+    guess: tuple[int, int] | None = field(default=None, repr=False)
+    earlier: bool = field(default=False, repr=False)
 
     @property
     def ok(self) -> bool:
         """Say whether the delivery succeeded."""
         return self.status == "ok"
-
-    @property
-    def tokens(self) -> int:
-        """Count the tokens that the answer says it used."""
-        total = (self.usage or {}).get("total_tokens")
-        return total if isinstance(total, int) else 0
 
     def unwrap(self) -> Result:
         """Give the result itself when it is no error, else raise what is behind it."""

@@ -30,6 +30,8 @@ SECTIONS = {
     "LimitsConfig": "Client: limits",
     "RetryConfig": "Client: retry",
     "CertificateConfig": "Client: client_certificate",
+    "PricesConfig": "Client: prices",
+    "PriceConfig": "Client: prices: models",
     "IncomingConfig": "Incoming",
     "IncomingRequest": "Incoming: request",
     "IncrementalConfig": "Incoming: incremental",

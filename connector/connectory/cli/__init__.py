@@ -29,6 +29,7 @@ COMMANDS = {
     "migrate": "migrating",
     "options": "picking",
     "preview": "previewing",
+    "prices": "pricing",
     "read": "direct",
     "replay": "replaying",
     "request": "direct",

@@ -142,7 +142,7 @@ def _replay(
         say(f"left as they are: {left}")
     route = _route(made, run, facts, chosen, selection=selection, options=options)
     progress.start_at(run.journal.counts)
-    _send(made, route, facts, output, progress, given=options["output"] is not None)
+    _send(made, route, facts, output, progress, options=options)
     still = made.runs.summary(facts.run).dead
     if still:
         say(f"{still} records of run {facts.run} are still dead letters")
@@ -225,11 +225,18 @@ def _sink(made: AsyncConnector, facts: Facts, output: str, run: str, *, given: b
 
 
 def _send(
-    made: AsyncConnector, route: Route, facts: Facts, output: str, progress: Progress, *, given: bool
+    made: AsyncConnector,
+    route: Route,
+    facts: Facts,
+    output: str,
+    progress: Progress,
+    *,
+    options: dict[str, Any],
 ) -> None:
     from connectory.cli.routing import summarise
     from connectory.cli.wiring import suit
 
+    given = options["output"] is not None
     sink = _sink(made, facts, output, route.run.facts.run, given=given)
     suit(route.steps[-1].publisher, sink)
 
@@ -248,9 +255,9 @@ def _send(
         with progress:
             run_loop(main, stop=route.stop)
     except ConnectoryError:
-        summarise(progress, route.steps)
+        summarise(made, progress, route.steps, options)
         raise
-    summarise(progress, route.steps)
+    summarise(made, progress, route.steps, options)
 
 
 def bring_home(made: AsyncConnector, run: Run, facts: Facts) -> None:

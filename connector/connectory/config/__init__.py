@@ -38,6 +38,7 @@ from connectory.config.loader import (
     read_text,
 )
 from connectory.config.model import OutgoingConfig, OutgoingRequest
+from connectory.config.prices import PriceConfig, PricesConfig
 from connectory.config.schema import config_schema
 from connectory.config.steps import StepConfig, parse_step
 from connectory.config.tests import ExpectedRequest, MappingTest, OutgoingTest, tests_of
@@ -64,6 +65,8 @@ __all__ = [
     "PagesConfig",
     "ParquetInput",
     "Place",
+    "PriceConfig",
+    "PricesConfig",
     "RequestParameters",
     "RetryConfig",
     "SqlInput",

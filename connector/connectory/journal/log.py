@@ -18,9 +18,10 @@ from connectory.headers import AnswerHeaders
 from connectory.jsontext import JsonTextError, dumps, loads
 from connectory.record import Failure, Result
 from connectory.storage import datasync, why
+from connectory.usage import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from connectory.record import Delivery, Record
@@ -51,6 +52,7 @@ class Entry:
         """Make the result again, without the record."""
         line = self.line
         error = line.get("error")
+        guess = line.get("guess")
         failure = error and Failure(error["class"], error["message"], error["code"], error["retryable"])
         return Result(
             index=line["index"],
@@ -66,6 +68,9 @@ class Entry:
             events=line.get("events"),
             headers=_headers(line.get("headers") or ""),
             requests=line.get("requests"),
+            model=line.get("model", ""),
+            guess=None if guess is None else (guess[0], guess[1]),
+            earlier=line.get("earlier", False),
         )
 
 
@@ -76,6 +81,7 @@ class ResultsLog:
         self.path = path
         self._file = -1
         self.length = 0
+        self._tally: Tally | None = None
 
     def open(self) -> None:
         """Open the file at its end, and make it if it is not there."""
@@ -87,12 +93,18 @@ class ResultsLog:
 
     def append(self, delivery: Delivery, life: int, result: Result) -> int:
         """Write the outcome of a delivery and give the offset of its line."""
-        return self._write(encode(delivery, life, result))
+        start = self._write(encode(delivery, life, result))
+        if self._tally is not None:
+            self._tally.add(result)
+        return start
 
-    def extend(self, settled: Iterable[tuple[Delivery, Result]], life: int) -> list[int]:
+    def extend(self, settled: Sequence[tuple[Delivery, Result]], life: int) -> list[int]:
         """Write the outcomes of many deliveries in one piece, and give the offsets of their lines."""
         lines = [encode(delivery, life, result) for delivery, result in settled]
         start = self._write(b"".join(lines))
+        if self._tally is not None:
+            for _, result in settled:
+                self._tally.add(result)
         return list(accumulate(map(len, lines[:-1]), initial=start))
 
     def _write(self, line: bytes) -> int:
@@ -154,6 +166,25 @@ class ResultsLog:
             line += piece[: piece.find(b"\n") + 1] or piece
         return Entry(decode(line) or {}, start)
 
+    def account(self, known: Mapping[str, Any]) -> Tally:
+        """Add up what results use from here on, and until here; `known` is what `used` gave in an earlier life."""
+        if self._tally is None:
+            self._tally = self.tallied(known)
+        return self._tally
+
+    def tallied(self, known: Mapping[str, Any]) -> Tally:
+        """Add up what is `known`, and what the lines behind that say."""
+        tally = Tally(known.get("models"))
+        for entry in self.peek(known.get("end", 0)):
+            tally.add(entry.result())
+        return tally
+
+    def used(self) -> dict[str, Any]:
+        """Give, for the journal, what was added up; nothing where nobody asked for it."""
+        if self._tally is None:
+            return {}
+        return {"used": {"end": self.length, "models": self._tally.copy()}}
+
     def _cut(self, length: int) -> None:
         os.ftruncate(self._file, length)
 
@@ -173,6 +204,12 @@ def encode(delivery: Delivery, life: int, result: Result) -> bytes:
         more["events"] = list(result.events)
     if result.requests is not None:
         more["requests"] = result.requests
+    if result.model:
+        more["model"] = result.model
+    if result.guess is not None:
+        more["guess"] = list(result.guess)
+    if result.earlier:
+        more["earlier"] = True
     if result.headers:
         more["headers"] = _block(result.headers)
     text = start + whole[1:-1]
