@@ -114,7 +114,7 @@ def _parameters(catalogue: Catalogue, entity: Entity) -> Iterator[str]:
 def _type(catalogue: Catalogue, schema: dict[str, Any]) -> str:
     schema = catalogue.resolve(schema)
     if "enum" in schema:
-        return " or ".join(f"`{cell(str(value))}`" for value in schema["enum"])
+        return " or ".join(cell(f"`{value}`") for value in schema["enum"])
     if schema.get("type") == "array":
         return f"list of {_type(catalogue, schema.get('items', {}))}"
     if "type" in schema:

@@ -108,8 +108,9 @@ def events() -> Iterator[str]:
         yield from inspect.cleandoc(one.__doc__ or "").splitlines()
         yield from ("", "| field | type | default |", "|---|---|---|")
         for field in dataclasses.fields(one):
+            kind = cell(f"`{field.type}`")
             default = "" if field.default is dataclasses.MISSING else f"`{field.default!r}`"
-            yield f"| `{field.name}` | `{cell(str(field.type))}` | {default} |"
+            yield f"| `{field.name}` | {kind} | {default} |"
 
 
 ABOUT_LISTENING = """\

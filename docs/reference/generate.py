@@ -81,7 +81,7 @@ def configuration() -> Iterator[str]:
         yield "| key | meaning | such as |"
         yield "|---|---|---|"
         for key, value in definitions[name]["properties"].items():
-            shown = [f"`{cell(flow(one))}`" for one in value.get("examples", ())[:2]]
+            shown = [cell(f"`{flow(one)}`") for one in value.get("examples", ())[:2]]
             yield f"| `{key}` | {cell(value.get('description', ''))} | {' or '.join(shown)} |"
     yield from STEPS.rstrip().splitlines()
 
@@ -94,7 +94,7 @@ def commands() -> Iterator[str]:
     yield ""
     yield "A command ends with one of the [exit codes](exit-codes.md). The last line of a failure is what to type next."
     yield ""
-    yield "| command | |"
+    yield "| command | what it does |"
     yield "|---|---|"
     for words, command in _leaves(command_line, ["connectory"]):
         name = " ".join(words)
@@ -154,8 +154,8 @@ def transformers() -> Iterator[str]:
             yield "| option | meaning | type | default |"
             yield "|---|---|---|---|"
         for option in one.options:
-            kind, default = cell(option.type), _default(option)
-            yield f"| `{option.name}` | {cell(option.doc)} | `{kind}` | {default} |"
+            kind, default = cell(f"`{option.type}`"), _default(option)
+            yield f"| `{option.name}` | {cell(option.doc)} | {kind} | {default} |"
         step = None
         for case in cases:
             if case["transformer"] == one.name:

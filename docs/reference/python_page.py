@@ -6,6 +6,8 @@ import inspect
 import re
 from typing import TYPE_CHECKING, Any
 
+from cells import cell
+
 import connectory
 
 if TYPE_CHECKING:
@@ -64,11 +66,11 @@ def _thing(name: str, thing: Any) -> Iterator[str]:
     yield from _doc(thing)
     methods = list(_methods(thing))
     if methods:
-        yield from ("", "| | |", "|---|---|")
+        yield from ("", "| call | what it does |", "|---|---|")
     for method, function in methods:
         first = inspect.cleandoc(function.__doc__ or "").split("\n\n")[0].replace("\n", " ")
         call = f"{method}{_signature(function)}" if callable(function) else method
-        yield f"| `{call}` | {first} |".replace(" | None", r" \| None")
+        yield f"| {cell(f'`{call}`')} | {cell(first)} |"
 
 
 def _methods(thing: Any) -> Iterator[tuple[str, Any]]:
