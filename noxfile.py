@@ -81,9 +81,9 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def site(session: nox.Session) -> None:
-    """Build the documents into `.site/`, strictly; `nox -s site -- serve` shows them while you write."""
+    """Build the documents into `.site/`, strictly."""
     session.install("-c", CONSTRAINTS, *nox.project.dependency_groups(PYPROJECT, "docs"))
-    session.run("zensical", *(session.posargs or ["build", "--strict", "--clean"]), "-f", ".mkdocs.yml")
+    session.run("python", "docs/site.py")
 
 
 @nox.session

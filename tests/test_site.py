@@ -66,13 +66,12 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """Build the site as `nox -s site` does, in a folder of its own."""
+    """Build the site as `nox -s site` does, of a copy."""
     folder = tmp_path_factory.mktemp("site")
     shutil.copy(ROOT / ".mkdocs.yml", folder)
     shutil.copytree(DOCS, folder / "docs", ignore=shutil.ignore_patterns("__pycache__", ".connectory"))
     done = subprocess.run(
-        [sys.executable, "-m", "zensical", "build", "-f", ".mkdocs.yml", "--strict"],
-        cwd=folder,
+        [sys.executable, DOCS / "site.py", folder],
         env={**os.environ, "NO_COLOR": "1"},
         capture_output=True,
         text=True,
@@ -85,9 +84,14 @@ def site(tmp_path_factory):
     return {path: Page(path.read_text("utf-8")) for path in built.rglob("*.html")}
 
 
-def test_every_page_is_built(site):
-    names = {path.relative_to(next(iter(site)).parents[0]).as_posix() for path in site}
-    assert len(names) > len(PAGES)  # and the page for what is not found
+def test_every_page_is_built_and_its_markdown_is_where_programs_look_for_it(site):
+    built = next(path for path in site if path.name == "404.html").parent
+    pages = {path.relative_to(built).as_posix() for path in site}
+    wanted = {page.removesuffix(".md").replace("README", "index") + ".html" for page in PAGES}
+    assert pages - {"404.html"} == wanted
+    targets = re.findall(r"\]\((\S+)\)", (built / "llms.txt").read_text("utf-8"))
+    assert sorted(targets) == PAGES
+    assert [target for target in targets if not (built / target).exists()] == []
 
 
 def test_every_link_and_every_anchor_of_the_built_site_is_there(site):
