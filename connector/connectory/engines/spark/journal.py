@@ -63,7 +63,11 @@ class TaskJournal(MemoryJournal):
     def recall(self, delivery: Delivery) -> Result | None:
         """Give the result that an earlier attempt got, without its record."""
         found = self._places.get(delivery.key)
-        return None if found is None else self._logs[found[0]].entry(found[1]).result()
+        if found is None:
+            return None
+        result = self._logs[found[0]].entry(found[1]).result()
+        result.index = delivery.seq  # the rows may have come in another order then
+        return result
 
     def doubt(self, delivery: Delivery) -> Intent | None:
         """Give the intent that an earlier attempt left without an outcome."""

@@ -60,8 +60,8 @@ class RowSource:
 
     def _position(self, record: Record) -> str:
         if self._identifier:
-            known: Any = [record[name] for name in self._identifier]
-            name = f"id:{dumps(known if len(known) > 1 else known[0]).decode()}"
+            values = (record[one] for one in self._identifier)
+            name = "/".join(one if isinstance(one, str) else dumps(one).decode() for one in values)
         else:
             name = f"{self._partition}:{_digest(record)}"
         self._met[name] += 1
