@@ -6,7 +6,7 @@ import json
 import threading
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 REFUSAL = {"error": {"message": "Rate limit reached", "type": "requests", "code": "rate_limit_exceeded"}}
@@ -32,7 +32,7 @@ class CountingServer(ThreadingHTTPServer):
         self.keys: dict[str, set[str]] = {}
         self.ids: Counter[str] = Counter()
 
-    def __enter__(self) -> CountingServer:
+    def __enter__(self) -> Self:
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
         return self
 

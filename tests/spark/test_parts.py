@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -33,7 +38,7 @@ from connectory.engines.spark import sending as sending_module
 from connectory.engines.spark.columns import columns_of, fitted, json_ready, row_of
 from connectory.engines.spark.location import Location, WriteRun
 from connectory.engines.spark.options import POLL, READ, WRITE, Options, local_path, read_options
-from connectory.engines.spark.presence import LostError, Presence
+from connectory.engines.spark.presence import LostError, Presence, fresh_in
 from connectory.engines.spark.reading import schema_of
 from connectory.engines.spark.sending import begin
 from connectory.engines.spark.sharing import TaskBudget, TaskGate, TaskShare
@@ -121,12 +126,12 @@ def test_a_second_attempt_sends_only_what_the_first_one_did_not_finish(options, 
     with pytest.raises(UpstreamError):
         attempt(options, rows(0, 20, fails=True))
 
-    assert 20 == len(server.inputs)
+    assert len(server.inputs) == 20
 
     done = attempt(options, rows(0, 30, backwards=True))
 
-    assert (30, 0) == (len(server.inputs), server.repeated)
-    assert {"ok": 30} == done.counts
+    assert (len(server.inputs), server.repeated) == (30, 0)
+    assert done.counts == {"ok": 30}
     assert [*range(30)] == sorted(one["index"] for one in lines(done))
     assert [{"flagged": str(29 - one["index"]).endswith("7")} for one in lines(done)] == [
         one["result"] for one in lines(done)
@@ -138,10 +143,10 @@ def test_equal_rows_are_sent_each(options, server):
 
     done = attempt(options, iter([batch]))
 
-    assert 3 == server.inputs["the same"]
-    assert 3 == len({one["key"] for one in lines(done)})
-    assert {"ok": 3} == attempt(options, iter([batch])).counts
-    assert 3 == server.inputs["the same"]
+    assert server.inputs["the same"] == 3
+    assert len({one["key"] for one in lines(done)}) == 3
+    assert attempt(options, iter([batch])).counts == {"ok": 3}
+    assert server.inputs["the same"] == 3
 
 
 def test_what_was_under_way_is_sent_again_with_its_key_and_marked(options, server, monkeypatch):
@@ -153,7 +158,7 @@ def test_what_was_under_way_is_sent_again_with_its_key_and_marked(options, serve
     killed.over()
     done = attempt(options, rows(0, 8))
 
-    assert {"ok": 8} == done.counts
+    assert done.counts == {"ok": 8}
     assert server.repeated == sum(one["in_doubt"] for one in lines(done)) == killed.lost
     assert {1} == {len(keys) for keys in server.keys.values()}
     assert {1} == set(server.ids.values())
@@ -185,7 +190,7 @@ def test_a_torn_line_is_passed_over_and_never_cut(options, server):
     log.write_bytes(log.read_bytes()[:-10])
     size = log.stat().st_size
 
-    assert {"ok": 3} == attempt(options, rows(0, 3)).counts
+    assert attempt(options, rows(0, 3)).counts == {"ok": 3}
     assert (1, size) == (server.repeated, log.stat().st_size)
 
 
@@ -195,15 +200,15 @@ def test_an_identifier_is_known_in_every_partition(options, server):
 
     moved = attempt(known, rows(5, 15), partition=1, everywhere=True)
 
-    assert (15, 0) == (len(server.inputs), server.repeated)
-    assert {"ok": 10} == moved.counts
+    assert (len(server.inputs), server.repeated) == (15, 0)
+    assert moved.counts == {"ok": 10}
 
 
 def test_without_an_identifier_a_partition_knows_only_its_own_rows(options, server):
     attempt(options, rows(0, 3), partition=0)
     attempt(options, rows(0, 3), partition=1)
 
-    assert 3 == server.repeated
+    assert server.repeated == 3
 
 
 def test_a_record_that_is_refused_is_a_dead_letter_with_its_key(options, server):
@@ -213,9 +218,9 @@ def test_a_record_that_is_refused_is_a_dead_letter_with_its_key(options, server)
 
     letter = json.loads((Path(done.folder) / "letters.jsonl").read_text())
     line = next(one for one in lines(done) if one["status"] == "error")
-    assert {"ok": 2, "error": 1} == done.counts
+    assert done.counts == {"ok": 2, "error": 1}
     assert (letter["key"], "bad", None) == (line["key"], line["error"]["code"], line["result"])
-    assert {"number": 1, "text": "text 1"} == letter["record"]
+    assert letter["record"] == {"number": 1, "text": "text 1"}
 
 
 def test_an_attempt_stops_when_another_one_has_begun(tmp_path):
@@ -234,18 +239,28 @@ def test_a_new_attempt_waits_until_the_earlier_one_is_over(tmp_path):
     location = Location(tmp_path)
     first = Presence(location.claim("run", 0, all_partitions=False))
 
-    async def both():
-        claiming = asyncio.create_task(asyncio.to_thread(location.claim, "run", 0, all_partitions=False))
+    with ThreadPoolExecutor() as threads:
+        claiming = threads.submit(location.claim, "run", 0, all_partitions=False)
         while not first._lost:
-            await asyncio.sleep(0.01)
+            time.sleep(0.01)
         waited = not claiming.done()
-        await asyncio.to_thread(first.close)
-        return waited, await claiming
-
-    waited, second = asyncio.run(both())
+        first.close()
+        second = claiming.result(60)
 
     assert waited
     assert [one.name[:4] for one in (*second.earlier, second.folder)] == ["0001", "0002"]
+
+
+def test_an_attempt_whose_process_is_gone_is_not_waited_for(tmp_path):
+    location = Location(tmp_path)
+    first = location.claim("run", 0, all_partitions=False)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: dead.pid)
+        Presence(first)._over.set()
+
+    assert set() == fresh_in(first.tasks)
 
 
 def test_a_write_that_failed_is_taken_up_and_another_one_is_refused(tmp_path):
@@ -279,13 +294,13 @@ def test_limits_are_divided_over_the_tasks():
     lane = gate._lane("m")
 
     lane.pace.wait(0.0, 1)
-    assert (20_000, 10_000) == (lane.pace.requests.per_minute, lane.pace.tokens.per_minute)
+    assert (lane.pace.requests.per_minute, lane.pace.tokens.per_minute) == (20_000, 10_000)
     gate.crowd.busy = 3
     assert gate.crowd.full
 
     company.live = 1
     lane.pace.wait(0.0, 1)
-    assert 60_000 == lane.pace.requests.per_minute
+    assert lane.pace.requests.per_minute == 60_000
     assert not gate.crowd.full
 
 
@@ -296,7 +311,7 @@ def test_a_limit_that_answers_tell_is_divided_too():
 
     pace.learn({"x-ratelimit-limit-requests": "400", "x-ratelimit-remaining-requests": "399"}, taken, 0.0)
 
-    assert 100 == pace.requests.per_minute
+    assert pace.requests.per_minute == 100
 
 
 def test_tasks_that_follow_each_other_do_not_begin_with_a_burst_each():
@@ -313,7 +328,7 @@ def test_a_budget_counts_what_the_others_have_used():
 
     assert budget.spent(9, 0) is None
     assert "budget of 100 requests is used up" in budget.spent(10, 0)
-    assert {"requests": 10, "tokens": 0} == company.noted
+    assert company.noted == {"requests": 10, "tokens": 0}
 
 
 def test_a_connection_without_bounds_needs_no_guards(options):
@@ -338,9 +353,9 @@ def test_columns_are_those_of_the_catalogue():
     batch = columns_of(catalogue, catalogue["batch"])
 
     assert "struct<id:string,bytes:bigint,created_at:bigint,expires_at:bigint," in files.simpleString()
-    assert "raw" == files.names[-1]
+    assert files.names[-1] == "raw"
     assert "struct<" in batch["request_counts"].dataType.simpleString()
-    assert "map<string,string>" == batch["metadata"].dataType.simpleString()
+    assert batch["metadata"].dataType.simpleString() == "map<string,string>"
 
 
 def test_every_list_has_columns():
@@ -355,8 +370,8 @@ def test_every_list_has_columns():
 
 
 def test_a_chain_makes_other_columns_than_the_catalogue_has(options):
-    assert ["raw"] == schema_of(replace(options, connection="shaped")).names
-    assert ["raw"] == schema_of(replace(options, connection="files", raw=True)).names
+    assert schema_of(replace(options, connection="shaped")).names == ["raw"]
+    assert schema_of(replace(options, connection="files", raw=True)).names == ["raw"]
     assert "bytes" in schema_of(replace(options, connection="files")).names
 
 
@@ -390,13 +405,13 @@ def test_values_that_do_not_fit_are_null_and_raw_has_them():
 def test_rows_are_records_of_json():
     row = {"at": datetime(2026, 1, 2, tzinfo=UTC), "price": Decimal("1.50"), "count": Decimal(3), "blob": b"a", "in": {"list": (1, None)}}  # fmt: skip
 
-    assert {
+    assert json_ready(row) == {
         "at": "2026-01-02T00:00:00+00:00",
         "price": 1.5,
         "count": 3,
         "blob": "YQ==",
         "in": {"list": [1, None]},
-    } == json_ready(row)
+    }
 
 
 @pytest.mark.parametrize(
@@ -428,5 +443,5 @@ def test_options_name_request_parameters_and_uris():
         {"config": "c", "incoming": "i", "query.purpose": "batch", "path.id": "x"}, "incoming", READ
     )
 
-    assert ({"purpose": "batch"}, {"id": "x"}) == (made.query, made.path)
+    assert (made.query, made.path) == ({"purpose": "batch"}, {"id": "x"})
     assert Path("/a b") == local_path("file:///a%20b")

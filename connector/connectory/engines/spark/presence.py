@@ -11,21 +11,23 @@ import os
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
 from connectory.errors import RunStoppedError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from connectory.engines.spark.location import Attempt
 
 TICK = 0.5
 """Seconds between two signs of life."""
 
 STALE = 4.0
-"""Seconds without a sign after which an attempt counts as dead."""
+"""Seconds without a sign after which an attempt of another machine counts as dead."""
+
+_SYSTEM = ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid")
+"""What tells one system's processes from those of another; where they are not, nothing is known of processes."""
 
 
 class LostError(RunStoppedError):
@@ -56,7 +58,8 @@ class Presence:
         self._path, self._owner = attempt.presence, attempt.owner
         self._token = attempt.token.rpartition("-")[2].encode()
         self._counts: dict[str, int] = {}
-        self._others: dict[str, dict[str, int]] = {}
+        self._others: dict[str, dict[str, Any]] = {}
+        self._system = _system()
         self._lost, self._over = False, threading.Event()
         self.live = 1
         self._looked = 0.0
@@ -105,7 +108,7 @@ class Presence:
             self._looked = time.monotonic()
 
     def _write(self, *, over: bool = False) -> None:
-        _put(self._path, {**self._counts, "over": int(over)})
+        _put(self._path, {**self._counts, "over": over, "pid": os.getpid(), "system": self._system})
 
 
 def fresh_in(folder: Path) -> set[str]:
@@ -119,7 +122,7 @@ def fresh_in(folder: Path) -> set[str]:
     fresh = set[str]()
     for one in folder.iterdir():
         with suppress(OSError, ValueError):
-            if not one.name.startswith(".") and now - _seen(one) < STALE and not _read(one).get("over"):
+            if not one.name.startswith(".") and now - _seen(one) < STALE and not _is_over(_read(one)):
                 fresh.add(one.name)
     return fresh
 
@@ -133,8 +136,29 @@ def _seen(path: Path) -> float:
         os.close(file)
 
 
-def _all(folder: Path) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
+def _is_over(said: dict[str, Any]) -> bool:
+    """Say whether an attempt said that it is over, or is a process of this system that is gone."""
+    if said["over"] or said["system"] is None or said["system"] != _system():
+        return bool(said["over"])
+    try:
+        os.kill(said["pid"], 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # it is somebody else's
+        return False
+    return False
+
+
+def _system() -> str | None:
+    """Name this system, and its numbers of processes."""
+    try:
+        return Path(_SYSTEM[0]).read_text().strip() + Path(_SYSTEM[1]).readlink().name
+    except OSError:
+        return None
+
+
+def _all(folder: Path) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
     for one in folder.iterdir():
         if not one.name.startswith("."):
             with suppress(OSError, ValueError):
@@ -142,13 +166,13 @@ def _all(folder: Path) -> dict[str, dict[str, int]]:
     return found
 
 
-def _read(path: Path) -> dict[str, int]:
-    counts: dict[str, int] = json.loads(path.read_bytes())
-    return counts
+def _read(path: Path) -> dict[str, Any]:
+    said: dict[str, Any] = json.loads(path.read_bytes())
+    return said
 
 
-def _put(path: Path, counts: dict[str, int]) -> None:
+def _put(path: Path, said: dict[str, Any]) -> None:
     draft = path.with_name(f".{path.name}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(json.dumps(counts).encode())
+        file.write(json.dumps(said).encode())
     draft.replace(path)
