@@ -40,11 +40,15 @@ NO_MODEL = "no model"
 
 def say_used(made: AsyncConnector, facts: Facts, client: str | None) -> None:
     """Say what an outgoing run has used in all its lives, where its client has prices or it has a budget."""
-    publication = made.assembly.publication(facts.connection, run={}, client=client)
-    if publication.counted:
+    from connectory.assembly import prices_of
+
+    settings = made.assembly.outgoing(facts.connection)
+    name = made.assembly.clients.name(client or settings.client)
+    prices = prices_of(made.config, name, batch=settings.delivery == "batch")
+    if prices is not None or settings.budget is not None:
         summary = made.runs.summary(facts.run, usage=True)
         title = f"outgoing {facts.connection}"
-        for line in told(summary.usage, publication.prices, doubtful=summary.in_doubt):
+        for line in told(summary.usage, prices, doubtful=summary.in_doubt):
             say(f"{title}: {line}")
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from connectory.record import Delivery, Result
     from connectory.usage import Tally
 
+_KEPT = ("output", "dead", "seq", "mark", "total", "finished")
+
 
 class DiskJournal:
     """What a run remembers, in a folder of its own.
@@ -342,19 +344,16 @@ class DiskJournal:
         self._committer.touch()
 
     def _snapshot(self) -> Change:
-        state = self.state
         # In the order of the log, unless a delivery was logged twice; then the earlier one is what counts.
         log_from = next(iter(self._unshown.values()), self._log.length)
-        log_from = log_from if self._left is None else min(log_from, self._left)
-        same = ("output", "dead", "seq", "mark", "total", "finished")
         change = Change(
             {
                 "shown": self._shown.pack(),
                 "parts": {str(seq): dict(parts) for seq, parts in self._parts.items()},
-                "log_from": log_from,
+                "log_from": log_from if self._left is None else min(log_from, self._left),
                 "log_end": self._log.length,
                 "counts": dict(self.counts),
-                **{name: getattr(state, name) for name in same},
+                **{name: getattr(self.state, name) for name in _KEPT},
                 **self._log.used(),
             },
             list(self._moved.items()),
@@ -398,4 +397,4 @@ class DiskJournal:
 
 
 def _nothing(*_: object) -> None:
-    """Nobody wants to know how far the output has come; there is no ballast."""
+    """Nobody wants to know."""
