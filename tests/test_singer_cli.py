@@ -88,7 +88,7 @@ def test_a_bad_line_is_named(folder):
     ("written", "problem"),
     [
         ('{"stream": {}}', "there is no setting 'stream'; did you mean 'streams'?"),
-        ('{"x": {}}', "there is no setting 'x'; there is config, client, sandbox, streams, yes"),
+        ('{"x": {}}', "there is no setting 'x'; there is config, client, sandbox, streams, job, yes"),
         ('{"streams": ["a"]}', "streams: input should be a valid dictionary"),
         ("[]", "are no JSON object"),
         ("{", "no JSON: "),

@@ -164,6 +164,24 @@ def test_what_a_tap_sends_again_is_not_sent_again():
     assert target.lanes["out"].run.journal.state.finished
 
 
+def test_a_tap_that_breaks_off_twice_at_the_same_record_is_understood():
+    server = Gate()
+    for begin in ([SCHEMA, record(1), state(1), some_turns], [state(1), SCHEMA], [state(1), SCHEMA]):
+        with pytest.raises(UnacknowledgedError):
+            deliver(connected(server, outgoing={"out": OUT}), [*begin, record(2)])
+    deliver(connected(server, outgoing={"out": OUT}), [state(1), SCHEMA, record(2), record(3), state(3)])
+    assert server.ids == [1, 2, 3]
+
+
+def test_pipelines_with_names_of_their_own_do_not_take_up_each_others_runs():
+    server = Gate()
+    for job in ("one", "other", "one"):
+        given = [SCHEMA, record(1), state(1), some_turns, record(2)]
+        with pytest.raises(UnacknowledgedError):
+            deliver(connected(server, outgoing={"out": OUT}), given, job=job)
+    assert sorted(server.ids) == [1, 1, 1, 2, 2]  # "one" was taken up: its 2 came again after its last state
+
+
 def test_a_host_that_kept_an_older_state_is_understood():
     first, second = Gate(), Gate()
     with pytest.raises(UnacknowledgedError):

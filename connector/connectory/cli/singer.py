@@ -224,7 +224,11 @@ def _lane(
     publication = made.assembly.publication(name, run={})
     if publication.deletes and not settings.yes:
         raise ConfigError(f'outgoing {name!r} deletes; say {{"yes": true}} in the settings to let it')
-    job = Job("outgoing", name, {"singer": True, "client": settings.client, "sandbox": options["sandbox"]})
+    job = Job(
+        "outgoing",
+        name,
+        {"singer": settings.job or "", "client": settings.client, "sandbox": options["sandbox"]},
+    )
     given = None if written.output == "-" else written.output
     sink = Nowhere() if given is None else destination(made, None, given, mode=written.output_mode)
     words = [

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from connectory.errors import ConfigError, UnknownNameError
-from connectory.singer.schemas import as_object
+from connectory.singer.schemas import as_object, required
 from connectory.singer.settings import read_json
 from connectory.singer.streams import refuse
 
@@ -136,7 +136,8 @@ def _wanted(rule: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
 def _chosen(stream: Stream, entry: Json, rules: Mapping[Place, Json]) -> Selected:
     keys = rules.get((), {}).get("table-key-properties") or entry.get("key_properties") or stream.keys
     schema: Json = {**stream.schema, **(entry.get("schema") or {})}
-    schema["properties"] = {**stream.schema["properties"], **(schema.get("properties") or {})}
+    properties = {**stream.schema["properties"], **as_object(schema.get("properties"))}
+    schema["properties"] = {name: required(one) if name in keys else one for name, one in properties.items()}
     needed = stream.automatic | set(keys)
     left_out = frozenset(
         place

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from connectory.publisher import Publisher
     from connectory.record import Record
 
-Place: TypeAlias = tuple[int, int]
+Place: TypeAlias = tuple[int, int, int]
+"""How many records there are; of how many a state speaks; how many came, again or for the first time."""
 
 SPOOL = "records.jsonl"
 """The file in a run's folder that holds the records as they came."""
@@ -64,7 +65,7 @@ class Lane:
         (self._sink, self.dead_letters), self._changed = sinks, changed
         self._spool = Spool(run.folder / SPOOL)
         self._settled_below = run.journal.start
-        self._told_of = 0
+        self._taken = self._told_of = 0
         self._repeated = Counter[bytes]()
         self._room = asyncio.Event()
         self._points: list[list[Any]] = run.journal.cursor(_POINTS) or []
@@ -85,7 +86,6 @@ class Lane:
                 self.given += 1
                 if self.given > spoken_of:
                     self._repeated[_known_by(line[:-1])] += 1
-        self._told_of = self.given
         self._refuse_shortened()
         self._spool.sink.restore({**self._spool.sink.position, "bytes": size})
         self._spool.reach(self._spool.sink.position)
@@ -104,6 +104,7 @@ class Lane:
     async def take(self, record: Record) -> None:
         """Take a record, unless the run has it from an earlier life. Waits while too many are not settled."""
         name = _known_by(dumps(record))
+        self._taken += 1
         if self._repeated[name]:
             self._repeated[name] -= 1
             return
@@ -133,19 +134,19 @@ class Lane:
 
     @property
     def place(self) -> Place:
-        """Say how many records there are, and of how many a state speaks that comes now: the others will come again."""
-        return self.given, self.given - self._repeated.total()
+        """Say how far the lane is: a state that comes now does not speak of the records that have not come again."""
+        return self.given, self.given - self._repeated.total(), self._taken
 
     async def note(self, state: str, place: Place) -> None:
         """Write down of how many records a state speaks, together with all that is known of them."""
-        self._told_of, spoken_of = place
+        _, spoken_of, self._told_of = place
         self._points = [*self._points[-_MOST_POINTS:], [state, spoken_of]]
         await self.run.journal.commit(_POINTS, self._points)
 
     @property
     def unspoken(self) -> int:
         """Count the records that came after the last state that was told."""
-        return self.given - self._told_of
+        return self._taken - self._told_of
 
     async def deliver(self, told: asyncio.Event, *, broken: Callable[[Lane], bool]) -> None:
         """Send what is not done yet; the run ends when every state was `told`, unless the tap `broken` off."""

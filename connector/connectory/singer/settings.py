@@ -49,6 +49,9 @@ class TargetSettings(Settings):
         description="The outgoing of each stream that has another name, null for a stream to leave out, '*' for all "
         "others (default: a stream goes to the outgoing of its name)",
     )
+    job: str | None = Field(
+        default=None, description="A name that tells this pipeline from others that use the same outgoings"
+    )
     yes: bool = Field(default=False, description="Let outgoings delete")
 
 

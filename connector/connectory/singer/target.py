@@ -207,7 +207,7 @@ class Target:
         await self._out.flush()
 
     def _is_done(self, places: Mapping[str, Place]) -> bool:
-        return all(self.lanes[name].reached(given) for name, (given, _) in places.items())
+        return all(self.lanes[name].reached(given) for name, (given, *_) in places.items())
 
 
 def _misplaced(item: Item, problem: str) -> MessageError:
