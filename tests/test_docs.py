@@ -316,6 +316,10 @@ def test_every_command_has_help():
     assert [name for name, command in commands().items() if not (command.help or "").strip()] == []
 
 
+def test_every_command_has_an_example():
+    assert [name for name, command in commands().items() if name not in (command.help or "")] == []
+
+
 def test_every_option_has_help():
     silent = [
         f"{name} {option.opts[0]}"

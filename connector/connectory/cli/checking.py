@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 @click.argument("clients", nargs=-1)
 @config_options
 def check(clients: Sequence[str], **options: Any) -> None:
-    """Reach the server of each client: name, connection, token, models, limits."""
+    """Reach the server of each client: name, connection, token, models, limits.
+
+    \b
+    connectory check
+    connectory check openai --sandbox
+    """
     with connector(options["config"], sandbox=options["sandbox"], optional=True) as made:
         names = clients or ([options["client"]] if options["client"] else list(made.config.clients))
         code = run_loop(lambda: _check_all(made, names))

@@ -68,12 +68,21 @@ def _findings(options: Mapping[str, Any], *, live: bool) -> Iterator[Finding]:
     yield from proxies(os.environ)
     yield authorities(os.environ)
     if config is not None:
-        yield from clients(config, os.environ)
+        yield from clients(config, os.environ, only=_client(config, options["client"]))
     yield from journal(config.state_folder if config is not None else path.absolute().parent / ".connectory")
     if live:
         yield from _clock(options)
     else:
         yield Finding("clock", "ok", f"{_now()}; --live compares it with the servers'")
+
+
+def _client(config: Config, given: str | None) -> str | None:
+    """Give the client that was named, if one was. Raises UnknownNameError."""
+    from connectory.errors import UnknownNameError
+
+    if given is not None and given not in config.clients:
+        raise UnknownNameError("client", given, config.clients)
+    return given
 
 
 def _configuration(path: Path, *, given: str | None) -> tuple[Finding, Config | None]:

@@ -130,9 +130,11 @@ def variables(config: Config | None, environ: Mapping[str, str]) -> Iterator[Fin
             yield Finding(f"${name}", "ok", "is set")
 
 
-def clients(config: Config, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Look at what each client needs of this machine: its token, its way, its certificates."""
+def clients(config: Config, environ: Mapping[str, str], *, only: str | None = None) -> Iterator[Finding]:
+    """Look at what each client, or only one, needs of this machine: its token, its way, its certificates."""
     for name, client in config.clients.items():
+        if only not in (None, name):
+            continue
         yield from _token(config, name, client, environ)
         yield _way(name, client, environ)
         yield from _certificates(config, name, client)

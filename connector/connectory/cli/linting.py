@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("file", required=False)
 def lint(file: str | None) -> None:
-    """Check a configuration without a network: every problem at once, with its place."""
+    """Check a configuration without a network: every problem at once, with its place.
+
+    \b
+    connectory lint
+    connectory lint other.yaml
+    """
     path = config_path(file)
     problems = problems_of(path)
     for problem in problems:

@@ -43,6 +43,10 @@ def list_runs(config: str | None, *, as_json: bool) -> None:
     """List the runs of this configuration, oldest first.
 
     A record is done, dead (set aside) or pending; an unfinished run goes on with the same command.
+
+    \b
+    connectory runs list
+    connectory runs list --json
     """
     found = _runs(config)
     for run in found.ids():
@@ -63,7 +67,11 @@ def list_runs(config: str | None, *, as_json: bool) -> None:
 @_json
 @_config
 def show(run: str, config: str | None, *, as_json: bool) -> None:
-    """Show one run: its counts, where its files are, and the command that goes on with it."""
+    """Show one run: its counts, where its files are, and the command that goes on with it.
+
+    \b
+    connectory runs show 20260302T070000-1f0c2a9d
+    """
     found = _runs(config)
     facts = found.find(run)
     summary = counted(facts, found.summary(facts.run, usage=True))
@@ -113,6 +121,9 @@ def repair(run: str, config: str | None) -> None:
     """Make the journal of a run again from its results log, after its file was damaged.
 
     What was under way then is not known any more: it is sent again, and marked in_doubt.
+
+    \b
+    connectory runs repair 20260302T070000-1f0c2a9d
     """
     found = _runs(config)
     facts = found.find(run)
@@ -127,6 +138,9 @@ def cancel(run: str, config: str | None) -> None:
     """Cancel the batches of a run at the server; nothing more of it is sent.
 
     The same command then takes what is done. Records without an answer become dead letters, which `replay` sends.
+
+    \b
+    connectory runs cancel 20260302T070000-1f0c2a9d
     """
     from connectory.batches import cancel as cancel_batches
     from connectory.batches import note_cancelled
@@ -157,7 +171,11 @@ def cancel(run: str, config: str | None) -> None:
 @click.argument("run", nargs=-1, required=True)
 @_config
 def remove(run: tuple[str, ...], config: str | None) -> None:
-    """Delete what is kept of runs: journals, results logs and dead letters."""
+    """Delete what is kept of runs: journals, results logs and dead letters.
+
+    \b
+    connectory runs remove 20260302T070000-1f0c2a9d
+    """
     found = _runs(config)
     for name in run:
         facts = found.find(name)

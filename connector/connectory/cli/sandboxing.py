@@ -47,7 +47,12 @@ def sandbox(
     *,
     allow_anonymous: bool,
 ) -> None:
-    """Serve the API locally, without a key and without cost, until it is interrupted."""
+    """Serve the API locally, without a key and without cost, until it is interrupted.
+
+    \b
+    connectory sandbox
+    connectory sandbox --port 9000 --fault 429:0.1 --fault drop:0.01
+    """
     from connectory.sandbox import serve
 
     serve(

@@ -86,6 +86,12 @@ def _others(catalogue: Catalogue, schema: Any, given: Any) -> str:
 
 
 def _properties(catalogue: Catalogue, schema: Any) -> dict[str, Any]:
+    """Give the properties of a schema, and of the parts that it is put together from."""
     found = catalogue.resolve(schema)
-    properties = found.get("properties") if is_map(found) else None
-    return properties if is_map(properties) else {}
+    if not is_map(found):
+        return {}
+    properties = found.get("properties")
+    made: dict[str, Any] = {**properties} if is_map(properties) else {}
+    for part in found.get("allOf") or ():
+        made |= _properties(catalogue, part)
+    return made

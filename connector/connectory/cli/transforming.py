@@ -41,7 +41,12 @@ def transformers() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @folder_option
 def list_(*, as_json: bool, config: str | None) -> None:
-    """List transformers: built-in ones, those of installed packages and of the configuration's folder."""
+    """List transformers: built-in ones, those of installed packages and of the configuration's folder.
+
+    \b
+    connectory transformers list
+    connectory transformers list --json
+    """
     from connectory.plugins import list_transformers
 
     found = list_transformers(config_path(config).parent)
@@ -58,7 +63,11 @@ def list_(*, as_json: bool, config: str | None) -> None:
 @click.argument("name")
 @folder_option
 def show(name: str, *, config: str | None) -> None:
-    """Show a transformer and its options."""
+    """Show a transformer and its options.
+
+    \b
+    connectory transformers show keep_if
+    """
     from connectory.errors import ConfigError
     from connectory.plugins import describe
 
