@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from connectory.crowd import Crowd
 from connectory.gate import Gate
-from connectory.guards import Budget, MostDead
+from connectory.guards import Amount, Budget, MostDead, Standing
 from connectory.hints import told
 from connectory.lanes import Lane
 from connectory.limits import Bucket, Pace
@@ -18,10 +18,14 @@ if TYPE_CHECKING:
     from connectory.building import ClientOptions
     from connectory.engines.spark.presence import Company
     from connectory.events import Listener
+    from connectory.guards import Wait
     from connectory.lanes import Limits, Visit
     from connectory.limits import Taken
     from connectory.publication import Publication
     from connectory.retry import Policy
+
+
+_USED = ("requests", "tokens", "cost")
 
 
 class TaskShare:
@@ -41,7 +45,8 @@ class TaskShare:
         company = self._company
         return replace(
             publication,
-            budget=budget and TaskBudget(budget.requests, budget.tokens, company=company),
+            budget=budget
+            and TaskBudget(budget.requests, budget.tokens, budget.cost, budget.currency, company=company),
             max_dead=most and TaskMostDead(most.count, most.share, company=company),
         )
 
@@ -52,11 +57,18 @@ class TaskBudget(Budget):
 
     company: Company
 
-    def spent(self, requests: int, tokens: int) -> str | None:
-        """Give the reason to send nothing more, or None."""
-        self.company.note(requests=requests, tokens=tokens)
-        others = self.company.of_others("requests"), self.company.of_others("tokens")
-        return Budget.spent(self, requests + others[0], tokens + others[1])
+    def decide(self, standing: Standing, wanted: Amount, *, alone: bool = False) -> str | Wait | None:
+        """Say whether a request may leave, with what all others were known to have used."""
+        self.note(standing)
+        others = Amount(*map(self.company.of_others, _USED))
+        together = standing._replace(used=standing.used.plus(others))
+        return Budget.decide(self, together, wanted, alone=alone)
+
+    def note(self, standing: Standing) -> None:
+        """Tell the others what this task has used; a request that is under way is a used one to them."""
+        requests = standing.used.requests + standing.held.requests
+        used = standing.used._replace(requests=requests)
+        self.company.note(**dict(zip(_USED, used, strict=True)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
