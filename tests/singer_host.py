@@ -73,11 +73,15 @@ class Host:
         ]
         for one in readers:
             one.start()
-        during(tap, target)
-        codes = tap.wait(60), target.wait(60)
-        for one in readers:
-            one.join()
-        return codes
+        try:
+            during(tap, target)
+            return tap.wait(60), target.wait(60)
+        finally:
+            for process in (tap, target):
+                process.kill()
+                process.wait()
+            for one in readers:
+                one.join()
 
     def _start(self, words: list[str], **streams: Any) -> Any:
         kept = {
@@ -129,6 +133,21 @@ def listing(
     return respond
 
 
-def paced(items: list[dict[str, Any]], wall: ThreadedWall) -> Any:
-    """Give pages no faster than their items are dealt with, so that the tap does not end before the target."""
-    return listing(lambda: items, ready=lambda start: len(set(wall.ids)) >= start - 2 * PAGE)
+class Paced:
+    """Gives pages no faster than their items are dealt with, so that the tap does not end before the target.
+
+    What was killed waits for nothing: `let_go` gives the page that it has asked for.
+    """
+
+    def __init__(self, items: list[dict[str, Any]], wall: ThreadedWall) -> None:
+        self._wall, self._free = wall, False
+        self.respond = listing(lambda: items, ready=self._ready)
+
+    def let_go(self) -> None:
+        self._free = True
+
+    def begin(self) -> None:
+        self._free = False
+
+    def _ready(self, start: int) -> bool:
+        return self._free or len(set(self._wall.ids)) >= start - 2 * PAGE

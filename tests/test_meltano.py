@@ -12,7 +12,7 @@ import pytest
 from echo_server import EchoServer
 from markdown_blocks import blocks
 from meltano_project import MELTANO, TARGETS, Project, installed
-from singer_host import CONCURRENCY, configuration, paced
+from singer_host import CONCURRENCY, Paced, configuration
 from wall import ThreadedWall
 
 from connectory import Connector
@@ -78,7 +78,7 @@ def test_the_documented_project_loads_everything_and_then_only_what_is_new(
 )
 def test_a_run_of_meltano_that_is_killed_goes_on_from_its_state(tmp_path: Path, meltano: Path):
     items = [{"id": f"file-{one}", "created_at": one} for one in range(120, 0, -1)]
-    with ThreadedWall() as wall, EchoServer(paced(items, wall)) as lists:
+    with ThreadedWall() as wall, EchoServer((pace := Paced(items, wall)).respond) as lists:
         project = Project(tmp_path, meltano)
         (tmp_path / "connectory.yaml").write_text(configuration(lists, wall))
         streams = (
@@ -90,6 +90,7 @@ def test_a_run_of_meltano_that_is_killed_goes_on_from_its_state(tmp_path: Path, 
             "run", "tap-connectory", "target-connectory", during=lambda: wall.wait_for(70)
         )
         assert code < 0, said
+        pace.let_go()
         wall.delay, asked = 0, len(lists.asked)
         project.get("run", "--force", "tap-connectory", "target-connectory")  # it takes the job for running
         times = wall.times()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from echo_server import EchoServer
-from singer_host import CONCURRENCY, PAGE, Host, configuration, listing, paced
+from singer_host import CONCURRENCY, PAGE, Host, Paced, configuration, listing
 from wall import ThreadedWall
 
 FILES = 120
@@ -20,17 +20,20 @@ FILES = 120
 )
 def test_a_sync_that_is_killed_again_and_again_loses_nothing(tmp_path):
     items = [{"id": f"file-{one}", "created_at": one} for one in range(FILES, 0, -1)]
-    with ThreadedWall() as wall, EchoServer(paced(items, wall)) as lists:
+    with ThreadedWall() as wall, EchoServer((pace := Paced(items, wall)).respond) as lists:
         wall.delay = 0.005
         (tmp_path / "connectory.yaml").write_text(configuration(lists, wall))
         host = Host(tmp_path, tap={"incoming": ["files"]}, target={"streams": {"files": "things"}})
 
         def kill(*which: int, after: int) -> Any:
+            pace.begin()
+
             def during(*programs: Any) -> None:
                 wall.wait_for(after)
                 for one in which:
                     with suppress(ProcessLookupError):
                         programs[one].send_signal(signal.SIGKILL)
+                pace.let_go()
 
             return during
 
