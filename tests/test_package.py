@@ -220,12 +220,12 @@ clients: {shop: {prototype: shop, base_uri: "http://127.0.0.1:PORT"}}
 outgoing:
   announce:
     request: {method: POST, path: /announcements}
-    input: {use: "connectory_shop.orders:orders", options: {count: 2}}
+    input: {use: orders, options: {count: 2}}
     transformers:
       - mask: email
       - numbered: {into: place}
     payload: "&{@}"
-    output: {use: "connectory_shop.orders:Drawer", options: {file: drawer.txt}}
+    output: {use: drawer, options: {file: drawer.txt}}
 """
 
 

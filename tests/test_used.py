@@ -113,7 +113,7 @@ def test_records_come_from_a_function_of_ones_own(tmp_path, use, options, ids):
             "option 'count': input should be a valid integer",
         ),
         ({"use": "used_shop:nothing"}, "gave a value of type 'int'; return records, or yield them"),
-        ({"use": "used_shop.py"}, "is not 'module:function'"),
+        ({"use": "used_shop.py"}, "is neither 'module:function' nor"),
         ({"use": "os:listdir"}, "is a function of Python's own"),
     ],
 )
@@ -213,3 +213,15 @@ def test_a_run_that_broke_off_goes_on_where_it_was(tmp_path):
     assert heard == ["order 0", "order 1", "order 1", "order 2"]
     lines = [json.loads(line)["id"] for line in (folder / "answers.jsonl").read_text().splitlines()]
     assert lines == ["o0", "o1", "o2"]
+
+
+def test_a_name_that_no_package_has_is_told_by_lint(tmp_path):
+    (tmp_path / "connectory.yaml").write_text(
+        "version: 1\nclients: {openai: {token: x}}\noutgoing:\n  moderate:\n    entity: moderations\n"
+        "    input: {use: oders}\n    output: {use: drawer}\n"
+    )
+    done = connectory("lint", folder=tmp_path)
+    assert done.code == 3
+    hint = "(it is the name that an installed package gives its source, or module:name)"
+    assert f"no source 'oders' {hint}" in done.said + done.out
+    assert "no sink 'drawer'" in done.said + done.out

@@ -42,7 +42,7 @@ _FORMS = (
     "must be the name of a file, or {files: PATTERN}, {csv: FILE}, {parquet: FILE}, "
     "{sql: QUERY, database: URL, key: COLUMN} or {use: MODULE:FUNCTION}"
 )
-_CODE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_CODE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*|[A-Za-z_][\w-]*")
 _ONE_BYTE = 127
 
 
@@ -80,7 +80,7 @@ def _database(value: str) -> str:
 
 def _code(value: str) -> str:
     if not _CODE.fullmatch(value):
-        raise wrong("is not 'module:function'")
+        raise wrong("is neither 'module:function' nor the name of an installed one")
     return value
 
 
@@ -219,8 +219,8 @@ class UsedInput(Section):
     """Records of a function of one's own."""
 
     use: Code = Field(
-        description="Function or class that gives the records, as module:name (required)",
-        examples=["orders:orders"],
+        description="Function or class that gives the records, as module:name, or its installed name (required)",
+        examples=["orders:orders", "orders"],
     )
     options: Any = Field(
         default=None, repr=False, description="Its options (default: none)", examples=[{"count": 10}]
@@ -231,8 +231,8 @@ class UsedOutput(Section):
     """A sink of one's own."""
 
     use: Code = Field(
-        description="Class or function that makes the sink, as module:name (required)",
-        examples=["orders:Drawer"],
+        description="Class or function that makes the sink, as module:name, or its installed name (required)",
+        examples=["orders:Drawer", "drawer"],
     )
     options: Any = Field(
         default=None, repr=False, description="Its options (default: none)", examples=[{"file": "drawer.txt"}]
