@@ -21,7 +21,14 @@ PYTHONS = [
 ]
 CONSTRAINTS = ".ci/constraints.txt"
 # These have a session of their own; the others need not run them again for every Python.
-GATES = ["tests/test_quality.py", "tests/test_docs.py", "tests/test_package.py"]
+GATES = [
+    "tests/test_quality.py",
+    *map(str, sorted(Path("tests").glob("test_docs*.py"))),
+    "tests/test_site.py",
+    "tests/test_entity_pages.py",
+    "tests/test_pictures.py",
+    "tests/test_package.py",
+]
 
 
 def install(session: nox.Session, *groups: str) -> None:
@@ -66,9 +73,17 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Run every example of the documents and check that nothing is left undescribed."""
-    install(session, "test")
-    session.run("pytest", "tests/test_docs.py", *session.posargs)
+    """Run every example of the documents, build the site, and check that nothing is left undescribed."""
+    install(session, "test", "lint", "docs")
+    files = [path for path in GATES if path not in {"tests/test_quality.py", "tests/test_package.py"}]
+    session.run("pytest", *files, *session.posargs)
+
+
+@nox.session
+def site(session: nox.Session) -> None:
+    """Build the documents into `.site/`, strictly."""
+    session.install("-c", CONSTRAINTS, *nox.project.dependency_groups(PYPROJECT, "docs"))
+    session.run("python", "docs/site.py")
 
 
 @nox.session

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
+import tomllib
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,12 +30,18 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "docs" / "examples"
+ENTITIES = ROOT / "docs" / "reference" / "entities"
 PAGES = [
     path
     for path in (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")))
     if not path.name.startswith(".")
 ]
-BLOCKS = [block for page in PAGES for block in blocks(page)]
+BLOCKS = [
+    block
+    for page in PAGES
+    if page.parent != ENTITIES  # tests/test_entity_pages.py prepares every request of theirs
+    for block in blocks(page)
+]
 TOP_LEVEL_KEYS = {
     "version",
     "clients",
@@ -71,11 +76,41 @@ def relative(path: Path) -> str:
 
 @pytest.mark.parametrize("block", of("json", "jsonl"))
 def test_json_in_the_documents_parses(block: Block):
+    if "…" in block.text:
+        assert is_walk(block.page), "an ellipsis stands only in what a walk compares"
+        return
     try:
         json.loads(block.text)
     except json.JSONDecodeError:
         for line in filter(str.strip, block.text.splitlines()):
             json.loads(line)
+
+
+LANGUAGES = {
+    "json": "parsed",
+    "jsonl": "parsed",
+    "yaml": "read as a configuration, and linted",
+    "toml": "parsed",
+    "python": "run",
+    "sh": "run",
+    "console": "run",
+    "text": "shown: what a program prints, how files lie, what another program is given",
+}
+"""What becomes of the blocks of each language."""
+
+
+def test_every_block_says_what_it_is():
+    assert [str(block) for block in BLOCKS if block.language not in LANGUAGES] == []
+
+
+@pytest.mark.parametrize("block", of("toml"))
+def test_toml_in_the_documents_parses(block: Block):
+    assert tomllib.loads(block.text)
+
+
+def is_walk(page: Path) -> bool:
+    """Tell whether the commands of a page are run one after another, by tests/test_docs_walks.py."""
+    return "<!-- a walk:" in page.read_text("utf-8")
 
 
 def as_config(written: Any) -> dict[str, Any] | None:
@@ -167,9 +202,7 @@ def test_a_command_line_is_found_among_the_shell(text: str, expected: list[list[
     assert command_lines(text) == expected
 
 
-# -- blocks that run, with the files that their page speaks of and the sandbox in place of every server
-
-OFFLINE = ("init", "lint", "entities", "transformers", "schema", "--help", "--version")
+# -- blocks that run (those of the shell in tests/test_docs_commands.py), with the files of their page
 
 
 @pytest.fixture(scope="module")
@@ -217,51 +250,6 @@ def test_python_in_the_documents_runs(
         test()
 
 
-def offline_lines() -> list[Any]:
-    """The shell lines that reach no server: they are run, not only parsed."""
-    return [
-        pytest.param(
-            block.page, without_installing(line), id=f"{block.page.name}: {without_installing(line)}"
-        )
-        for block in BLOCKS
-        if block.language in {"sh", "console", "bash", "shell"} and not block.excuse
-        for line in re.sub(r"\\\n\s*", "", block.text).splitlines()
-        if (commands := command_lines(line)) and all(reaches_no_server(words) for words in commands)
-    ]
-
-
-def without_installing(line: str) -> str:
-    return shlex.join(["connectory", *command_lines(line)[-1]]) if "pip install" in line else line
-
-
-def reaches_no_server(words: list[str]) -> bool:
-    return "--sandbox" in words or words[0] in OFFLINE
-
-
-@pytest.mark.parametrize(("page", "line"), offline_lines())
-def test_offline_commands_in_the_documents_succeed(page: Path, line: str, tmp_path: Path):
-    prepare(page, tmp_path)
-    programs = tmp_path / ".programs"
-    programs.mkdir()
-    (programs / "connectory").write_text(
-        f'#!/bin/sh\nexec "{sys.executable}" -m connectory "$@"\n', encoding="utf-8"
-    )
-    (programs / "connectory").chmod(0o755)
-    environment = {
-        **os.environ,
-        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": os.pathsep.join(str(ROOT / root) for root in ("connector", "schemas", "transformers")),
-    }
-    for name in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "CONNECTORY_CONFIG"):
-        environment.pop(name, None)
-    shell = ["bash", "-euo", "pipefail", "-c", re.sub(r"^\s*\$ ", "", line)]
-    done = subprocess.run(shell, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.fail(
-            f"{line}\nended with {done.returncode}\n{done.stdout[-2000:]}{done.stderr}", pytrace=False
-        )
-
-
 # -- links
 
 
@@ -273,9 +261,14 @@ def test_links_lead_somewhere(page: Path):
             continue
         name, _, anchor = target.partition("#")
         file = (page.parent / name).resolve() if name else page
-        if not file.exists() or (anchor and file.suffix == ".md" and anchor not in anchors(file)):
+        if not file.exists() or (anchor and file.suffix == ".md" and anchor not in anchors_of(file)):
             broken.append(f"{relative(page)}:{line}: {target}")
     assert broken == []
+
+
+@cache
+def anchors_of(page: Path) -> set[str]:
+    return anchors(page)
 
 
 def test_every_page_is_reached_from_the_readme_or_the_index():

@@ -10,7 +10,7 @@ from connected import body_of
 from journaled import ECHO, Project, Wall, numbered, refusing
 
 from connectory.errors import GuardError
-from connectory.guards import Budget, MostDead
+from connectory.guards import Amount, Budget, MostDead
 
 ONE = {**ECHO, "concurrency": 1}
 
@@ -58,7 +58,7 @@ def test_a_run_stops_beyond_a_number_or_beyond_a_share_of_a_hundred_and_more(mos
     ],
 )
 def test_nothing_more_is_sent_once_a_budget_is_used_up(budget, requests, tokens, stops):
-    assert (budget.spent(requests, tokens) is not None) == stops
+    assert (budget.spent(Amount(requests, tokens)) is not None) == stops
 
 
 # -- most dead

@@ -555,7 +555,7 @@ def test_a_budget_counts_requests_and_the_tokens_once():
     assert "budget" in str(error) or "requests" in str(error)
     assert len(lines) == 6
     assert journal.counts["requests"] == 3
-    assert journal.counts["tokens"] == sum(len(f"text {number}") for number in range(6))
+    assert journal.account().tokens == sum(len(f"text {number}") for number in range(6))
 
 
 def test_a_stop_leaves_what_was_not_sent():

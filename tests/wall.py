@@ -39,6 +39,7 @@ class ThreadedWall:
         self.keys: list[str] = []
         self.request_ids: list[str] = []
         self.delay, self.open, self.padding = 0.0, threading.Event(), ""
+        self.more: dict[str, Any] = {}
         self.open.set()
         self._came = threading.Condition()
 
@@ -54,7 +55,7 @@ class ThreadedWall:
                 wall.note(record, self.headers)
                 threading.Event().wait(wall.delay)
                 wall.open.wait(60)
-                body = json.dumps({"got": record, "padding": wall.padding}).encode()
+                body = json.dumps({"got": record, "padding": wall.padding, **wall.more}).encode()
                 try:
                     self.send_response(200)
                     self.send_header("content-type", "application/json")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from connectory.errors import ApiError, OutcomeUnknownError, TooLargeError
+from connectory.frozen import value
 from connectory.headers import AnswerHeaders
 from connectory.jsontext import JsonTextError, loads
 from connectory.redaction import Redactor
@@ -36,7 +37,7 @@ LONGEST_MESSAGE = 2000
 """Characters of a server's own explanation that are passed on."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Answer:
     """A whole, usable answer.
 

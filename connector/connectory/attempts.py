@@ -15,6 +15,7 @@ from connectory.errors import (
     SetupError,
     UnavailableError,
 )
+from connectory.frozen import value
 from connectory.retry import Aside, Failed, Stop
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _STOPS = {"credentials": CredentialsError, "unavailable": UnavailableError, "setup": SetupError}
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Outcome:
     """What became of a call: an answer or an error.
 

@@ -36,6 +36,7 @@ class Credential:
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
     _current: str | None = field(default=None, init=False, repr=False)
     _redactor: Redactor = field(default_factory=Redactor, init=False, repr=False)
+    _signature: dict[str, str] | None = field(default=None, init=False, repr=False)
     _held: set[str] = field(default_factory=set[str], init=False, repr=False)
 
     def current(self) -> str:
@@ -56,13 +57,15 @@ class Credential:
         fresh = self._read()
         if not fresh or fresh == self._current:  # a file that is just being written may be empty
             return False
-        self._current = fresh
+        self._current, self._signature = fresh, None
         return True
 
     def headers(self) -> dict[str, str]:
-        """Give the header that signs a request, or none when there is no token."""
-        token = self.current()
-        return {self.header: f"{self.prefix}{token}"} if token else {}
+        """Give the header that signs a request, or none when there is no token; the same until the token changes."""
+        if self._signature is None:
+            token = self.current()
+            self._signature = {self.header: f"{self.prefix}{token}"} if token else {}
+        return self._signature
 
     def _read(self) -> str:
         if self.token_command is not None:

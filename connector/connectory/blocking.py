@@ -15,9 +15,11 @@ from connectory.config import config_from_dict, load_config, one_client
 from connectory.connector import AsyncConnector, pages_of
 from connectory.exchange import Exchange, hop
 from connectory.parameters import Given
+from connectory.record import Result
+from connectory.tabular import Rows
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from connectory.answers import Answer
     from connectory.catalogue import Catalogue
     from connectory.config import Config
-    from connectory.record import Record, Result
+    from connectory.record import Record
 
 T = TypeVar("T")
 
@@ -94,22 +96,28 @@ class Connector:
         path: Mapping[str, Any] | None = None,
         query: Mapping[str, Any] | None = None,
         job: str | None = None,
-    ) -> Iterator[Record]:
+    ) -> Rows[Record]:
         """Read a named connection; pages are fetched as you go. Raises ApiError when a request is refused.
 
         With a `job` the reading has a journal on disk: the same job takes up a reading that broke off, at the page that
         was not given whole.
         """
         given = Given(path or {}, query or {})
-        return self._read(lambda: self._connector.pages(name, given=given, job=job))
+        items = self._read(lambda: self._connector.pages(name, given=given, job=job))
+        return Rows(items, lines=_itself, types=lambda: self._connector.columns(name))
 
-    def outgoing(self, name: str, records: Iterable[Record], *, job: str | None = None) -> Iterator[Result]:
+    def outgoing(self, name: str, records: Iterable[Record], *, job: str | None = None) -> Rows[Result]:
         """Send records through a named connection: lazily, in bounded memory, one result a delivery.
 
         With a `job` the run has a journal on disk: the same records under the same name take up a run that broke off.
         Records that fail give results in error. Raises RunStoppedError for a cause that concerns every record. What
         the iterable raises comes back after the results of the records before it.
         """
+        return Rows(self._deliver(name, records, job), lines=Result.lines, types=dict[str, Any])
+
+    def _deliver(
+        self, name: str, records: Iterable[Record], job: str | None
+    ) -> Generator[Result, None, None]:
         portal = self._start()
         exchange = hop(portal, partial(self._exchange, name, job))
         try:
@@ -129,14 +137,15 @@ class Connector:
         query: Mapping[str, Any] | None = None,
         client: str | None = None,
         save_to: str | Path | None = None,
-    ) -> Iterator[Record]:
+    ) -> Rows[Record]:
         """Read an entity without a named connection: every item of every page. Raises ApiError.
 
         With `save_to` the answer goes to that file, and the one item says what it is.
         """
         given = Given(path or {}, query or {})
         read = partial(self._connector.reader, entity, given=given, client=client, save_to=save_to)
-        return self._read(lambda: pages_of(read()))
+        items = self._read(lambda: pages_of(read()))
+        return Rows(items, lines=_itself, types=lambda: self._connector.columns(None, entity))
 
     def create(
         self,
@@ -226,7 +235,7 @@ class Connector:
     def _call(self, begin: Callable[[], Awaitable[T]]) -> T:
         return hop(self._start(), begin)
 
-    def _read(self, build: Callable[[], AsyncGenerator[list[Record], None]]) -> Iterator[Record]:
+    def _read(self, build: Callable[[], AsyncGenerator[list[Record], None]]) -> Generator[Record, None, None]:
         portal = self._start()
         pages = hop(portal, partial(_asked, build))
         try:
@@ -254,6 +263,10 @@ class Connector:
         for exchange in tuple(self._exchanges):
             await exchange.aclose()
         await self._connector.aclose()
+
+
+def _itself(record: Record) -> list[Record]:
+    return [record]
 
 
 async def _asked(build: Callable[[], T]) -> T:

@@ -13,6 +13,7 @@ import httpx
 from connectory import bodies, encoding
 from connectory.errors import CredentialsError, RequestError
 from connectory.events import Listener, Noticed
+from connectory.frozen import value
 from connectory.lanes import Limits
 from connectory.redaction import Redactor
 from connectory.retry import Policy
@@ -34,6 +35,7 @@ REPEATABLE = frozenset({"list", "read", "compute", "delete"})
 REQUEST_ID = "X-Client-Request-Id"
 """The header by which a server's log tells one attempt from every other: key, life of the run, attempt."""
 
+_REQUEST_ID = REQUEST_ID.encode()
 _JSON = "application/json"
 _BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 """Methods whose requests without a body do not say that it is empty."""
@@ -45,7 +47,7 @@ _URI = "!#$%&'()*+,/:;=?@[]~"
 """What may stand in a request's target as it is, beside letters, digits and `_.-`."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Call:
     """One request in the catalogue's words; a payload of None is no body.
 
@@ -123,13 +125,14 @@ class Builder:
         """
         mode = call.validate or self._options.prototype.validate
         self._checker.check(call.action, call.query, call.payload, what=call.what, mode=mode)
-        shared, own = self._shared_of(call), list[tuple[bytes, bytes]]()
+        shared = self._shared_of(call)
+        own: list[tuple[bytes, bytes]] = []
         body = bodies.compose(
             call.what, call.action.body, call.payload, schema=self._schema, files_root=call.files_root
         )
         if key is not None and shared.method != "GET":
-            identity = f"{key}.{life}.1".encode()
-            own += [(b"Idempotency-Key", key.encode()), (REQUEST_ID.encode(), identity)]
+            sign = key.encode()
+            own += [(b"Idempotency-Key", sign), (_REQUEST_ID, b"%b.%d.1" % (sign, life))]
         target = self._target(call)
         if body is None:
             if shared.method not in _BODILESS:

@@ -169,8 +169,15 @@ class Client:
         self, call: Call, request: httpx.Request, progress: Progress
     ) -> tuple[Answer | None, ConnectoryError | None]:
         status: int | None = None
+        stream: Stream
         try:
-            status, headers, stream = await self._answered(request)
+            if isinstance(
+                self.transport, Transport
+            ):  # says what came without a detour through httpx's response
+                exchange = await self.transport.exchange(request)
+                status, headers, stream = exchange.status, exchange.headers, exchange.body()
+            else:
+                status, headers, stream = await self._answered(request)
             self._reached = True
             events = call.stream == "events" or call.action.method == "GET"
             return await receive(
@@ -190,13 +197,10 @@ class Client:
             return None, error.with_traceback(None)  # whose frames would keep the answer, as it came
 
     async def _answered(self, request: httpx.Request) -> tuple[int, AnswerHeaders, Stream]:
-        """Send the request; our own transport says what came without a detour through httpx's response."""
-        if isinstance(self.transport, Transport):
-            exchange = await self.transport.exchange(request)
-            return exchange.status, AnswerHeaders(exchange.headers), exchange.body()
+        """Send the request by way of a transport that is not our own."""
         response = await self.transport.handle_async_request(request)
         stream = cast("httpx.AsyncByteStream", response.stream)
-        return response.status_code, AnswerHeaders(response.headers.raw), stream
+        return response.status_code, AnswerHeaders.of(response.headers.raw), stream
 
     def _expect(self, call: Call) -> Expected:
         """Say what a call expects; the same for all calls of an action, but for those that want text."""

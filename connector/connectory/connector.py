@@ -17,6 +17,7 @@ from connectory.picklists import MODEL, model_options, property_options
 from connectory.publisher import Publisher
 from connectory.remembered import open_known, open_seen
 from connectory.running import closing_run
+from connectory.tabular import columns_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
@@ -256,6 +257,15 @@ class AsyncConnector(Flows):
         parameters = dict(path or {}), dict(query or {})
         call = Call(found, found.actions[action], *parameters, payload, validate, files_root=Path.cwd())
         return self.client(client).prepare(call)
+
+    def columns(self, incoming: str | None, entity: str = "") -> Mapping[str, Any]:
+        """Give the columns that the catalogue knows of what is read, as Arrow has them; none of what is shaped."""
+        if incoming is None:
+            return columns_of(self.catalogue, self.catalogue.find(entity, "read").actions["read"])
+        settings = self.assembly.incoming(incoming)
+        if settings.entity is None or settings.transformers:
+            return {}
+        return columns_of(self.catalogue, self.catalogue.find(settings.entity, "read").actions["read"])
 
     async def _write(
         self,

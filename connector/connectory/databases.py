@@ -1,21 +1,24 @@
-"""Databases behind an SQL source or sink: SQLite, from Python's own library."""
+"""Databases behind an SQL source or sink: what they are asked for, and SQLite, from Python's own library."""
 
 from __future__ import annotations
 
-import base64
 import re
 import sqlite3
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from urllib.parse import quote
 
 from connectory.errors import ConfigError, RunStoppedError, StorageError
 from connectory.jsontext import dumps
+from connectory.values import jsonable
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping, Sequence
     from pathlib import Path
+
+Work: TypeAlias = "tuple[tuple[str, ...], Mapping[str, Any]]"
+"""Statements with their values: the first, and the next one only where it changed no row."""
 
 PATIENCE = 30.0
 """Seconds that a database may be locked by another program."""
@@ -43,10 +46,23 @@ class Chunk:
     following: tuple[Any, ...] | None = None
 
 
+class RefusedError(StorageError):
+    """The database does not take these values: a constraint, a number too large; others it may take."""
+
+
+class AwayError(StorageError):
+    """The database cannot be reached."""
+
+
 class Database(Protocol):
     """What an SQL source or sink needs of a database. All of it is called in one thread at a time, and may wait."""
 
     name: str
+    dialect: str
+
+    def quoted(self, name: str) -> str:
+        """Write a name of a table or a column as the database wants it."""
+        ...
 
     def columns(self, query: str) -> Sequence[str]:
         """Give the names of a query's columns. Raises ConfigError for what is no query."""
@@ -71,13 +87,22 @@ class Database(Protocol):
         """Give the names that a statement wants values for. Raises ConfigError for what is no statement."""
         ...
 
-    def execute(self, statement: str, values: Iterable[Mapping[str, Any]]) -> int:
-        """Run a statement for each set of values, all or none; give how many changed no row. Raises StorageError."""
+    def execute(self, work: Iterable[Work]) -> int:
+        """Run statements, all or none; give how many sets of values changed no row.
+
+        Raises RefusedError for values that it does not take, StorageError when it takes nothing.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
         ...
 
 
 class Sqlite:
     """A file of SQLite. Raises ConfigError when there is none."""
+
+    dialect = "sqlite"
 
     def __init__(self, path: Path) -> None:
         self.path, self.name = path, str(path)
@@ -110,7 +135,7 @@ class Sqlite:
         size = 0
         with self._reading(), closing(self._open(writes=False)) as connection:
             for row in connection.execute(ordered, values):
-                plain = tuple(_json_of(value) for value in row)
+                plain = tuple(map(_plain, row))
                 if len(taken) == most or size > LARGE:
                     return Chunk(taken, plain)
                 taken.append(plain)
@@ -121,7 +146,7 @@ class Sqlite:
         """Give all rows in the key's order, as they are at one moment."""
         with self._reading(), closing(self._open(writes=False)) as connection:
             for row in connection.execute(f"SELECT * {_of(query)} ORDER BY {_binary(key)}"):
-                yield tuple(_json_of(value) for value in row)
+                yield tuple(map(_plain, row))
 
     def parameters(self, statement: str) -> frozenset[str]:
         """Give the names that a statement wants values for."""
@@ -130,20 +155,28 @@ class Sqlite:
             connection.execute(f"EXPLAIN {statement}", names)
         return frozenset(names.asked)
 
-    def execute(self, statement: str, values: Iterable[Mapping[str, Any]]) -> int:
-        """Run a statement for each set of values, all or none."""
+    def quoted(self, name: str) -> str:
+        """Write a name as the database wants it."""
+        return _quoted(name)
+
+    def execute(self, work: Iterable[Work]) -> int:
+        """Run statements, all or none."""
         idle = 0
         try:
             with closing(self._open()) as connection:
                 connection.execute("BEGIN IMMEDIATE")
-                for one in values:
-                    before = connection.total_changes
-                    connection.execute(statement, {name: _sql_of(value) for name, value in one.items()})
-                    idle += connection.total_changes == before
+                for statements, values in work:
+                    made = {name: storable(value) for name, value in values.items()}
+                    idle += not any(_changes(connection, statement, made) for statement in statements)
                 connection.execute("COMMIT")
-        except (sqlite3.Error, OverflowError) as error:
+        except (sqlite3.IntegrityError, sqlite3.DataError, OverflowError) as error:
+            raise RefusedError(f"cannot write to the database {self.name!r}: {_reason(error)}") from error
+        except sqlite3.Error as error:
             raise StorageError(f"cannot write to the database {self.name!r}: {_reason(error)}") from error
         return idle
+
+    def close(self) -> None:
+        """Do nothing: the file is opened for each question."""
 
     def _open(self, *, writes: bool = True) -> sqlite3.Connection:
         """Open the database; what is not committed when it is closed is undone.
@@ -192,8 +225,18 @@ def _of(query: str) -> str:
 
 def _binary(key: str) -> str:
     """Name a column; compared byte by byte, whatever its table says, no two keys are alike that differ."""
-    quoted = key.replace('"', '""')
-    return f'"{quoted}" COLLATE BINARY'
+    return f"{_quoted(key)} COLLATE BINARY"
+
+
+def _quoted(name: str) -> str:
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'
+
+
+def _changes(connection: sqlite3.Connection, statement: str, values: Mapping[str, Any]) -> bool:
+    before = connection.total_changes
+    connection.execute(statement, values)
+    return connection.total_changes != before
 
 
 def _after(key: str, after: Any) -> tuple[str, tuple[Any, ...]]:
@@ -207,12 +250,11 @@ def _text(raw: bytes) -> Any:
         return Undecodable(raw.decode("utf-8", "backslashreplace"))
 
 
-def _json_of(value: Any) -> Any:
-    """Turn bytes into what a payload takes as a file."""
-    return {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, Undecodable) else jsonable(value)
 
 
-def _sql_of(value: Any) -> Any:
+def storable(value: Any) -> Any:
     """Turn a list or an object into its JSON text; half a character, which JSON may hold, into the mark for one."""
     if isinstance(value, str):
         return _HALVES.sub("\N{REPLACEMENT CHARACTER}", value)

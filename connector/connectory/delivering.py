@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from connectory.errors import AcceptError, GuardError, RecordError, RunStoppedError, TransformerError
+from connectory.errors import AcceptError, RecordError, RunStoppedError, TransformerError
 from connectory.events import Listener, Noticed
 from connectory.holding import Holding
 from connectory.journal import digest
@@ -25,6 +25,8 @@ from connectory.results import (
     seen_http,
     unsent,
 )
+from connectory.spending import Spending
+from connectory.usage import model_of
 from connectory.waiting import Capacity, Waiting
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from connectory.journal import Known
     from connectory.publication import Part, Publication
     from connectory.record import Intent, Result
+    from connectory.spending import Hold
 
 NOT_ACCEPTED = "the request is done; its answer does not meet `accept`"
 
@@ -49,8 +52,8 @@ SUSPECT = 3
 class Delivering:
     """Settles the deliveries of one run, many at a time.
 
-    `capacity` bounds the requests under way; `holding` keeps the failures that may not have to count. `stop` is called
-    with what is to end the run.
+    `capacity` bounds the requests under way; `holding` keeps the failures that may not have to count; `spending` keeps
+    the run within its budget. `stop` is called with what is to end the run.
     """
 
     def __init__(
@@ -66,25 +69,25 @@ class Delivering:
         self._publication, self._client, self._journal = publication, client, journal
         self._listen, self._known, self._stop = listen, known, stop
         self.capacity, self.holding = Capacity(publication.concurrency), Holding(journal)
-        self._suspects = asyncio.Lock()
+        self._suspects, self._counts = asyncio.Lock(), publication.counted
+        if self._counts:
+            journal.account()
+        budget = publication.budget
+        self.spending = None if budget is None else Spending(publication, budget, journal, self.capacity)
         until = publication.until
         self._waiting = (
             None if until is None else Waiting(publication, until, client, self.capacity, listen=listen)
         )
 
-    async def settle(self, part: Part) -> Result | None:
+    def settle(self, part: Part) -> Awaitable[Result | None]:
         """Give what became of a delivery, in this life of the run or an earlier one; None where it stays pending.
 
         Raises RunStoppedError.
         """
         earlier = self._journal.recall(part.delivery)
         if earlier is None:
-            return await self._new(part)
-        return (
-            await self._taken_up(part, earlier)
-            if earlier.status == "begun"
-            else await self._recalled(part, earlier)
-        )
+            return self._new(part)
+        return self._taken_up(part, earlier) if earlier.status == "begun" else self._recalled(part, earlier)
 
     def ready(self, part: Part) -> Result | tuple[Call, httpx.Request]:
         """Give the request of a delivery that another way of sending takes, or its result where nothing is to be sent.
@@ -122,9 +125,8 @@ class Delivering:
         result = answer(f"POST {self._publication.entity.path}")
         blank_error(result, self._client.redactor)
         await self._journal.record(part.delivery, result)
-        if self._publication.budget is not None:
+        if self.spending is not None:
             self._journal.count("requests", max(0, result.attempts - 1))
-            self._journal.count("tokens", result.tokens)
         if result.ok:
             await self._shape_later(part, result)
         return result
@@ -141,44 +143,77 @@ class Delivering:
             request = self._client.prepare(call, key=part.delivery.key, life=self._journal.life)
         except RecordError as error:
             return await self._record(part, unsent(part, error))
+        send = self._send if self.spending is None else self._spend
         if self._known is None:
-            return await self._send(part, call, request)
+            return await send(part, call, request)
         async with self._known.alone(part.id):
             if self._is_known(part, request):
                 return await self._record(part, unsent(part, None))
-            return await self._send(part, call, request)
+            return await send(part, call, request)
 
-    async def _send(self, part: Part, call: Call, request: httpx.Request) -> Result | None:
+    async def _spend(self, part: Part, call: Call, request: httpx.Request) -> Result | None:
+        """Send within the budget; what is reserved is held until it is written down what was used."""
+        if self.spending is None or (hold := await self.spending.reserve(call.payload)) is None:
+            return None
+        try:
+            return await self._send(part, call, request, hold)
+        finally:
+            hold.release()
+
+    def _send(
+        self, part: Part, call: Call, request: httpx.Request, hold: Hold | None = None
+    ) -> Awaitable[Result | None]:
         doubt = self._journal.doubt(part.delivery)
-        if doubt is not None and (held := held_back(part, call, doubt)) is not None:
+        if doubt is None:
+            return self._send_now(part, call, request, None, hold)
+        return self._send_doubtful(part, call, request, doubt, hold)
+
+    async def _send_doubtful(
+        self, part: Part, call: Call, request: httpx.Request, doubt: Intent, hold: Hold | None
+    ) -> Result | None:
+        """Send what an earlier life left under way, if it may be sent at all."""
+        if (held := held_back(part, call, doubt)) is not None:
             # it says nothing about the server: no alarm hears it
             await self._journal.record(part.delivery, held)
             return held
-        suspected = doubt is not None and doubt.lives >= SUSPECT
-        async with self._suspects if suspected else nullcontext():
-            async with self.capacity:
-                if self.capacity.stopped:
-                    return None
-                result = await self._sent(part, call, request, doubt)
-            if self._waiting is None or not result.ok:
-                return await self._record(part, result, call)
-            if not self._waiting.is_over(result):
-                await self._journal.begin(part.delivery, result)
-        await self._listen_for_alarm(result)
-        return await self._wait(part, call, result, fresh=True)
+        async with self._suspects if doubt.lives >= SUSPECT else nullcontext():
+            return await self._send_now(part, call, request, doubt, hold)
 
-    async def _sent(self, part: Part, call: Call, request: httpx.Request, doubt: Intent | None) -> Result:
+    async def _send_now(
+        self, part: Part, call: Call, request: httpx.Request, doubt: Intent | None, hold: Hold | None
+    ) -> Result | None:
+        if self._waiting is None and self._publication.sequence is None:
+            # there are no more workers then than may have a request under way
+            if self.capacity.stopped:
+                return None
+            return await self._record(part, await self._sent(part, call, request, doubt, hold), call)
+        async with self.capacity:
+            if self.capacity.stopped:
+                return None
+            result = await self._sent(part, call, request, doubt, hold)
+        if self._waiting is None or not result.ok:
+            return await self._record(part, result, call)
+        if not self._waiting.is_over(result):
+            await self._journal.begin(part.delivery, result)
+        await self._listen_for_alarm(result)
+        return await self._wait(part, call, result, fresh=True, hold=hold)
+
+    async def _sent(
+        self, part: Part, call: Call, request: httpx.Request, doubt: Intent | None, hold: Hold | None
+    ) -> Result:
         body = fingerprint(request)
         self._notice_change(part, body, doubt)
-        outcome = await self._asked(call, request, partial(self._begin, part, body))
+        outcome = await self._asked(call, request, partial(self._begin, part, body, hold))
         if isinstance(outcome.error, RunStoppedError):
             if not (outcome.in_doubt or doubt):  # it was refused, so nothing is in doubt
                 self._journal.withdraw(part.delivery)
             raise outcome.error
         result = result_of(part, call, outcome)
         result.in_doubt = result.in_doubt or doubt is not None
-        if self._publication.budget is not None and self._waiting is None:
-            self._journal.count("tokens", result.tokens)
+        if self._counts:
+            result.model = model_of(call.payload)
+        if hold is not None and self._waiting is None:
+            hold.settle([result])
         if result.ok:
             self._remember(part, body)
         return result
@@ -189,26 +224,33 @@ class Delivering:
                 Noticed(f"record {part.id!r} was under way when the run broke off, and is sent changed")
             )
 
-    async def _asked(
+    def _asked(
         self, call: Call, request: httpx.Request, begin: Callable[[], Awaitable[None]]
-    ) -> Outcome:
+    ) -> Awaitable[Outcome]:
         """Send one request; `begin` notes whose it is, when its turn has come: a wait for the rate is no doubt."""
         parts = self._publication.upload
-        send = self._client.send if parts is None else partial(parts.send, self._client)
-        outcome = await send(call, request, begin=begin)
-        if self._publication.budget is not None and not isinstance(outcome.error, RunStoppedError):
+        asked = (
+            self._client.send(call, request, begin=begin)
+            if parts is None
+            else parts.send(self._client, call, request, begin=begin)
+        )
+        return asked if self.spending is None else self._counted(asked)
+
+    async def _counted(self, asked: Awaitable[Outcome]) -> Outcome:
+        outcome = await asked
+        if not isinstance(outcome.error, RunStoppedError):
             self._journal.count("requests", max(0, outcome.attempts - 1))
         return outcome
 
-    async def _begin(self, part: Part, body: str) -> None:
-        self._check_budget()
-        await self._journal.intend(part.delivery, body)
-        await self._spend()
+    def _begin(self, part: Part, body: str, hold: Hold | None) -> Awaitable[None]:
+        if hold is None:
+            return self._journal.intend(part.delivery, body)
+        return self._begin_within_budget(part, body, hold)
 
-    async def _spend(self) -> None:
-        """See to it that what is spent is known in every later life."""
-        if self._publication.budget is not None:
-            await self._journal.flush()
+    async def _begin_within_budget(self, part: Part, body: str, hold: Hold) -> None:
+        hold.begin()
+        await self._journal.intend(part.delivery, body)
+        await self._journal.flush()  # so that it is known in every later life
 
     async def _record(self, part: Part, result: Result, call: Call | None = None) -> Result:
         blank_error(result, self._client.redactor)
@@ -219,13 +261,15 @@ class Delivering:
             await self._listen_for_alarm(result)
         return result
 
-    async def _wait(self, part: Part, call: Call, result: Result, *, fresh: bool) -> Result | None:
+    async def _wait(
+        self, part: Part, call: Call, result: Result, *, fresh: bool, hold: Hold | None = None
+    ) -> Result | None:
         """Wait for the end of what was created; what became of it is nothing that all records could share."""
         if self._waiting is not None:
             if not await self._waiting.to_end(call, result, fresh=fresh):
                 return None
-            if self._publication.budget is not None:
-                self._journal.count("tokens", result.tokens)
+            if hold is not None:
+                hold.settle([result])
         blank_error(result, self._client.redactor)
         await self._journal.record(part.delivery, result)
         if result.ok:
@@ -301,12 +345,3 @@ class Delivering:
         return earlier is not None and (
             self._publication.only == "new" or earlier == digest(fingerprint(request))
         )
-
-    def _check_budget(self) -> None:
-        budget = self._publication.budget
-        if budget is None:
-            return
-        counts = self._journal.counts
-        if (reason := budget.spent(counts.get("requests", 0), counts.get("tokens", 0))) is not None:
-            raise GuardError(f"outgoing {self._publication.name!r}: {reason}; the records left stay pending")
-        self._journal.count("requests")

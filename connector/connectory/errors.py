@@ -218,7 +218,12 @@ class RunStoppedError(ConnectoryError):
 
 
 class SetupError(RunStoppedError):
-    """What is configured cannot be used: a server's certificate, name or protocol; a transformer that cannot open."""
+    """What is configured cannot be used: a server's certificate, name or protocol; a transformer that cannot open.
+
+    `command` is what to type next, where that is known.
+    """
+
+    command: str = ""
 
 
 class CredentialsError(RunStoppedError):
@@ -234,7 +239,9 @@ class StorageError(RunStoppedError):
 
 
 class GuardError(RunStoppedError):
-    """The run has reached what `max_dead` or `budget` allows."""
+    """The run has reached what `max_dead` or `budget` allows; `command` goes on, once that was raised."""
+
+    command: str = ""
 
 
 class ProcessLostError(RunStoppedError):

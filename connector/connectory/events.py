@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from connectory.frozen import value
+
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
@@ -44,13 +46,21 @@ class Held:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class RecordFinished:
     """One outgoing record reached its end: `ok`, `error` or `skipped`."""
 
     connection: str
     index: int
     status: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRefused:
+    """A record that had finished as `ok` is an error after all: the output does not take its lines."""
+
+    connection: str
+    index: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +112,7 @@ Event: TypeAlias = (
     | RequestRetried
     | Held
     | RecordFinished
+    | RecordRefused
     | StateChanged
     | BatchChanged
     | Noticed

@@ -18,7 +18,7 @@ from connectory.assembly import (
 from connectory.batches import ScratchJournal
 from connectory.catalogue import Catalogue, end_of
 from connectory.client import Client
-from connectory.config import SqlOutput, UsedOutput
+from connectory.config import SqlOutput, TableOutput, UsedOutput
 from connectory.errors import ConfigError
 from connectory.events import Listener, Noticed
 from connectory.firsts import firsts_of
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from connectory.config import Config, WebhookConfig
     from connectory.errors import RecordError
     from connectory.gate import Gate
-    from connectory.interfaces import Journal, Sink, Source
-    from connectory.journal import Known, Seen
+    from connectory.interfaces import Journal, Past, Sink, Source
+    from connectory.journal import Known
     from connectory.parameters import Given
     from connectory.publication import Publication
     from connectory.record import Record
@@ -112,7 +112,7 @@ class Flows:
         journal: Journal | None = None,
         on_error: Callable[[RecordError], None] | None = None,
         source: Source | None = None,
-        seen: Seen | None = None,
+        seen: Past | None = None,
         look: bool = False,
     ) -> Subscriber:
         """Build the Subscriber of a named connection, with another client if one is named.
@@ -163,7 +163,7 @@ class Flows:
         settings = self.assembly.outgoing(name)
         journal = journal or (ScratchJournal() if settings.delivery == "batch" else MemoryJournal())
         run = run_scope(journal, self.assembly.clients.name(client or settings.client))
-        publication = self.assembly.publication(name, run=run, given=given)
+        publication = self.assembly.publication(name, run=run, given=given, client=client)
         publication = replace(publication, firsts=firsts_of(journal))
         if self._shared is not None:
             publication = self._shared.guard(publication)
@@ -175,11 +175,11 @@ class Flows:
         chosen = self.client(client or settings.client)
         return Publisher(publication, chosen, journal, listen=self._listen, known=known)
 
-    def sink(self, settings: WebhookConfig | SqlOutput | UsedOutput) -> Sink:
-        """Build the sink that posts lines to a URL, runs a statement for each, or is one of the user's own."""
+    def sink(self, settings: WebhookConfig | SqlOutput | TableOutput | UsedOutput) -> Sink:
+        """Build the sink that posts lines to a URL, writes each into a database, or is one of the user's own."""
         if isinstance(settings, UsedOutput):
             return used_sink(self.config, settings)
-        if isinstance(settings, SqlOutput):
+        if isinstance(settings, SqlOutput | TableOutput):
             return sql_sink(self.config, settings, listen=self._listen)
         prototype = self.catalogue.prototypes["openai-compatible"]
         redactor = self.config.redactor

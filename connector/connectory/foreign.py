@@ -64,7 +64,7 @@ _MAGIC = (
     (b"BZh", Foreign("a bzip2 file", "bzip2 -dc")),
     (b"\xfd7zXZ\0", Foreign("an xz file", "xz -dc")),
     (b"PK\x03\x04", Foreign("a zip file, or a spreadsheet; take the records out of it")),
-    (b"PAR1", Foreign("a Parquet file; export its rows as JSON Lines")),
+    (b"PAR1", Foreign("a Parquet file; write input: {parquet: FILE}")),
     (b"SQLite format 3\0", Foreign("an SQLite database; export its rows as JSON Lines")),
     (b"%PDF-", Foreign("a PDF file")),
 )

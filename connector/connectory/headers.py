@@ -3,56 +3,118 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator
+
+_MOST_NEEDLES = 256
+_COOKIE = "set-cookie"
 
 
 class AnswerHeaders(Mapping[str, str]):
     """Headers by their names in lower case; of a name that comes twice the values are joined by `, `.
 
-    Bytes beyond ASCII are read as UTF-8, or else each for itself. What nobody looks at stays bytes: most of an answer's
-    headers are only passed on.
+    They stay the bytes as they came, and a name is searched for in them: of an answer's many headers only a few are
+    ever looked at. In these `lines` a line feed stands before each header. Bytes beyond ASCII are read as UTF-8, or
+    else each for itself.
     """
 
-    __slots__ = ("_block", "_found")
+    __slots__ = ("_lines", "_lower")
 
-    def __init__(self, raw: Sequence[tuple[bytes, bytes]]) -> None:
-        self._block: bytes | None = None
-        found = self._found = {name.lower(): value for name, value in raw}
-        if len(found) != len(raw):
-            found.clear()
-            for name, value in raw:
-                key = name.lower()
-                found[key] = b"%s, %s" % (found[key], value) if key in found else value
+    def __init__(self, lines: bytes) -> None:
+        self._lines, self._lower = lines, lines.lower()
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[bytes, bytes]]) -> Self:
+        """Make them of names and values."""
+        return cls(b"".join([b"\n%b: %b" % (name, value.replace(b"\n", b" ")) for name, value in pairs]))
 
     def __getitem__(self, name: str) -> str:
-        return _text(self._found[name.lower().encode("utf-8", "surrogatepass")])
+        value = self.get(name)
+        if value is None:
+            raise KeyError(name)
+        return str(value)
 
     def get(self, name: str, default: Any = None) -> Any:
         """Give a header, or the default."""
-        value = self._found.get(name.lower().encode("utf-8", "surrogatepass"))
-        return default if value is None else _text(value)
+        needle = _needles.get(name) or _needle(name)
+        start = self._lower.find(needle)
+        if start < 0:
+            return default
+        start += len(needle)
+        end = self._end(start)
+        value = _text(self._lines[start:end])
+        again = self._lower.find(needle, end)
+        while again >= 0:
+            start = again + len(needle)
+            end = self._end(start)
+            value = f"{value}, {_text(self._lines[start:end])}"
+            again = self._lower.find(needle, end)
+        return value
 
-    def block(self, *, without: bytes | None = None) -> bytes:
-        """Give all of them as they came, one a line, without those of one name."""
-        if without is not None and without in self._found:
-            return b"\n".join(
-                [name + b": " + value for name, value in self._found.items() if name != without]
-            )
-        if self._block is None:
-            self._block = b"\n".join([name + b": " + value for name, value in self._found.items()])
-        return self._block
+    def count(self, name: str) -> int:
+        """Count how often a header is there."""
+        return self._lower.count(_needles.get(name) or _needle(name))
+
+    def block(self) -> bytes:
+        """Give all of them as they came, a line each."""
+        return self._lines
+
+    def lasting(self) -> str:
+        """Give as text what may be written down, a line each: cookies are secrets."""
+        if self._lower.find(_needles.get(_COOKIE) or _needle(_COOKIE)) < 0:
+            return self._lines[1:].decode("utf-8", "replace")
+        kept = [pair for pair in self.pairs() if pair[0].lower() != _COOKIE.encode()]
+        return type(self).of(kept).lasting()
+
+    def pairs(self) -> list[tuple[bytes, bytes]]:
+        """Give names and values as they came."""
+        found: list[tuple[bytes, bytes]] = []
+        start = 0
+        while start < len(self._lines):
+            end = self._end(start + 1)
+            name, _, value = self._lines[start + 1 : end].partition(b":")
+            found.append((name, _unfolded(value)))
+            start = end
+        return found
+
+    def _end(self, start: int) -> int:
+        """Find where a header ends: a line that begins with a space goes on with it."""
+        lines = self._lines
+        end = lines.find(b"\n", start)
+        while end >= 0 and lines[end + 1 : end + 2] in {b" ", b"\t"}:
+            end = lines.find(b"\n", end + 1)
+        return len(lines) if end < 0 else end
 
     def __iter__(self) -> Iterator[str]:
-        return map(_text, self._found)
+        return iter(dict.fromkeys(_text(name).lower() for name, _ in self.pairs()))
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len({name.lower() for name, _ in self.pairs()})
+
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
+
+_needles: dict[str, bytes] = {}
+
+
+def _needle(name: str) -> bytes:
+    """Give what is searched for; that of a name which is asked for again and again is kept."""
+    made = b"\n%b:" % name.lower().encode("utf-8", "surrogatepass")
+    if len(_needles) < _MOST_NEEDLES:
+        _needles[name] = made
+    return made
+
+
+def _unfolded(value: bytes) -> bytes:
+    value = value.strip()
+    return value if value.find(b"\n") < 0 else b" ".join([line.strip() for line in value.split(b"\n")])
 
 
 def _text(raw: bytes) -> str:
+    raw = _unfolded(raw)
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:

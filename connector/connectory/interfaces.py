@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast, runtime_checkable
 
+from connectory.frozen import value
 from connectory.logs import transformers_logger
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from connectory.errors import RecordError
     from connectory.record import Delivery, Intent, Origin, Record, Result
+    from connectory.usage import Tally
 
 Position: TypeAlias = Any
 """How far a destination has come, as JSON; None for one that cannot be cut back, such as a pipe."""
@@ -137,7 +139,7 @@ class Memory:
         return self._runs.setdefault(key, {})
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Item:
     """One thing that a source hands over.
 
@@ -235,6 +237,15 @@ class Sink(Protocol):
 
 
 @runtime_checkable
+class Refuses(Protocol):
+    """A sink that may take the lines of some records and refuse those of others: they become dead letters."""
+
+    async def write_records(self, groups: Sequence[Sequence[Any]]) -> Mapping[int, str]:
+        """Write the lines of several records, of each all or none, and flush; say which were refused, and why."""
+        ...
+
+
+@runtime_checkable
 class TakesText(Protocol):
     """A sink of JSON Lines, which takes them as they are written already."""
 
@@ -275,6 +286,11 @@ class Journal(Protocol):
 
     def recall(self, delivery: Delivery) -> Result | None:
         """Give the result that an earlier life got and did not show, without its record; `begun` is no end yet."""
+        ...
+
+    @property
+    def doubtful(self) -> int:
+        """Count the requests that were under way when an earlier life ended, and have no outcome yet."""
         ...
 
     def doubt(self, delivery: Delivery) -> Intent | None:
@@ -330,7 +346,11 @@ class Journal(Protocol):
         ...
 
     def count(self, name: str, amount: int = 1) -> None:
-        """Add to one of the run's counts: `done` and `dead` items, and what a budget counts."""
+        """Add to one of the run's counts: `done` and `dead` items, and the requests that a budget counts."""
+        ...
+
+    def account(self) -> Tally:
+        """Add up, from here on, what was used in all lives of the run."""
         ...
 
     def set_total(self, total: int) -> None:
@@ -350,6 +370,18 @@ class Journal(Protocol):
 
     def cursor(self, stream: str) -> Any:
         """Give the last committed cursor of a stream, or None."""
+        ...
+
+
+class Past(Protocol):
+    """What earlier runs of an incoming gave, and how far they came."""
+
+    def has(self, keys: Sequence[str], body: bytes | None) -> bool:
+        """Say whether an item was given, with this body unless that is None."""
+        ...
+
+    def mark(self, keys: Sequence[str]) -> Any:
+        """Give the mark that the earlier runs have come to; None before there is one."""
         ...
 
 

@@ -14,6 +14,7 @@ from connectory.errors import ApiError, OutcomeUnknownError, RecordError, RunSto
 from connectory.packing import packed_call
 from connectory.packs import ALIKE_IN_A_ROW, DIVIDED, MismatchError, pack_key
 from connectory.results import blank_error, fingerprint, held_back, result_of, unsent, usage_of
+from connectory.usage import model_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from connectory.packs import PackOption
     from connectory.publication import Part
     from connectory.record import Intent, Result
+    from connectory.spending import Hold
 
     Done: TypeAlias = dict[str, Result]
 
@@ -150,10 +152,30 @@ class PackSending(Delivering):
             request = self._client.prepare(call, key=key, life=self._journal.life)
         except RecordError as error:
             return await self._sorted_out(group, error, done)
-        async with self.capacity:
-            if self.capacity.stopped:
-                return []
-            outcome = await self._exchanged(group, call, request, key if whole else "", doubts)
+        hold = None if self.spending is None else await self.spending.reserve(call.payload)
+        try:
+            async with self.capacity:
+                if self.capacity.stopped:
+                    return []
+                outcome = await self._exchanged(group, call, request, key if whole else "", doubts, hold=hold)
+            return await self._taken_in(group, call, outcome, hold, whole=whole, doubts=doubts, done=done)
+        finally:
+            if hold is not None:
+                hold.release()
+
+    async def _taken_in(
+        self,
+        group: _Group,
+        call: Call,
+        outcome: Outcome,
+        hold: Hold | None,
+        *,
+        whole: bool,
+        doubts: dict[str, Intent],
+        done: Done,
+    ) -> list[_Group]:
+        """Note what became of a request, or give the groups that are to be tried instead."""
+        members = group.members
         in_doubt = group.in_doubt or outcome.in_doubt
         if len(members) > 1 and self._is_divisible(outcome):
             self._withdraw(members, doubts, in_doubt=in_doubt)
@@ -165,25 +187,38 @@ class PackSending(Delivering):
             result.attempts += group.attempts
             result.in_doubt = result.in_doubt or in_doubt or doubt is not None
             result.requests = 0 if place else outcome.attempts
+            if self._counts:
+                result.model = model_of(call.payload)
+        if hold is not None:
+            hold.settle(results)
         await self._record_pack(members, results, done)
         return []
 
     async def _exchanged(
-        self, group: _Group, call: Call, request: httpx.Request, pack: str, doubts: dict[str, Intent]
+        self,
+        group: _Group,
+        call: Call,
+        request: httpx.Request,
+        pack: str,
+        doubts: dict[str, Intent],
+        *,
+        hold: Hold | None,
     ) -> Outcome:
         body = fingerprint(request)
         for one in group.members[:1]:
             self._notice_change(one.part, body, doubts.get(one.part.delivery.key))
-        outcome = await self._asked(call, request, partial(self._begin_pack, group.members, body, pack))
+        outcome = await self._asked(call, request, partial(self._begin_pack, group.members, body, pack, hold))
         if isinstance(outcome.error, RunStoppedError):
             self._withdraw(group.members, doubts, in_doubt=group.in_doubt or outcome.in_doubt)
             raise outcome.error
         return outcome
 
-    async def _begin_pack(self, members: Sequence[Member], body: str, pack: str) -> None:
-        self._check_budget()
+    async def _begin_pack(self, members: Sequence[Member], body: str, pack: str, hold: Hold | None) -> None:
+        if hold is not None:
+            hold.begin()
         await self._journal.intend_pack([one.part.delivery for one in members], body, pack)
-        await self._spend()
+        if hold is not None:
+            await self._journal.flush()
 
     def _withdraw(self, members: Sequence[Member], doubts: dict[str, Intent], *, in_doubt: bool) -> None:
         """Forget the intents of what was refused, so that nothing of it is in doubt."""
@@ -255,8 +290,6 @@ class PackSending(Delivering):
             blank_error(result, self._client.redactor)
             if result.ok and self._known is not None:
                 self._remember(one.part, fingerprint(self._client.prepare(self._own_call(one))))
-            if self._publication.budget is not None:
-                self._journal.count("tokens", result.tokens)
         await self.holding.settle_pack(
             [(one.part, result) for one, result in zip(members, results, strict=True)]
         )

@@ -88,15 +88,33 @@ class _Compiler:
         made = [(key, *self.compile(one, (*path, key))) for key, one in value.items()]
         if all(fill is None for _, _, fill in made):
             return {key: constant for key, constant, _ in made}, None
-        slots = [(key, fill or _constant(constant)) for key, constant, fill in made]
-        return None, lambda root, scope: {key: fill(root, scope) for key, fill in slots}
+        fixed = {key: constant for key, constant, _ in made}
+        slots = [(key, way) for key, constant, fill in made if (way := fill or _copying(constant))]
+
+        def fill_object(root: Any, scope: Scope) -> Any:
+            members = fixed.copy()
+            for key, fill in slots:
+                members[key] = fill(root, scope)
+            return members
+
+        return None, fill_object
 
     def _list(self, value: Iterable[Any], path: tuple[str | int, ...]) -> tuple[Any, Fill | None]:
         made = [self.compile(one, (*path, index)) for index, one in enumerate(value)]
         if all(fill is None for _, fill in made):
             return [constant for constant, _ in made], None
-        slots = [fill or _constant(constant) for constant, fill in made]
-        return None, lambda root, scope: [fill(root, scope) for fill in slots]
+        fixed = [constant for constant, _ in made]
+        slots = [
+            (place, way) for place, (constant, fill) in enumerate(made) if (way := fill or _copying(constant))
+        ]
+
+        def fill_list(root: Any, scope: Scope) -> Any:
+            elements = fixed.copy()
+            for place, fill in slots:
+                elements[place] = fill(root, scope)
+            return elements
+
+        return None, fill_list
 
     def _text(self, text: str, path: tuple[str | int, ...]) -> tuple[Any, Fill | None]:
         try:
@@ -143,19 +161,18 @@ class _Compiler:
         if optional:
             self.optional.append(expression)
             return expression.search
-        return expression
+        return expression.value
 
 
-def _constant(value: Any) -> Fill:
-    if isinstance(value, (dict, list)):
-        return lambda _root, _scope: fresh(cast("Any", value))
-    return lambda _root, _scope: value
+def _copying(constant: Any) -> Fill | None:
+    """Give what copies a constant each time; None for one that nobody can change."""
+    return (lambda _root, _scope: fresh(constant)) if isinstance(constant, (dict, list)) else None
 
 
 def _alone(fill: Fill) -> Fill:
     def copied(root: Any, scope: Scope) -> Any:
         value = fill(root, scope)
-        return fresh(value) if isinstance(value, (dict, list)) else value
+        return value if type(value) is str else fresh(value)
 
     return copied
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from connectory.building import Call
 from connectory.errors import ExpressionError, RecordError, RequestError, TransformerError
 from connectory.firsts import Firsts
+from connectory.frozen import value
 from connectory.jsontext import dumps
 from connectory.parameters import as_object
 from connectory.record import Delivery, Record
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from connectory.packs import PackOption
     from connectory.parameters import RequestParameters
     from connectory.placeholders import Template
+    from connectory.prices import Prices
     from connectory.saving import FixedTarget, SaveTo
     from connectory.states import Until
     from connectory.uploads import PartsOption
@@ -38,7 +41,7 @@ _TOO_DEEP = "nested too deeply: the record cannot be copied"
 """Of a record that a program handed over or a transformer made; in a file it is refused before."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Part:
     """One delivery to make.
 
@@ -59,6 +62,10 @@ class Part:
     beside: tuple[int, ...] = ()
 
 
+_PATH = re.compile(r"[\w.\[\]]+")
+"""A path along fields and indexes, which sees nothing but what it names."""
+
+
 @dataclass(frozen=True, slots=True)
 class Publication:
     """An outgoing connection, resolved.
@@ -71,7 +78,7 @@ class Publication:
     that an answer has to meet; `only` skips records that earlier runs had answered; `on_uncertain` says what becomes of
     a delivery of which nobody knows whether it was done, None by the kind of action. `until` says when what is created
     is at its end, if that is waited for; `sequence` gives what deliveries have in common that go one after the other.
-    `pack` says how many go in one request, `batch` that the requests go through the Batch API.
+    `pack` says how many go in one request, `batch` that they go through the Batch API; `prices` are the client's.
     """
 
     name: str
@@ -92,6 +99,7 @@ class Publication:
     on_uncertain: Literal["resend", "hold"] | None = None
     max_dead: MostDead | None = None
     budget: Budget | None = None
+    prices: Prices | None = None
     validate: str | None = None
     ordered: bool = True
     concurrency: int = 32
@@ -106,13 +114,27 @@ class Publication:
     run: Mapping[str, Any] = field(default_factory=dict[str, Any])
     firsts: Firsts = field(default_factory=Firsts)
     shows_http: bool = field(init=False, default=False)
+    shows_derived: bool = field(init=False, default=True)
+    templates: tuple[tuple[str, Template], ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:
-        """Find out whether anything looks at `http`: making it of an answer costs more than most results."""
+        """Find out, once, what the records need: to make `http` of an answer costs more than most results."""
         texts = [] if self.accept is None else [self.accept.text]
         texts += [] if self.result is None else [one.text for one in self.result.expressions]
         shows = self.response_chain is not None or any("http" in text for text in texts)
         object.__setattr__(self, "shows_http", shows)
+        shows = self.response_chain is not None or any(
+            "derived" in text or not _PATH.fullmatch(text) for text in texts
+        )
+        object.__setattr__(self, "shows_derived", shows)
+        own = [("path", self.path), ("query", self.query), ("payload", self.payload)]
+        templates = tuple((name, template) for name, template in own if template is not None)
+        object.__setattr__(self, "templates", templates)
+
+    @property
+    def counted(self) -> bool:
+        """Say whether anybody wants to know what is used."""
+        return self.budget is not None or self.prices is not None
 
     @property
     def deletes(self) -> bool:
@@ -146,7 +168,8 @@ class Publication:
         return [Part(item, origin.index, delivery, item.position, error=error, whole=False)]
 
     def _made(self, item: Item, seq: int, index: int, run: str, apply: Apply | None) -> list[Part]:
-        name, key, error, records = item.position, None, item.error, list[Record]()
+        name, key, error = item.position, None, item.error
+        records: list[Record] = []
         if error is None:
             try:
                 name, key = self._identify(item), self._key(item)
@@ -258,10 +281,9 @@ class Publication:
         return [self.result.render(line, scope) for line in shaped]
 
     def _own(self, record: Record, scope: Mapping[str, Any]) -> Record:
-        templates = {"path": self.path, "query": self.query, "payload": self.payload}
-        if all(template is None for template in templates.values()):
+        if not self.templates:
             return record
-        return {name: each.render(record, scope) for name, each in templates.items() if each is not None}
+        return {name: template.render(record, scope) for name, template in self.templates}
 
     def _payload(self, action: Action, own: Record) -> Any:
         # A deletion takes no body: a payload that the record carries for other reasons is left where it is.
@@ -285,7 +307,7 @@ class Publication:
     def _document(self, part: Part, call: Call, response: Any) -> Record:
         request = {"path": dict(call.path), "query": dict(call.query), "payload": call.payload}
         derived: Record = {}
-        for name, expression in self.derived.items():
+        for name, expression in self.derived.items() if self.shows_derived else ():
             try:
                 derived[name] = expression(response, {})
             except ExpressionError:  # a derived output that this answer does not have is absent

@@ -15,14 +15,22 @@ from connectory.errors import (
     StorageError,
     UnavailableError,
 )
-from connectory.events import Listener, Noticed, RecordFinished, RunFinished, RunStarted, ignore
-from connectory.interfaces import TakesText
+from connectory.events import (
+    Listener,
+    Noticed,
+    RecordFinished,
+    RecordRefused,
+    RunFinished,
+    RunStarted,
+    ignore,
+)
+from connectory.interfaces import Refuses, TakesText
 from connectory.making import Making
 from connectory.packing import Packing
 from connectory.packsending import PackSending
 from connectory.record import Result
 from connectory.repeats import Repeats
-from connectory.results import dead_letter, text_of
+from connectory.results import dead_letter, refused_lines, text_of
 from connectory.sequence import Sequence
 from connectory.waiting import AT_ONCE
 from connectory.workers import WINDOW, Workers, close
@@ -290,13 +298,29 @@ class Publisher:
 
     async def _write(self, settled: Settled, sink: Sink, dead_letters: Sink) -> None:
         name = self.publication.name
+        if isinstance(sink, Refuses):
+            await self._hand_over(settled, sink)
         await dead_letters.write(dead_letter(name, part, result) for part, result in settled if result.error)
-        if isinstance(sink, TakesText) and self.lines is Result.lines:
+        if isinstance(sink, Refuses):
+            pass  # it has them already
+        elif isinstance(sink, TakesText) and self.lines is Result.lines:
             await sink.add(b"".join([text_of(result) for _, result in settled]))
         else:
             await sink.write(line for _, result in settled for line in self.lines(result))
         await dead_letters.flush()
         await sink.flush()
+
+    async def _hand_over(self, settled: Settled, sink: Refuses) -> None:
+        """Let the sink take what it will; where it takes nothing at all, and never has, that concerns every record."""
+        groups = [self.lines(result) for _, result in settled]
+        refused = await sink.write_records(groups)
+        if refused and not self.journal.counts.get("done") and len(refused) == sum(map(bool, groups)):
+            raise StorageError(next(iter(refused.values())))
+        for number, why in refused.items():
+            result = settled[number][1]
+            refused_lines(result, why)
+            self.counts.update(ok=self.counts["ok"] - 1, error=self.counts["error"] + 1)
+            self.listen(RecordRefused(self.publication.name, result.index))
 
     def _show(self, settled: Settled, sink: Sink | None = None, dead_letters: Sink | None = None) -> None:
         """Note, without a pause in between, that lines are out and how far they have come."""

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
     from connectory.client import Client
     from connectory.increments import Newer
-    from connectory.interfaces import Journal, Row
-    from connectory.journal import Seen
+    from connectory.interfaces import Journal, Past, Row
     from connectory.passing import Made
     from connectory.record import Record
     from connectory.subscription import Subscription
@@ -99,7 +98,7 @@ class Reading:
     subscription: Subscription
     client: Client
     journal: Journal
-    seen: Seen | None
+    seen: Past | None
     listen: Listener
     fail: Callable[[RecordError], None]
     room: Callable[[], int | None]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
+from binascii import b2a_base64
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from connectory.frozen import value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,13 +19,20 @@ Status: TypeAlias = Literal["ok", "error", "skipped", "begun"]
 """What became of a delivery. `begun` is the journal's word alone: something is created, and not at its end."""
 
 
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+
+
+def _no_headers() -> dict[str, str]:
+    return {}
+
+
 class Unchanged(list[Record]):
     """Objects as they were read from JSON: nobody has to look for numbers in them that JSON does not have."""
 
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Delivery:
     """The identity of one delivery: the run, the position in its source, and the part.
 
@@ -41,11 +50,11 @@ class Delivery:
     def __post_init__(self) -> None:
         """Make the key, once: it is asked for often."""
         name = f"{self.run}\n{self.position}\n{self.part}".encode()
-        key = base64.urlsafe_b64encode(hashlib.sha256(name).digest()[:18]).decode()
-        object.__setattr__(self, "key", key)
+        key = b2a_base64(hashlib.sha256(name).digest()[:18], newline=False).translate(_URL_SAFE)
+        object.__setattr__(self, "key", key.decode())
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Intent:
     """A delivery that is about to be sent, or was when a life of its run ended.
 
@@ -96,7 +105,9 @@ class Result:
     what `result` and the response transformers made of an ok result, if there are any: one line each. `record` is the
     record as it was read; `cause` is the exception behind an error; `headers` are those of the answer. `requests` is
     how many of the attempts count with this result: those of a pack count with its first member. None: all. `text`
-    is the line of this status as JSON, and `texts` those of `output`, where they were written already.
+    is the line of this status as JSON, and `texts` those of `output`, where they were written already. `model` is what
+    the request named, where anybody counts by it; `guess` are the tokens, read and answered, that were reserved for a
+    request, where its usage is not known; `earlier`: another run has bought it.
     """
 
     index: int
@@ -113,21 +124,18 @@ class Result:
     output: list[Any] | None = field(default=None, repr=False)
     record: Any = field(default=None, repr=False)
     cause: Exception | None = field(default=None, repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    headers: Mapping[str, str] = field(default_factory=_no_headers, repr=False)
     text: tuple[Status, bytes] | None = field(default=None, repr=False, compare=False)
     texts: list[bytes] | None = field(default=None, repr=False, compare=False)
     requests: int | None = field(default=None, repr=False)
+    model: str = field(default="", repr=False)
+    guess: tuple[int, int] | None = field(default=None, repr=False)
+    earlier: bool = field(default=False, repr=False)
 
     @property
     def ok(self) -> bool:
         """Say whether the delivery succeeded."""
         return self.status == "ok"
-
-    @property
-    def tokens(self) -> int:
-        """Count the tokens that the answer says it used."""
-        total = (self.usage or {}).get("total_tokens")
-        return total if isinstance(total, int) else 0
 
     def unwrap(self) -> Result:
         """Give the result itself when it is no error, else raise what is behind it."""

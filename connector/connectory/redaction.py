@@ -69,9 +69,9 @@ class Redactor:
     def seen_in(self, body: bytes) -> bool:
         """Say whether a body may hold a secret: quick, because nearly none does."""
         for needle in self._needles:
-            if needle in body:
+            if body.find(needle) >= 0:  # `in` raises an exception inside, and catches it, before Python 3.12
                 return True
-        return bool(self._needles) and b"\\u00" in body and _ESCAPED.search(body) is not None
+        return bool(self._needles) and body.find(b"\\u00") >= 0 and _ESCAPED.search(body) is not None
 
     def text(self, text: str, *, keep_length: bool = False) -> str:
         """Blank the secrets out of a text."""

@@ -76,6 +76,13 @@ def failed_shaping(result: Result, error: RecordError | JsonTextError) -> None:
     result.cause = error if isinstance(error, RecordError) else TransformerError(message)
 
 
+def refused_lines(result: Result, why: str) -> None:
+    """Turn an ok result into one whose lines the output does not take: the response stays."""
+    message = f"the request is done; its result was not taken: {why}"
+    result.status, result.error, result.output = "error", Failure("result", message), None
+    result.cause = RecordError(message)
+
+
 def failed_work(result: Result, error: WorkError, *, retryable: bool = False) -> None:
     """Turn the result of a creation into a failure of what was created: the response, its last state, stays."""
     failed(result, error, retryable=retryable)

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
     from connectory.building import Call
     from connectory.client import Client
-    from connectory.interfaces import Item, Journal, Position, Sink, Source
-    from connectory.journal import Seen
+    from connectory.interfaces import Item, Journal, Past, Position, Sink, Source
     from connectory.record import Record
     from connectory.subscription import Subscription
 
@@ -84,7 +83,7 @@ class Subscriber:
         on_error: Callable[[RecordError], None] | None = None,
         above: Sequence[tuple[Subscription, Client]] = (),
         source: Source | None = None,
-        seen: Seen | None = None,
+        seen: Past | None = None,
     ) -> None:
         self.subscription, self.client, self.journal = subscription, client, journal
         self.listen, self._on_error = listen, on_error

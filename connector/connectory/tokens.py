@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -14,7 +15,9 @@ NEW = 0.1
 FADE, LARGEST = 0.998, 100.0
 """How the factor fades with each answer, and its bound."""
 
-_OUTPUT = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+OUTPUT_BOUNDS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+"""By which names requests bound their answers."""
+
 _LONGEST_TEXT = 4_000_000
 """Characters of one text beyond which nothing is counted any more: it is no prompt."""
 
@@ -29,7 +32,7 @@ class Size:
         self.answer = 0
         if isinstance(payload, dict):
             fields = cast("dict[str, Any]", payload)
-            asked = next((value for name in _OUTPUT if isinstance(value := fields.get(name), int)), 0)
+            asked = next((value for name in OUTPUT_BOUNDS if isinstance(value := fields.get(name), int)), 0)
             times = fields.get("n")
             self.answer = max(0, asked) * (times if isinstance(times, int) and times > 0 else 1)
 
@@ -65,6 +68,35 @@ class Estimate:
             self.share += NEW * (min(1.0, answered / size.answer) - self.share)
         else:
             self.answer += NEW * (answered - self.answer)
+
+
+class Forecast:
+    """Guesses what the next request may use at most, from the dearest of those before it.
+
+    `dearest` is what the most expensive one has cost; `seen`: any was answered.
+    """
+
+    __slots__ = ("_answer", "_over", "_per_byte", "dearest", "seen")
+
+    def __init__(self) -> None:
+        self._per_byte, self._over, self._answer = 1 / BYTES_PER_TOKEN, 0.0, 0
+        self.dearest, self.seen = 0, False
+
+    def of(self, size: Size) -> tuple[int, int]:
+        """Give the tokens that a request may read and answer.
+
+        That is the guess by its bytes, and the most by which any before it has gone beyond its own; the bound that the
+        request sets for its answer, or the longest answer so far.
+        """
+        return ceil(size.text * self._per_byte + self._over), size.answer or self._answer
+
+    def learn(self, size: Size, usage: tuple[int, int], *, cost: int = 0) -> None:
+        """Take in what a request has used."""
+        read, answered = usage
+        self.seen, self.dearest, self._answer = True, max(self.dearest, cost), max(self._answer, answered)
+        self._over = max(self._over, read - size.text * self._per_byte)
+        if size.text:
+            self._per_byte += NEW * (read / size.text - self._per_byte)
 
 
 def text_size(value: Any) -> int:

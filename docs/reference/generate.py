@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from cells import cell, flow
+from entity_pages import entity_pages
+from failing import errors, events, exit_codes
+from filling import lists, products
+from python_page import python
 
 from connectory.catalogue import Catalogue
 from connectory.cli import main as command_line
@@ -18,11 +22,8 @@ from connectory.plugins import list_transformers
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from connectory.catalogue import Entity
-
 FOLDER = Path(__file__).parent
 CASES = FOLDER.parent.parent / "tests" / "cases" / "transformers.json"
-ROWS = FOLDER.parent.parent / "tests" / "cases" / "seed_rows.json"
 SECTIONS = {
     "Config": "Top level",
     "ClientConfig": "Client",
@@ -30,6 +31,8 @@ SECTIONS = {
     "LimitsConfig": "Client: limits",
     "RetryConfig": "Client: retry",
     "CertificateConfig": "Client: client_certificate",
+    "PricesConfig": "Client: prices",
+    "PriceConfig": "Client: prices: models",
     "IncomingConfig": "Incoming",
     "IncomingRequest": "Incoming: request",
     "IncrementalConfig": "Incoming: incremental",
@@ -38,6 +41,7 @@ SECTIONS = {
     "OutgoingRequest": "Outgoing: request",
     "FilesInput": "Outgoing: input of files",
     "CsvInput": "Outgoing: input of CSV",
+    "ParquetInput": "Outgoing: input of Parquet or Arrow",
     "SqlInput": "Outgoing: input of a query",
     "UsedInput": "Outgoing: input of code",
     "UploadConfig": "Outgoing: upload",
@@ -50,6 +54,7 @@ SECTIONS = {
     "RequestParameters": "Request parameters",
     "WebhookConfig": "Output: webhook",
     "SqlOutput": "Output: statement",
+    "TableOutput": "Output: table",
     "UsedOutput": "Output: code",
 }
 STEPS = """
@@ -80,8 +85,8 @@ def configuration() -> Iterator[str]:
         yield "| key | meaning | such as |"
         yield "|---|---|---|"
         for key, value in definitions[name]["properties"].items():
-            shown = [f"`{_cell(_flow(one))}`" for one in value.get("examples", ())[:2]]
-            yield f"| `{key}` | {_cell(value.get('description', ''))} | {' or '.join(shown)} |"
+            shown = [cell(f"`{flow(one)}`") for one in value.get("examples", ())[:2]]
+            yield f"| `{key}` | {cell(value.get('description', ''))} | {' or '.join(shown)} |"
     yield from STEPS.rstrip().splitlines()
 
 
@@ -91,51 +96,15 @@ def commands() -> Iterator[str]:
     yield ""
     yield "Records go to stdout as JSON Lines; everything else goes to stderr."
     yield ""
-    yield "| exit code | meaning |"
-    yield "|---|---|"
-    for code, meaning in EXIT_CODES.items():
-        yield f"| {code} | {meaning} |"
-    yield from _command(command_line, ["connectory"])
-
-
-EXIT_CODES = {
-    "0": "done",
-    "1": "some records failed; those of an outgoing are in the dead letters",
-    "2": "wrong command line, a single request that cannot be made, or a deletion that was not confirmed",
-    "3": "configuration, or a server or proxy that it has wrong: certificate, name, credentials of the proxy",
-    "4": "credentials or permission",
-    "5": "server unavailable or out of quota, a full disk, `max_dead` or `budget`; what was not sent is pending",
-    "6": "another process works on the same job; nothing was done",
-    "70": "a bug in connectory",
-    "130, 143": "interrupted; what was under way is finished, and the same command goes on",
-}
-
-
-def entities() -> Iterator[str]:
-    """Give the page of every entity."""
-    catalogue = Catalogue.load()
-    yield "# Entities"
+    yield "A command ends with one of the [exit codes](exit-codes.md). The last line of a failure is what to type next."
     yield ""
-    yield f"The {len(catalogue)} entities of the catalogue. `connectory entities show NAME` says more about one."
-    groups: dict[str, list[str]] = {}
-    for entity in catalogue.values():
-        actions = ", ".join(f"{name} ({action.kind})" for name, action in entity.actions.items())
-        groups.setdefault(entity.group, []).append(
-            f"| `{entity.name}`{_mark(entity)} | {actions} | `{entity.path}` |"
-        )
-    for group, rows in groups.items():
-        yield ""
-        yield f"## {group}"
-        yield ""
-        yield "| entity | actions (kind) | path |"
-        yield "|---|---|---|"
-        yield from rows
-
-
-def _mark(entity: Entity) -> str:
-    state = "retired" if entity.retired else "deprecated" if entity.deprecated else ""
-    instead = f", use `{entity.replacement}`" if entity.replacement else ""
-    return f" *{state}*{instead}" if state else ""
+    yield "| command | what it does |"
+    yield "|---|---|"
+    for words, command in _leaves(command_line, ["connectory"]):
+        name = " ".join(words)
+        yield f"| [`{name}`](#{name.replace(' ', '-')}) | {command.get_short_help_str(limit=200)} |"
+    for words, command in _leaves(command_line, ["connectory"]):
+        yield from _command(command, words)
 
 
 ABOUT_TRANSFORMERS = """\
@@ -189,8 +158,8 @@ def transformers() -> Iterator[str]:
             yield "| option | meaning | type | default |"
             yield "|---|---|---|---|"
         for option in one.options:
-            kind, default = _cell(option.type), _default(option)
-            yield f"| `{option.name}` | {_cell(option.doc)} | `{kind}` | {default} |"
+            kind, default = cell(f"`{option.type}`"), _default(option)
+            yield f"| `{option.name}` | {cell(option.doc)} | {kind} | {default} |"
         step = None
         for case in cases:
             if case["transformer"] == one.name:
@@ -212,7 +181,7 @@ def _example(case: dict[str, Any], *, new: bool) -> Iterator[str]:
         yield from (
             "",
             f"```{fence}",
-            f"- {_flow(step)[1:-1] if isinstance(step, dict) else step}",
+            f"- {flow(step)[1:-1] if isinstance(step, dict) else step}",
             "```",
             "",
         )
@@ -227,102 +196,38 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-PRODUCTS = {
-    "Alumio": "The connections have the same parts here, and most of the same names. "
-    "[An export](importing.md) can be read.",
-    "Tray.io": "`dialect: tray` takes the shorthand payloads and gives the same outputs.",
-    "DronaHQ": "`dialect: dronahq` takes the fields by their labels or their names. Actions that read are incomings.",
-    "Microsoft Power Platform": "`dialect: power-platform` takes flat parameters and gives flat outputs.",
-    "Nexla": "`dialect: nexla` sends each record as it is, and knows `{message.json}`.",
-}
-MADE = {"file": "file-abc123", "job": "ftjob-abc123", "thread": "thread_abc123", "fine_tune": "ft-abc123"}
-INTRODUCTION = """\
-# Coming from another product
-
-What five other products offer for the OpenAI API, and which entity or option does it here. Each row of these tables,
-plain facts aside, is tried against the sandbox by the tests.
-
-A *dialect* lets an outgoing keep the words of the product it comes from:
-
-```yaml
-outgoing:
-  reply:
-    entity: chat.completions
-    action: create
-    dialect: tray
-```
-
-It takes the records as that product writes them and gives results in that product's form. The connection's own
-transformers run first; its own `path`, `query`, `payload`, `result` and `response_transformers` win.
-
-A dialect is data, not code: `dialects` in a catalogue file of your own adds one, or adds entities to these. An entry is
-written like an outgoing, with `transformers`, `path`, `query`, `payload`, `result` and `response_transformers`.
-
-Inside a template, `http.status` and `http.headers` are those of the answer.
-"""
-
-
-def coming_from() -> Iterator[str]:
-    """Give the page that leads from other products' words to ours."""
-    rows = json.loads(ROWS.read_text(encoding="utf-8"))
-    yield from INTRODUCTION.splitlines()
-    for product, summary in PRODUCTS.items():
-        yield ""
-        yield f"## {product}"
-        yield ""
-        yield summary
-        yield ""
-        yield "| there | request | here | written as |"
-        yield "|---|---|---|---|"
-        for row in rows:
-            if row["product"] == product:
-                request = f"`{row['method']} {row['path']}`" if row.get("path", "").startswith("/") else ""
-                cells = (row["row"], request, row["here"], _written(row))
-                yield f"| {' | '.join(map(_cell, cells))} |"
-
-
-def _written(row: dict[str, Any]) -> str:
-    """Write the row's own part of a configuration on one line."""
-    sections = row.get("config", {})
-    if "clients" in row and (row["kind"] == "config" or "throttle" in row):
-        sections = {"clients": row["clients"]}
-    texts = [f"`{_flow(one)}`" for section in sections.values() for one in section.values()]
-    return "<br>".join(texts)
-
-
-def _flow(value: Any) -> str:
-    """Write a value as YAML on one line."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{name}: {_flow(one)}" for name, one in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_flow, value)) + "]"
-    if isinstance(value, str):
-        value = re.sub(r"\{\{(\w+)_id\}\}", lambda found: MADE.get(found[1], f"{found[1]}-1"), value)
-        value = value.replace("{{hook}}", "https://hooks.example.com/results").replace(
-            "made-up", "${OPENAI_API_KEY}"
-        )
-        if re.fullmatch(r"[A-Za-z][\w./-]*", value):
-            return value
-    return json.dumps(value, ensure_ascii=False)
-
-
 PAGES = {
-    "../how-to/coming-from.md": coming_from,
     "configuration.md": configuration,
     "command-line.md": commands,
-    "entities.md": entities,
     "transformers.md": transformers,
+    "errors.md": errors,
+    "exit-codes.md": exit_codes,
+    "events.md": events,
+    "python.md": python,
 }
+
+
+def _pages() -> dict[Path, str]:
+    """Give each page that is made, whole or in part, with its text."""
+    made: dict[Path, str] = {}
+    for name, page in (*PAGES.items(), *entity_pages().items()):
+        made[(FOLDER / name).resolve()] = "\n".join(line.rstrip() for line in page()) + "\n"
+    return made | products() | lists(made)
+
+
+def _leaves(command: click.Command, words: list[str]) -> Iterator[tuple[list[str], click.Command]]:
+    """Give each command that is no group, with its words."""
+    if not isinstance(command, click.Group):
+        yield words, command
+        return
+    context = click.Context(command, info_name=words[-1])
+    for name in command.list_commands(context):
+        found = command.get_command(context, name)
+        if found is not None:
+            yield from _leaves(found, [*words, name])
 
 
 def _command(command: click.Command, words: list[str]) -> Iterator[str]:
-    context = click.Context(command, info_name=words[-1], max_content_width=100, terminal_width=100)
-    if isinstance(command, click.Group):
-        for name in command.list_commands(context):
-            found = command.get_command(context, name)
-            if found is not None:
-                yield from _command(found, [*words, name])
-        return
     yield ""
     yield f"## {' '.join(words)}"
     yield ""
@@ -336,20 +241,19 @@ def _default(option: Any) -> str:
     return "required" if option.required else f"`{option.default!r}`"
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
-
-
 def main(arguments: list[str]) -> int:
     """Write the pages, or say which would change."""
     stale: list[str] = []
-    for name, page in PAGES.items():
-        text = "\n".join(line.rstrip() for line in page()) + "\n"
-        path = FOLDER / name
-        if "--check" in arguments:
-            stale += [] if path.exists() and path.read_text(encoding="utf-8") == text else [name]
-        else:
+    made = _pages()
+    left = [path for path in (FOLDER / "entities").resolve().glob("*.md") if path not in made]
+    for path, text in made.items():
+        if "--check" not in arguments:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
+        elif not path.exists() or path.read_text(encoding="utf-8") != text:
+            stale.append(path.name)
+    for path in left:
+        stale.append(path.name) if "--check" in arguments else path.unlink()
     for name in stale:
         print(f"{name} is not what the code says; run python docs/reference/generate.py")
     return 1 if stale else 0

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectory.adapters import jsonl
-from connectory.adapters.jsonl import SAMPLE, LineSource
+from connectory.adapters.jsonl import LineSource
 from connectory.errors import ConfigError
 from connectory.interfaces import Item
+from connectory.storage import SAMPLE
 
 LINES = b'\xef\xbb\xbf{"n":1}\n\n{"n":2}\r\n   \n{bad\n{"n":4}\n{"n":5}'
 

@@ -17,14 +17,19 @@ from connected import run
 
 from connectory import databases
 from connectory.adapters import sqlsource
-from connectory.adapters.sqlsink import SqlSink
+from connectory.adapters.sqlsink import SqlSink as Sink
 from connectory.adapters.sqlsource import SqlSource
 from connectory.databases import Sqlite
 from connectory.errors import ConfigError, RunStoppedError, StorageError
 from connectory.events import Noticed
+from connectory.writings import Statement, Table
 
 QUERY = "SELECT id, text FROM posts WHERE flagged IS NULL ORDER BY id"
 FLAG = "UPDATE posts SET flagged = :flagged WHERE id = :id"
+
+
+def SqlSink(database, statement, **more):  # noqa: N802 - as the class that it makes
+    return Sink(database, Statement(database, statement), **more)
 
 
 def make(path, *statements, script=""):
@@ -166,6 +171,33 @@ def test_a_query_with_a_limit_gives_no_row_more_whatever_becomes_of_those_that_i
     assert again.count() == 5
     assert keys(seen) == ["10", "20"]
     assert keys(items_of(again)) == ["30", "40", "50"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        """SELECT id FROM (SELECT id, row_number() OVER (ORDER BY id) AS place FROM posts WHERE flagged IS NULL)
+        WHERE place <= 5""",
+        "SELECT max(id) AS id FROM posts WHERE flagged IS NULL GROUP BY (id - 1) / 20",
+    ],
+)
+def test_a_query_whose_rows_depend_on_each_other_is_read_whole(shop, tmp_path, monkeypatch, query):
+    """Flags that the run writes move what the window and the groups give."""
+    monkeypatch.setattr(sqlsource, "ROWS", 2)
+    state = tmp_path / "run"
+    state.mkdir()
+    source = SqlSource(Sqlite(shop), query, "id")
+    source.keep_in(state)
+    expected = [str(key) for (key,) in sorted(ask(shop, query))]
+    found = []
+
+    async def main():
+        async for item in source:
+            found.append(item.position)
+            make(shop, ("UPDATE posts SET flagged = 1 WHERE id = ?", (item.record["id"],)))
+
+    run(main)
+    assert found == expected
 
 
 @pytest.mark.parametrize("key", ["text", "flagged"])
@@ -335,7 +367,7 @@ def test_there_must_be_a_database(tmp_path):
 # -- writing
 
 
-def written(sink: SqlSink, *lines: Any) -> None:
+def written(sink: Sink, *lines: Any) -> None:
     async def main():
         await sink.write(lines)
         await sink.seal()
@@ -426,6 +458,100 @@ def test_a_transaction_is_done_whole_or_not_at_all(shop):
     with pytest.raises(StorageError, match="too large"):
         written(SqlSink(Sqlite(shop), FLAG), {"id": 10, "flagged": 1}, {"id": 20, "flagged": 2**70})
     assert ask(shop, "SELECT count(flagged) FROM posts") == [(0,)]
+
+
+def test_what_is_refused_is_told_for_each_record_and_the_others_are_written(shop):
+    sink = SqlSink(Sqlite(shop), "UPDATE posts SET flagged = :flagged WHERE id = :id")
+
+    async def main():
+        lines = [
+            [{"id": 10, "flagged": 1}],
+            [],
+            [{"id": 20, "flagged": 2}, {"id": 30, "flagged": 2**70}],
+            [{"id": 40, "flagged": 1}],
+        ]
+        told = await sink.write_records(lines)
+        await sink.close()
+        return told
+
+    told = run(main)
+    assert list(told) == [2]
+    assert "too large" in told[2]
+    assert ask(shop, "SELECT id FROM posts WHERE flagged IS NOT NULL") == [(10,), (40,)]
+
+
+def table_sink(path, how, *, key=("id",), **more):
+    database = Sqlite(path)
+    return Sink(database, Table(database, "posts", how, key), **more)
+
+
+def test_an_update_touches_only_the_columns_of_its_line_and_adds_no_row(shop):
+    make(shop, script="CREATE TABLE other AS SELECT * FROM posts")
+    heard: list[Any] = []
+    written(
+        table_sink(shop, "update", listen=heard.append),
+        {"id": 10, "flagged": 1},
+        {"id": 20, "text": "x", "flagged": 0},
+        {"id": 11, "flagged": 1},
+    )
+    assert ask(shop, "SELECT * FROM posts LIMIT 3") == [(10, "text 1", 1), (20, "x", 0), (30, "text 3", None)]
+    assert ask(shop, "SELECT count(*) FROM posts") == [(7,)]
+    assert heard == [Noticed(f"1 lines changed no row of the database {str(shop)!r}")]
+
+
+@pytest.mark.parametrize(("how", "flag"), [("insert", None), ("upsert", 1)])
+def test_a_row_that_is_written_twice_is_there_once(shop, how, flag):
+    for _ in range(2):
+        written(table_sink(shop, how), {"id": 10, "flagged": 1}, {"id": 5, "text": "new", "flagged": 1})
+    assert ask(shop, "SELECT * FROM posts LIMIT 2") == [(5, "new", 1), (10, "text 1", flag)]
+
+
+def test_names_of_a_table_are_never_sql(tmp_path):
+    path = tmp_path / "odd.db"
+    make(path, script='CREATE TABLE "a""; --" ("the ""key" TEXT UNIQUE, "select" TEXT)')
+    database = Sqlite(path)
+    for how in ("insert", "upsert", "update"):
+        sink = Sink(database, Table(database, 'a"; --', how, ['the "key']))
+        written(sink, {'the "key': how, "select": "x"})
+    assert ask(path, 'SELECT * FROM "a""; --"') == [("insert", "x"), ("upsert", "x")]
+
+
+@pytest.mark.parametrize(
+    ("table", "how", "key", "told"),
+    [
+        ("post", "update", "id", "no such table: post"),
+        (
+            "posts",
+            "update",
+            "idd",
+            "'key' names 'idd', and the table 'posts' has no such column; did you mean 'id'?",
+        ),
+        ("posts", "insert", "text", "ON CONFLICT clause does not match any PRIMARY KEY or UNIQUE constraint"),
+    ],
+)
+def test_a_table_that_cannot_be_written_is_told_before_the_run(shop, table, how, key, told):
+    with pytest.raises(ConfigError) as caught:
+        Table(Sqlite(shop), table, how, [key])
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (
+            {"flagged": 1},
+            "a line for the table 'posts' has no 'id', which 'key' names: it has flagged; `result`",
+        ),
+        (
+            {"id": 1, "flag": 1},
+            "a line has the field 'flag', and the table 'posts' has no such column; did you",
+        ),
+    ],
+)
+def test_a_line_that_fits_no_row_is_an_error(shop, line, told):
+    with pytest.raises(ConfigError) as caught:
+        written(table_sink(shop, "update"), line)
+    assert told in str(caught.value)
 
 
 def test_what_waits_is_dropped_when_a_run_breaks_off(shop):

@@ -384,7 +384,7 @@ def test_a_repaired_journal_has_the_same_outcomes_and_doubts_the_rest(folder):
         assert journal.doubt(delivery(4 + MOST_UNDER_WAY - 1)) is not None
         assert journal.doubt(delivery(4 + MOST_UNDER_WAY)) is None
         assert journal.life == 1 + UNKNOWN_LIVES + 1  # no life's number comes twice
-        assert journal.counts == {"requests": 3, "tokens": 21}
+        assert (journal.counts, journal.account().tokens) == ({"requests": 3}, 21)
 
     live(folder, later)
     assert (folder / f"{DATABASE}.damaged").exists()
@@ -426,8 +426,10 @@ def test_what_an_adopted_outcome_used_is_counted_once(folder):
 
     live(folder, work, killed=True)
     for _ in range(2):
-        counts = live(folder, lambda journal: done(dict(journal.counts)), killed=True)
-        assert (counts["requests"], counts["tokens"]) == (3, 7)
+        counts = live(
+            folder, lambda journal: done((journal.counts["requests"], journal.account().tokens)), killed=True
+        )
+        assert counts == (3, 7)
 
 
 # -- a full disk

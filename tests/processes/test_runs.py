@@ -239,6 +239,26 @@ def test_a_budget_holds_over_all_processes_and_lives(tmp_path, wall):
     assert len(wall.ids) == 25
 
 
+@pytest.mark.fault("S13", "processes that share a run share its budget of money, and what they reserve of it")
+def test_a_budget_of_money_holds_over_all_processes_and_lives(tmp_path, wall):
+    priced = "concurrency: 4}, prices: {currency: XTS, models: {m: {input: 1, output: 1000}}"
+    project = Sharing(tmp_path, wall, limits=priced, settings='    budget: {cost: "0.2501"}\n')
+    config = tmp_path / "connectory.yaml"
+    asks = 'payload: {id: "&{id}", model: m, max_tokens: 10}'
+    config.write_text(config.read_text().replace('payload: "&{@}"', asks))
+    wall.more = {"usage": {"prompt_tokens": 1, "completion_tokens": 10, "total_tokens": 11}}  # 0.010001 each
+    code, said = project.run()
+    assert (code, len(wall.ids)) == (5, 25), said
+    assert "of 0.2501 XTS left, and the next request may need 0.01000" in said
+    assert "outgoing out: m: 25 requests, 25 tokens in, 250 out, 0.250025 XTS" in said
+    assert said.strip().splitlines()[-1].endswith("--processes 2")
+    config.write_text(config.read_text().replace('"0.2501"', "10"))
+    code, said = project.run()
+    assert (code, len(wall.ids)) == (0, COUNT), said
+    usage = project.runs.summary(project.runs.ids()[-1], usage=True).usage
+    assert (usage["m"]["requests"], usage["m"]["total"]) == (COUNT, COUNT * 11)
+
+
 def test_a_cause_that_concerns_every_record_stops_all_processes(tmp_path, wall):
     project = Sharing(tmp_path, wall, settings="    max_dead: 5\n")
     project.give(b"".join(b'{"id": %d}\nnonsense\n' % number for number in range(COUNT)))

@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 from connected import run
 
-from connectory.guards import Budget, MostDead
+from connectory.guards import WAIT, Amount, Budget, MostDead, Standing
 from connectory.lanes import Limits
 from connectory.processes import Commons, SharedGate
 from connectory.processes.guarding import SharedBudget, SharedMostDead
@@ -143,16 +143,28 @@ def test_a_budget_is_counted_over_all_processes(commons):
     used = [0, 0]
     for _ in range(20):
         for place, budget in enumerate((one, other)):
-            if budget.spent(used[place], 0) is None:
+            if budget.decide(Standing(Amount(used[place])), Amount(1)) is None:
                 used[place] += 1
     assert sum(used) == 10
-    assert one.spent(*([used[0], 0])) == Budget(10).spent(10, 0)
+    assert one.decide(Standing(Amount(used[0])), Amount(1)) == Budget(10).spent(Amount(10))
 
 
 def test_tokens_of_all_processes_are_counted(commons):
     one, other, _ = (SharedBudget(None, 1000, commons=seen) for seen in commons)
-    assert one.spent(1, 600) is None
-    assert other.spent(1, 500) == "the budget of 1000 tokens is used up (1100)"
+    assert one.decide(Standing(Amount(1, 600)), Amount(1, 0)) is None
+    assert other.decide(Standing(Amount(1, 500)), Amount(1)) == "the budget of 1000 tokens is used up (1100)"
+
+
+def test_what_another_process_has_reserved_is_waited_for_and_its_money_counts(commons):
+    one, other, _ = (SharedBudget(None, 1000, 50, commons=seen) for seen in commons)
+    assert one.decide(Standing(), Amount(1, 600, 10)) is None
+    assert other.decide(Standing(), Amount(1, 600, 10)) is WAIT
+    assert other.decide(Standing(), Amount(1, 100, 10), alone=True) is WAIT
+    one.note(Standing(Amount(1, 300, 45)))
+    assert other.decide(Standing(), Amount(1, 600, 5)) is None
+    other.note(Standing())
+    assert "0.00 left" not in str(other.decide(Standing(), Amount(1, 1, 6)))
+    assert "the next request may need" in str(other.decide(Standing(), Amount(1, 1, 6)))
 
 
 def test_dead_records_of_all_processes_are_counted(commons):

@@ -44,6 +44,7 @@ from connectory import (
 from connectory.interfaces import Item, Position, Row
 from connectory.publication import Part
 from connectory.record import Delivery, Intent
+from connectory.tabular import Rows
 
 
 def use_the_blocking_door(network: httpx.AsyncBaseTransport) -> None:
@@ -55,7 +56,9 @@ def use_the_blocking_door(network: httpx.AsyncBaseTransport) -> None:
             assert_type(result, Result)
         for result in connector.outgoing("moderate", [{"text": "a"}], job="nightly"):
             assert_type(result, Result)
-        assert_type(connector.read("files"), Iterator[dict[str, Any]])
+        assert_type(connector.read("files"), Rows[dict[str, Any]])
+        found: Iterator[dict[str, Any]] = connector.read("files")
+        del found
         created = connector.create("moderations", payload={"input": "hi"})
         assert_type(created, Result)
         assert_type(connector.delete("file", path={"file_id": "file-1"}), Result)

@@ -83,4 +83,5 @@ def _paid(letter: Record) -> Result:
         in_doubt=letter.get("in_doubt", False),
         usage=letter.get("usage"),
         response=letter.get("response"),
+        earlier=True,
     )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from connectory.errors import ConfigError, RunStoppedError
 from connectory.lines import LineSplitter, item_of
 from connectory.packed import MAGIC
-from connectory.storage import why
+from connectory.storage import known_by, why
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 CHUNK = 256 * 1024
 CHUNKS_AHEAD = 4
 """How many chunks of a pipe are read before they are asked for."""
-
-SAMPLE = 64 * 1024
-"""Bytes at both ends of a file by which it is known again."""
 
 
 class Splitter(Protocol):
@@ -81,12 +78,7 @@ class LineSource:
         """Say by what a file is known again: its size, and a hash of both its ends. None for a pipe."""
         if self._pipe:
             return None
-        with Path(self.path).open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            digest = blake2b(file.read(SAMPLE), digest_size=16)
-            file.seek(max(0, size - SAMPLE))
-            digest.update(file.read(SAMPLE))
-        return {"size": size, "hash": digest.hexdigest()}
+        return known_by(Path(self.path))
 
     def keep_in(self, folder: Path) -> None:
         """Do nothing: a file is read again from where it lies."""
@@ -105,17 +97,19 @@ class LineSource:
             splitter = self._splitter(self._mark["line"], self._mark["offset"])
             os.lseek(self._file, self._mark["offset"], os.SEEK_SET)
         chunks = self._chunks()
-        lines = self._lines(chunks, splitter) if self._seekable else self._hashed(chunks, splitter)
+        marked = _placed if self._seekable else _Hashing(self.path, self._mark)
         try:
-            async for line, mark in lines:
-                if given == self.limit:
-                    return
-                yield self._item(line, mark)
-                given += 1
-                if given == self.limit:
-                    return
+            async for chunk in chunks:
+                for line, mark in marked(splitter.numbered(chunk)):
+                    if given == self.limit:
+                        return
+                    yield self._item(line, mark)
+                    given += 1
+                    if given == self.limit:
+                        return
+            if isinstance(marked, _Hashing):
+                marked.end()
         finally:
-            await lines.aclose()
             await chunks.aclose()
             self.close()
 
@@ -125,32 +119,6 @@ class LineSource:
     def _chunks(self) -> AsyncGenerator[bytes, None]:
         """Give the bytes from where the file stands; an empty chunk ends them."""
         return _piped(self._file, owned=self.path != "-") if self._pipe else _from_disk(self._file)
-
-    async def _lines(
-        self, chunks: AsyncGenerator[bytes, None], splitter: Splitter
-    ) -> AsyncGenerator[tuple[Line, Any], None]:
-        """Give each line with where it ends: a file is read on from there."""
-        async for chunk in chunks:
-            for line in splitter.numbered(chunk):
-                yield line, line.mark
-
-    async def _hashed(
-        self, chunks: AsyncGenerator[bytes, None], splitter: Splitter
-    ) -> AsyncGenerator[tuple[Line, Any], None]:
-        """Give each line with a hash of all until there: what is read from its start again is held against it."""
-        running, skipping = blake2b(digest_size=16), self._mark
-        async for chunk in chunks:
-            for line in splitter.numbered(chunk):
-                running.update(line.text)
-                mark = {"line": line.number, "hash": running.copy().hexdigest()}
-                if skipping is None:
-                    yield line, mark
-                elif line.number >= skipping["line"]:
-                    if mark != skipping:
-                        raise _changed(self.path, line.number)
-                    skipping = None
-        if skipping is not None:
-            raise _changed(self.path, skipping["line"])
 
     async def acknowledge(self, item: Item) -> None:
         """Do nothing: a file does not need to hear."""
@@ -163,6 +131,39 @@ class LineSource:
         if self._file > 0 and not self._pipe:  # the thread that reads a pipe may be in the middle of it
             os.close(self._file)
             self._file = -1
+
+
+def _placed(lines: Iterator[Line]) -> Iterator[tuple[Line, Any]]:
+    """Give each line with where it ends: a file is read on from there."""
+    for line in lines:
+        yield line, line.mark
+
+
+class _Hashing:
+    """Gives each line with a hash of all until there: what is read from its start again is held against it.
+
+    Up to the line of the mark where an earlier life ended, nothing is given.
+    """
+
+    def __init__(self, path: str | Path, mark: Any) -> None:
+        self._path, self._skipping = path, mark
+        self._running = blake2b(digest_size=16)
+
+    def __call__(self, lines: Iterator[Line]) -> Iterator[tuple[Line, Any]]:
+        for line in lines:
+            self._running.update(line.text)
+            mark = {"line": line.number, "hash": self._running.copy().hexdigest()}
+            if self._skipping is None:
+                yield line, mark
+            elif line.number >= self._skipping["line"]:
+                if mark != self._skipping:
+                    raise _changed(self._path, line.number)
+                self._skipping = None
+
+    def end(self) -> None:
+        """Hear that there are no more lines. Raises ConfigError when the mark was not reached."""
+        if self._skipping is not None:
+            raise _changed(self._path, self._skipping["line"])
 
 
 def _open(path: Path, flags: int, doing: str) -> int:

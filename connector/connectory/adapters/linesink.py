@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from connectory.errors import ConfigError, StorageError
+from connectory.errors import ConfigError, ConnectoryError, StorageError
 from connectory.interfaces import Sink
 from connectory.jsontext import dumps
 from connectory.private import make_folder, open_private, refuse_link
@@ -24,9 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from connectory.interfaces import Position
+    from connectory.pouring import Pouring
 
 BUFFERED = 1024 * 1024
 """Bytes a sink holds at most before it writes."""
+
+PACKING = 1024
+"""Bytes by which packed lines may be larger than plain ones, and a thousandth of those."""
 
 PART = ".part"
 """What follows the name of a file while it is being written."""
@@ -41,8 +45,8 @@ class LineSink(Sink):
     A file is written beside its place, as `NAME.part`, and put there when the sink is closed: it replaces what was
     there, or is added to its end (`mode: append`). `abandon` leaves the `.part` for who goes on. Not `staged`: the file
     itself is written, and replaced when the first line comes. `lazy` opens it at the first line only, and makes its
-    folder. Pipes, devices and standard output are written as lines come. Raises ConfigError when the file cannot be
-    opened, StorageError when it takes no more.
+    folder. Pipes, devices and standard output are written as lines come. With a `pouring` the file is made of the lines
+    when it is put in its place. Raises ConfigError when the file cannot be opened, StorageError when it takes no more.
     """
 
     def __init__(
@@ -52,8 +56,9 @@ class LineSink(Sink):
         lazy: bool = False,
         mode: Literal["replace", "append"] = "replace",
         staged: bool = True,
+        pouring: Pouring | None = None,
     ) -> None:
-        self.path, self._mode = str(path), mode
+        self.path, self._mode, self._pouring = str(path), mode, pouring
         self._buffer = bytearray()
         self._file = -1
         self._written = 0
@@ -62,6 +67,12 @@ class LineSink(Sink):
         self._place = None if path == "-" else _regular(Path(path))
         self._target = self._place and _beside(self._place) if staged else self._place
         self._fresh, self._redirected = True, False
+        if self._place is None or not staged:
+            self._pouring = None
+        if self._pouring is not None and mode == "append" and not self._pouring.appends:
+            raise ConfigError(
+                f"{self.path!r} is written whole: nothing can be added to its end (output_mode: append)"
+            )
         if not lazy:
             self._open()
 
@@ -89,7 +100,9 @@ class LineSink(Sink):
             return False
         if position["base"] is not None:  # the adding to the end of the file was interrupted
             with suppress(FileNotFoundError):
-                if self._place.stat().st_size <= position["base"] + position["bytes"]:
+                most = position["bytes"]
+                most += 0 if self._pouring is None else PACKING + most // 1000
+                if self._place.stat().st_size <= position["base"] + most:
                     os.truncate(self._place, position["base"])
         if not self._target.exists() or self._target.stat().st_size < position["bytes"]:
             return bool(position["bytes"] == 0)
@@ -162,7 +175,10 @@ class LineSink(Sink):
             await self.seal()
         if self.opened:
             self._begin()
-            self._publish()
+            if self._pouring is None:
+                self._publish()
+            else:
+                await asyncio.to_thread(self._pour, self._pouring)
         self._close()
 
     async def abandon(self) -> None:
@@ -198,7 +214,7 @@ class LineSink(Sink):
             return
         try:
             if self._mode == "append":
-                self._copy(place, self._base or 0)
+                _add(target, place, self._base or 0)
                 target.unlink()
             else:
                 self._replace(place, target)
@@ -207,24 +223,38 @@ class LineSink(Sink):
                 f"cannot put the lines into {self.path!r}: {why(error)}; they are in {str(target)!r}"
             ) from error
 
+    def _pour(self, pouring: Pouring) -> None:
+        """Make the file of its lines, beside its place, and put it there."""
+        lines, place = self._target, self._place
+        if lines is None or place is None:
+            return
+        draft = place.with_name(f"{place.name}.draft")
+        try:
+            with os.fdopen(open_private(draft, _FLAGS | os.O_TRUNC), "r+b") as file:
+                pouring.pour(lines, file)
+                file.flush()
+                datasync(file.fileno())
+            draft.chmod(stat.S_IMODE(lines.stat().st_mode))
+            if self._mode == "append":
+                _add(draft, place, self._base or 0)
+                draft.unlink()
+            else:
+                self._replace(place, draft)
+            lines.unlink()
+        except (OSError, ValueError, ConnectoryError) as error:
+            reason = why(error) if isinstance(error, OSError) else str(error)
+            raise StorageError(
+                f"cannot put the lines into {self.path!r}: {reason}; they are in {str(lines)!r}"
+            ) from error
+
     def _replace(self, place: Path, target: Path) -> None:
         try:
             os.replace(target, place)  # noqa: PTH105 - the same, and the word for what happens
         except OSError as error:
             if error.errno not in {errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM}:
                 raise
-            self._copy(place, 0)  # a file that is mounted by itself can be written and not replaced
+            _add(target, place, 0)  # a file that is mounted by itself can be written and not replaced
             target.unlink()
-
-    def _copy(self, place: Path, base: int) -> None:
-        os.lseek(self._file, 0, os.SEEK_SET)
-        with (
-            os.fdopen(open_private(place, _FLAGS), "r+b") as end,
-            os.fdopen(os.dup(self._file), "rb") as start,
-        ):
-            end.truncate(base)
-            end.seek(base)
-            shutil.copyfileobj(start, end, BUFFERED)
 
     def _open(self, *, parents: bool = False) -> None:
         if self.path == "-":
@@ -256,6 +286,14 @@ def _regular(path: Path) -> Path | None:
         if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
             return None
     return Path(os.path.realpath(path))
+
+
+def _add(source: Path, place: Path, base: int) -> None:
+    """Put what a file holds behind so many bytes of another one."""
+    with os.fdopen(open_private(place, _FLAGS), "r+b") as end, source.open("rb") as start:
+        end.truncate(base)
+        end.seek(base)
+        shutil.copyfileobj(start, end, BUFFERED)
 
 
 def _beside(path: Path) -> Path:

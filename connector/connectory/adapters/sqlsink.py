@@ -1,49 +1,44 @@
-"""Lines out to a database: a statement for each, a transaction for each flush."""
+"""Lines out to a database: what is written for each of them, in a transaction for each flush."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from connectory.errors import ConfigError
+from connectory.databases import RefusedError
 from connectory.events import Listener, Noticed, ignore
 from connectory.interfaces import Sink
-from connectory.jsontext import dumps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from connectory.databases import Database
+    from connectory.databases import Database, Work
+    from connectory.writings import Writing
 
 MOST = 1000
 """Lines that are held at most."""
 
 
 class SqlSink(Sink):
-    """Run a statement with the fields of every line as its parameters.
+    """Write every line into a database.
 
-    It has no position: a run that was killed gives the last lines again, so the statement should do no harm when it is
-    run twice. Lines of failed records are not for it. Raises ConfigError for a statement that cannot be run and for a
-    line that lacks a parameter, StorageError when the database refuses: nothing of a transaction is done then.
+    It has no position: a run that was killed gives the last lines again, so what is written should do no harm when it
+    is written twice. Lines of failed records are not for it. Raises ConfigError for a line that is not as the
+    configuration says, StorageError when the database refuses: nothing of a transaction is done then.
     """
 
     failures = False
 
-    def __init__(self, database: Database, statement: str, *, listen: Listener = ignore) -> None:
-        self._database, self._statement, self._listen = database, statement, listen
-        self._names = database.parameters(statement)
-        self._waiting: list[Mapping[str, Any]] = []
+    def __init__(self, database: Database, writing: Writing, *, listen: Listener = ignore) -> None:
+        self._database, self._writing, self._listen = database, writing, listen
+        self._waiting: list[Work] = []
         self._turn = asyncio.Lock()
         self._idle = 0
-        if not self._names:
-            raise ConfigError(
-                f"the statement for the database {database.name!r} names no field of a line; write :id for the field id"
-            )
 
     async def write(self, lines: Iterable[Any]) -> None:
         """Take lines; they are written when a thousand have gathered, or at `flush`."""
         for line in lines:
-            self._waiting.append(self._values(line))
+            self._waiting.append(self._writing.of(line))
         if len(self._waiting) >= MOST:
             await self.flush()
 
@@ -52,11 +47,29 @@ class SqlSink(Sink):
         async with self._turn:
             waiting, self._waiting = self._waiting, []
             if waiting:
-                self._idle += await asyncio.to_thread(self._database.execute, self._statement, waiting)
+                self._idle += await asyncio.to_thread(self._database.execute, waiting)
+
+    async def write_records(self, groups: Sequence[Sequence[Any]]) -> Mapping[int, str]:
+        """Write the lines of several records, of each all or none; say which the database refused, and why."""
+        await self.flush()
+        works: dict[int, list[Work]] = {}
+        refused: dict[int, str] = {}
+        for number, lines in enumerate(groups):
+            try:
+                works[number] = [self._writing.of(line) for line in lines]
+            except RefusedError as error:
+                refused[number] = str(error)
+        works = {number: work for number, work in works.items() if work}
+        async with self._turn:
+            refused |= await asyncio.to_thread(self._settle, works)
+        return refused
 
     async def close(self) -> None:
         """Write what waits, and tell how many lines changed nothing."""
-        await self.flush()
+        try:
+            await self.flush()
+        finally:
+            self._database.close()
         if self._idle:
             self._listen(
                 Noticed(f"{self._idle} lines changed no row of the database {self._database.name!r}")
@@ -66,14 +79,21 @@ class SqlSink(Sink):
     async def abandon(self) -> None:
         """Let go of what waits: a run that goes on gives it again."""
         self._waiting = []
+        self._database.close()
 
-    def _values(self, line: Any) -> Mapping[str, Any]:
-        fields: Mapping[str, Any] = cast("Mapping[str, Any]", line) if isinstance(line, dict) else {}
-        missing = sorted(self._names - fields.keys())
-        if missing:
-            there = f"it has {', '.join(fields)}" if fields else f"it is {dumps(line).decode():.80}"
-            raise ConfigError(
-                f"a line for the database {self._database.name!r} has no {missing[0]!r}, which the statement names: "
-                f"{there}; `result` of an outgoing, or `transformers` of an incoming, make its fields"
-            )
-        return {name: fields[name] for name in self._names}
+    def _settle(self, works: Mapping[int, Sequence[Work]]) -> dict[int, str]:
+        """Write everything at once; where something of it is refused, the lines of each record by themselves."""
+        together = [one for work in works.values() for one in work]
+        if not together:
+            return {}
+        try:
+            self._idle += self._database.execute(together)
+        except RefusedError as error:
+            if len(works) == 1:
+                return dict.fromkeys(works, str(error))
+        else:
+            return {}
+        refused: dict[int, str] = {}
+        for number, work in works.items():
+            refused |= self._settle({number: work})
+        return refused

@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 ROWS = 500
 """Rows of a chunk at most."""
 
-_LIMIT = re.compile(r"\blimit\b", re.IGNORECASE)
+_TOGETHER = re.compile(
+    r"\b(?:limit|offset|fetch|top|over|window|qualify|group|having|distinct|count|sum|avg|min|max)\b",
+    re.IGNORECASE,
+)
+"""Words of a query in which a row depends on the others: without those that were taken out, it gives different ones."""
+
 _INFINITIES = (math.inf, -math.inf)
 _NUMERIC = re.compile(r"[-+]?\d.*")
 
@@ -34,8 +39,9 @@ class SqlSource:
 
     Rows are kept in the run's folder before they are used, so that a resumed run meets the same rows in the same order,
     whatever became of the table: what the run writes back may take rows out of its own query. After them the query is
-    read on, from the last key. A query with a LIMIT is read whole at once: asked again, it would give the next rows
-    instead of those that were taken out. Raises ConfigError for a query that cannot be read so.
+    read on, from the last key. A query whose rows depend on each other (LIMIT, a window, a group) is read whole at
+    once: asked again, it would give others instead of those that were taken out. Raises ConfigError for a query that
+    cannot be read so.
     """
 
     def __init__(self, database: Database, query: str, key: str, *, limit: int | None = None) -> None:
@@ -45,13 +51,13 @@ class SqlSource:
         self._kept: Kept | None = None
         self._offset = self._given = 0
         self._last: Any = None
-        self._limited = _LIMIT.search(query) is not None
+        self._whole = _TOGETHER.search(query) is not None
 
     def count(self) -> int | None:
         """Count the rows that were kept and those that follow."""
         kept, last, whole = 0, None, False
         if self._kept is not None:
-            whole = self._limited and self._kept.exists
+            whole = self._whole and self._kept.exists
             for row, _ in self._kept.rows():
                 kept, last = kept + 1, row[0]
         try:
@@ -76,14 +82,14 @@ class SqlSource:
     async def __aiter__(self) -> AsyncGenerator[Item, None]:
         last, given = self._last, self._given
         if self._kept is not None:
-            if self._limited and not self._kept.exists:
+            if self._whole and not self._kept.exists:
                 await asyncio.to_thread(self._kept.fill, self._every())
             for row, offset in self._kept.rows(self._offset):
                 if given == self.limit:
                     return
                 last, given = row[0], given + 1
                 yield _item(row, offset)
-            if self._limited:
+            if self._whole:
                 return
         while given != self.limit:
             most = ROWS if self.limit is None else min(ROWS, self.limit - given)

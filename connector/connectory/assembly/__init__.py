@@ -7,6 +7,7 @@ from connectory.assembly.connections import Assembly
 from connectory.assembly.ends import Input, input_of, known_source, sql_sink, used_sink
 from connectory.assembly.finding import problems
 from connectory.assembly.levels import input_above, levels_above, remembers
+from connectory.assembly.pricing import models_in, prices_of
 from connectory.assembly.raw import raw_call, raw_entity
 from connectory.assembly.webhook import WebhookSink
 
@@ -20,6 +21,8 @@ __all__ = [
     "input_of",
     "known_source",
     "levels_above",
+    "models_in",
+    "prices_of",
     "problems",
     "raw_call",
     "raw_entity",

@@ -14,12 +14,13 @@ from connectory.assembly.dialects import Speech, resolve_dialect
 from connectory.assembly.files import files_root, fixed_target, save_to, stream, upload
 from connectory.assembly.packs import pack
 from connectory.assembly.parents import Memory, fill, resolve_above, run_clock
+from connectory.assembly.pricing import budget_of, prices_of
 from connectory.assembly.raw import Server, raw_entity
 from connectory.assembly.states import until
 from connectory.chain import Chain, build_chain
 from connectory.errors import ConfigError, RequestError, UnknownNameError
 from connectory.expressions import compile_expression
-from connectory.guards import Budget, MostDead
+from connectory.guards import MostDead
 from connectory.parameters import Given, RequestParameters
 from connectory.placeholders import compile_template
 from connectory.publication import Publication
@@ -118,8 +119,10 @@ class Assembly:
         first = levels[0].incoming if levels else name
         return first if first is not None and self.incoming(first).input is not None else None
 
-    def publication(self, name: str, *, run: Mapping[str, Any], given: Given | None = None) -> Publication:
-        """Resolve an outgoing connection."""
+    def publication(
+        self, name: str, *, run: Mapping[str, Any], given: Given | None = None, client: str | None = None
+    ) -> Publication:
+        """Resolve an outgoing connection, for another client than its own if one is named."""
         settings, place = self.outgoing(name), ("outgoing", name)
         self.config.require(place)
         entity, actions = self._write(name, settings)
@@ -128,7 +131,8 @@ class Assembly:
         identifier = (
             [settings.identifier] if isinstance(settings.identifier, str) else settings.identifier or ()
         )
-        client = self.config.clients[self.clients.name(settings.client)]
+        client = self.clients.name(client or settings.client)
+        prices = prices_of(self.config, client, batch=settings.delivery == "batch")
         return Publication(
             name=name,
             entity=entity,
@@ -148,13 +152,14 @@ class Assembly:
             only=settings.only,
             on_uncertain=settings.on_uncertain,
             max_dead=max_dead(settings.max_dead),
-            budget=Budget(settings.budget.requests, settings.budget.tokens) if settings.budget else None,
+            budget=budget_of(self.config, place, settings, client, prices),
+            prices=prices,
             identifier=[
                 self._placed((*place, "identifier"), partial(compile_expression, text)) for text in identifier
             ],
             validate=settings.validate_mode if settings.request is None else "off",
             ordered=settings.order == "input",
-            concurrency=settings.concurrency or most_at_once(client),
+            concurrency=settings.concurrency or most_at_once(self.config.clients[client]),
             files_root=files_root(self.config, place, settings, actions),
             save=save_to(self.config, place, settings, action),
             stream=stream(self.config, place, settings, actions),

@@ -8,24 +8,38 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from connectory.adapters.arrowsource import ArrowSource
 from connectory.adapters.csvsource import CsvSource
 from connectory.adapters.folder import FolderSource
 from connectory.adapters.jsonl import LineSource
 from connectory.adapters.memory import NamedIterable
 from connectory.adapters.sqlsink import SqlSink
 from connectory.adapters.sqlsource import SqlSource
-from connectory.config import CsvInput, FilesInput, SqlInput, UsedInput, UsedOutput, is_csv, parse_input
-from connectory.databases import Sqlite
+from connectory.alchemy import Server, shown
+from connectory.config import (
+    CsvInput,
+    FilesInput,
+    ParquetInput,
+    SqlInput,
+    SqlOutput,
+    UsedInput,
+    UsedOutput,
+    is_csv,
+    is_parquet,
+    parse_input,
+)
+from connectory.databases import Database, Sqlite
 from connectory.errors import ConfigError, InputError
 from connectory.interfaces import Sink
 from connectory.jsontext import dumps
 from connectory.plugins import load_maker
 from connectory.rows import Form
+from connectory.writings import Statement, Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from connectory.config import Config, InputForm, SqlOutput
+    from connectory.config import Config, InputForm, TableOutput
     from connectory.errors import Problem
     from connectory.events import Listener
     from connectory.interfaces import NamedSource
@@ -67,27 +81,35 @@ def input_of(
     configured = (config.outgoing if kind == "outgoing" else config.incoming)[name].input
     if given is None:
         found = _input(configured or "-", config.folder, command=False)
-        if isinstance(configured, SqlInput | FilesInput | UsedInput):
+        if isinstance(configured, SqlInput | FilesInput | ParquetInput | UsedInput):
             return replace(found, _locate=partial(config.problem, (kind, name, "input")))
         return found
     form = parse_input(given)
     if isinstance(form, str) and is_csv(form) and isinstance(configured, CsvInput):
         form = configured.model_copy(update={"csv": form})
+    elif isinstance(form, str) and is_parquet(form) and isinstance(configured, ParquetInput):
+        form = configured.model_copy(update={"parquet": form})
     return _input(form, Path(), command=True)
 
 
-def known_source(file: str, fingerprint: Any) -> LineSource:
+def known_source(file: str, fingerprint: Any) -> LineSource | ArrowSource:
     """Open the file that a run of this fingerprint read."""
     known = cast("dict[str, Any]", fingerprint)
+    if "columns" in known:
+        return ArrowSource(Path(file), known["columns"])
     if "csv" not in known:
         return LineSource(file)
     delimiter, quote, encoding, columns = known["csv"]
     return CsvSource(file, Form(file, delimiter, quote, encoding, columns and tuple(columns)))
 
 
-def sql_sink(config: Config, settings: SqlOutput, *, listen: Listener) -> SqlSink:
-    """Make the sink that runs a statement for every line. Raises ConfigError."""
-    return SqlSink(Sqlite(config.file(settings.database)), settings.sql, listen=listen)
+def sql_sink(config: Config, settings: SqlOutput | TableOutput, *, listen: Listener) -> SqlSink:
+    """Make the sink that writes every line into a database. Raises ConfigError."""
+    database = _database(settings.where, config.folder)
+    if isinstance(settings, SqlOutput):
+        return SqlSink(database, Statement(database, settings.sql), listen=listen)
+    key = (settings.key,) if isinstance(settings.key, str) else settings.key
+    return SqlSink(database, Table(database, settings.table, settings.write, key), listen=listen)
 
 
 def used_sink(config: Config, settings: UsedOutput) -> Sink:
@@ -123,9 +145,19 @@ def _input(form: InputForm, folder: Path, *, command: bool) -> Input:
         return _sql(form, folder, command=command)
     if isinstance(form, UsedInput):
         return _used(form, folder, command=command)
-    written = form.csv if isinstance(form, CsvInput) else form
+    return _file(form, folder, command=command)
+
+
+def _file(form: str | CsvInput | ParquetInput, folder: Path, *, command: bool) -> Input:
+    """Read one file, as its name or the configuration says."""
+    if isinstance(form, str) and is_parquet(form):
+        form = ParquetInput(parquet=form)
+    written = form if isinstance(form, str) else form.csv if isinstance(form, CsvInput) else form.parquet
     path = written if written == "-" else str(folder / Path(written).expanduser())
     name = path if path == "-" else os.path.realpath(path)
+    if isinstance(form, ParquetInput):
+        columns = form.columns
+        return Input(name, path, command, lambda limit: ArrowSource(Path(path), columns, limit=limit))
     if isinstance(form, CsvInput):
         csv = Form(form.csv, form.delimiter, form.quote, form.encoding, form.columns, form.empty)
     elif is_csv(form):
@@ -143,9 +175,19 @@ def _files(form: FilesInput, folder: Path, *, command: bool) -> Input:
 
 
 def _sql(form: SqlInput, folder: Path, *, command: bool) -> Input:
-    path = folder / Path(form.database).expanduser()
-    name = f"sql {form.sql} by {form.key} of {os.path.realpath(path)}"
-    return Input(name, None, command, lambda limit: SqlSource(Sqlite(path), form.sql, form.key, limit=limit))
+    where = form.where
+    place = shown(where) if "://" in where else os.path.realpath(folder / Path(where).expanduser())
+    name = f"sql {form.statement} by {form.key} of {place}"
+    return Input(
+        name,
+        None,
+        command,
+        lambda limit: SqlSource(_database(where, folder), form.statement, form.key, limit=limit),
+    )
+
+
+def _database(where: str, folder: Path) -> Database:
+    return Server(where) if "://" in where else Sqlite(folder / Path(where).expanduser())
 
 
 def _used(form: UsedInput, folder: Path, *, command: bool) -> Input:

@@ -9,7 +9,7 @@ from connectory.batches.asking import Asking
 from connectory.batches.room import Room
 from connectory.batches.sorting import out_of_money, sort, told, waits_for_tokens
 from connectory.batches.spool import ERR, OUT
-from connectory.errors import GuardError, UnavailableError
+from connectory.errors import UnavailableError
 from connectory.events import BatchChanged, Listener, Noticed
 from connectory.states import Until, state_of
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from connectory.client import Client
     from connectory.interfaces import Journal
     from connectory.publication import Publication
+    from connectory.spending import Spending
     from connectory.waiting import Capacity
 
 TOKEN_WAIT, LONGEST_TOKEN_WAIT = 60.0, 900.0
@@ -41,6 +42,8 @@ SIDE_BY_SIDE = 1
 class Driving:
     """Brings lots to their end; `capacity` says when to stop, and that nobody waits for what is under way.
 
+    Nothing is begun where `spending` has nothing left.
+
     `done` hears of each lot that is at its end, and of those that have taken over what is left of it.
     """
 
@@ -52,12 +55,13 @@ class Driving:
         journal: Journal,
         capacity: Capacity,
         *,
+        spending: Spending | None,
         ledger: Ledger,
         spool: Spool,
         listen: Listener,
         done: Callable[[Lot, list[Lot]], None],
     ) -> None:
-        self._publication, self._option, self._journal = publication, option, journal
+        self._publication, self._option, self._spending = publication, option, spending
         self._policy, self._capacity = client.options.policy, capacity
         self._ledger, self._spool, self._listen, self._done = ledger, spool, listen, done
         self._asking = Asking(option, client, journal, listen=listen, pause=capacity.pause)
@@ -103,7 +107,8 @@ class Driving:
                 return None
             doubt = lot.state == "creating"
             if not doubt:
-                self._check_budget()
+                if self._spending is not None:
+                    self._spending.check()
                 lot.state, lot.batches = "creating", lot.batches + 1
                 await self._ledger.commit()
             lot.batch = await self._asking.create(lot, doubt=doubt)
@@ -233,12 +238,3 @@ class Driving:
                     failed,
                 )
             )
-
-    def _check_budget(self) -> None:
-        budget = self._publication.budget
-        if budget is not None and budget.tokens is not None:
-            spent = budget.spent(-1, self._journal.counts.get("tokens", 0))
-            if spent is not None:
-                raise GuardError(
-                    f"outgoing {self._publication.name!r}: {spent}; the records left stay pending"
-                )

@@ -123,7 +123,7 @@ class Emitting:
             raise UnavailableError(f"the result of record {part.id!r} is not in the results log any more")
         lot, kind, line = self._spool.answered(number)
         about = self._ledger.lots[lot - 1]
-        return result_of_line(
+        result = result_of_line(
             part,
             line,
             kind=kind,
@@ -132,3 +132,5 @@ class Emitting:
             what=what,
             redactor=self._redactor,
         )
+        result.model = about.model
+        return result

@@ -120,6 +120,7 @@ class Batched:
             self._client,
             journal,
             self._delivering.capacity,
+            spending=self._delivering.spending,
             ledger=ledger,
             spool=spool,
             listen=self._listen,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from connectory.batches.planning import fits, line_of
 from connectory.errors import GuardError, RequestError, WorkError
+from connectory.guards import Amount
 from connectory.jsontext import JsonTextError, dumps
 from connectory.record import Result
 from connectory.results import failed, unsent
@@ -30,6 +31,9 @@ OFTEN = 1000
 
 GATHERED = 8 * 1024 * 1024
 """Bytes that are in memory at most before they are written."""
+
+_PLANNED = ("taken", "taken_tokens", "taken_cost")
+"""Counts of what was spooled within a budget, and of what was reserved for it."""
 
 MOST_MODELS = 32
 """Lots that are open at once: records of more models than that make smaller batches."""
@@ -71,26 +75,27 @@ class Taking:
                 self._open[lot.model] = lot
         self._done: list[tuple[int, int]] = []
         self._last: Part | None = None
-        self._since = self._counted = 0
-        self.failed = 0
+        self._since = self._counted = self.failed = 0
+        self._planned = Amount()
 
     async def run(self, parts: AsyncIterator[Part]) -> None:
         """Take every part; the last lots are sealed at the end of the source. Raises GuardError, RunStoppedError."""
         try:
             async for part in parts:
-                if self._last is None or part.delivery.seq != self._last.delivery.seq:
+                first = self._last is None or part.delivery.seq != self._last.delivery.seq
+                if first:
                     await self._rest()
-                    self._check_budget()
-                await self._take(part)
+                await self._take(part, first=first)
                 self._last = part
         except GuardError:  # what was taken is within the budget
             await self._finish(whole=False)
             raise
         await self._finish(whole=True)
 
-    async def _take(self, part: Part) -> None:
+    async def _take(self, part: Part, *, first: bool) -> None:
+        """Take a part; the `first` of an item may be beyond the budget, and then none of the item is taken."""
         known = self._journal.recall(part.delivery) is not None
-        line = None if known else self._made(part)
+        line = None if known else self._made(part, first=first)
         place = self._spool.add(self._item(part), settled=line is None or isinstance(line, Result))
         if line is None:
             self._done.append(place)
@@ -105,10 +110,15 @@ class Taking:
             self._counted += 1
         self._let_go(part.delivery.seq)
 
-    def _made(self, part: Part) -> Line | Result:
-        """Make the line of a delivery; its result where nothing is sent."""
+    def _made(self, part: Part, *, first: bool) -> Line | Result:
+        """Make the line of a delivery; its result where nothing is sent. Raises GuardError."""
         ready = self._delivering.ready(part)
-        return ready if isinstance(ready, Result) else self._line(part, *ready)
+        if isinstance(ready, Result):
+            return ready
+        line = self._line(part, *ready)
+        if not isinstance(line, Result):
+            self._plan(ready[0].payload, check=first)
+        return line
 
     def _line(self, part: Part, call: Call, request: httpx.Request) -> Line | Result:
         if self._ledger.cancelled:
@@ -182,6 +192,9 @@ class Taking:
             lot.state = "written" if lot.requests else "closed"
         if self._publication.budget is not None and self._counted:
             self._journal.count("requests", self._counted)
+            for name, amount in zip(_PLANNED, (self._counted, *self._planned[1:]), strict=True):
+                self._journal.count(name, amount)
+            self._planned = Amount()
         self._since, self._counted, self._full, self._done = 0, 0, [], []
         await ledger.commit()
         if full := [lot for lot in full if lot.state == "written"]:
@@ -189,10 +202,17 @@ class Taking:
         if done:
             self._settled(done)
 
-    def _check_budget(self) -> None:
-        budget, counts = self._publication.budget, self._journal.counts
-        if budget is None:
+    def _plan(self, payload: Any, *, check: bool) -> None:
+        """Reserve what a request may use. Raises GuardError where that is to be checked, and there is no room for it.
+
+        Of what earlier lots have reserved the share counts that has no answer yet: which of their requests that are is
+        not known.
+        """
+        spending, counts = self._delivering.spending, self._journal.counts
+        if spending is None:
             return
-        spent = budget.spent(counts.get("requests", 0) + self._counted, counts.get("tokens", 0))
-        if spent is not None:
-            raise GuardError(f"outgoing {self._publication.name!r}: {spent}; the records left stay pending")
+        taken, tokens, cost = (counts.get(name, 0) for name in _PLANNED)
+        left = max(0, taken - self._journal.account().sum("deliveries"))
+        held = Amount(self._counted, *(-(-one * left // max(1, taken)) for one in (tokens, cost)))
+        wanted = spending.plan(payload, held.plus(self._planned), check=check)
+        self._planned = self._planned.plus(wanted._replace(requests=0))

@@ -29,6 +29,7 @@ COMMANDS = {
     "migrate": "migrating",
     "options": "picking",
     "preview": "previewing",
+    "prices": "pricing",
     "read": "direct",
     "replay": "replaying",
     "request": "direct",
@@ -36,6 +37,7 @@ COMMANDS = {
     "runs": "runs",
     "sandbox": "sandboxing",
     "schema": "editing",
+    "singer": "singer",
     "test": "testing",
     "transformers": "transforming",
 }

@@ -40,6 +40,7 @@ def read(entity: str, **options: Any) -> None:
         async def main() -> None:
             from connectory.adapters.linesink import LineSink
             from connectory.parameters import Given
+            from connectory.pouring import pouring_of
 
             given = Given(options["path"], options["query"])
             read = partial(made.reader, entity, given=given, client=options["client"], limit=options["limit"])
@@ -50,7 +51,7 @@ def read(entity: str, **options: Any) -> None:
                     async for page in read(save_to=output).pages():
                         _say_saved(page.records)
                     return
-                sink = LineSink(output or "-")
+                sink = LineSink(output or "-", pouring=pouring_of(output or "-"))
                 try:
                     async for page in read().pages():
                         await sink.write(page.records)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from connectory.cli.outcome import say
+from connectory.errors import GuardError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,6 +83,12 @@ def say_replay(run: str, options: Mapping[str, Any]) -> None:
     for option in ("config", "client"):
         words += [f"--{option}", options[option]] if options[option] else []
     say(join(words + (["--sandbox"] if options["sandbox"] else [])))
+
+
+def go_on_with(error: Exception, facts: Facts) -> None:
+    """Let an error that a larger `budget` or `max_dead` mends name the command that then goes on."""
+    if isinstance(error, GuardError) and facts.command:
+        error.command = join(facts.command)
 
 
 def say_end(journal: DiskJournal, facts: Facts, total: int | None) -> None:

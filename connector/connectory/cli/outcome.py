@@ -162,7 +162,11 @@ def _next_command(error: ConnectoryError, code: int) -> str:  # noqa: PLR0911 - 
     match error:
         case RunInterruptedError():
             return typed_again()
-        case InputError(command=str(command)) if command:
+        case (
+            InputError(command=str(command))
+            | GuardError(command=str(command))
+            | SetupError(command=str(command))
+        ) if command:
             return command
         case UnknownNameError(kind=kind):
             return _where_listed(kind)

@@ -8,6 +8,7 @@ import sys
 from contextlib import aclosing
 from functools import partial
 from itertools import islice
+from math import inf
 from typing import TYPE_CHECKING, Any, cast
 
 import click
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from connectory.building import Call
     from connectory.chain import Chain, Traced
+    from connectory.cli.estimating import Estimate
     from connectory.cli.planning import Planned
     from connectory.cli.stepping import Stepping
     from connectory.client import Client
@@ -85,15 +87,22 @@ def incoming(name: str, **options: Any) -> None:
     help="Where the records are, - for stdin, or another form of `input` (default: the connection's, or stdin).",
 )
 @_limit
+@click.option(
+    "--all", "every", is_flag=True, help="Estimate what all records would use; the first ones are shown."
+)
 @_by_step
 @parameter_options
 @config_options
 def outgoing(name: str, **options: Any) -> None:
     """Show the request of each of the first records; nothing is created or deleted. A step `request` reads.
 
+    What the requests would use, and cost by the client's prices, is estimated: at the end, on stderr, and with --all as
+    a last object too.
+
     \b
     connectory preview outgoing moderate --input posts.jsonl
     connectory preview outgoing moderate --input posts.jsonl --steps
+    connectory preview outgoing moderate --input posts.jsonl --all
     """
     asks = _asks(options["config"], name)
     with connector(options["config"], sandbox=options["sandbox"], signed=asks) as made:
@@ -183,28 +192,72 @@ def _request(level: Reading, parameters: dict[str, Any]) -> dict[str, Any]:
 
 async def _outgoing(made: AsyncConnector, name: str, options: dict[str, Any]) -> int:
     from connectory.assembly import input_of
+    from connectory.cli.estimating import Estimate
     from connectory.cli.planning import Planned
     from connectory.parameters import Given
 
     given = Given(options["path"], options["query"])
     publisher = made.publisher(name, given=given, client=options["client"])
     failed = index = 0
+    every, estimate = options["every"], Estimate(publisher.publication, made.catalogue)
+    shows: float = inf if options["limit"] is None else options["limit"]  # a dry run shows all
     wanted, parts = publisher.publication, list["Part"]()
     templates = {"path": wanted.path, "query": wanted.query, "payload": wanted.payload}
     templates["parameters"] = wanted.defaults.template
     stepping = _stepping(wanted.chain, templates) if options["steps"] else None
     planned = None if wanted.batch is None else Planned(wanted.batch)
     async with made, aclosing(wanted):
-        async for item in input_of(made.config, name, options["input"]).open(limit=options["limit"]):
-            failed += await _show_item(
-                made, publisher, item, index, stepping=stepping, parts=parts, planned=planned
-            )
-            index += 1
-        if wanted.pack is not None and stepping is None:
-            await _show_packs(made, publisher, wanted.pack, parts)
-    for part in planned.shown() if planned is not None else ():
-        _show(made, part)
+        source = input_of(made.config, name, options["input"]).open(limit=None if every else options["limit"])
+
+        async def sent() -> AsyncGenerator[Part, None]:
+            """Give the deliveries that can be sent; the first ones are shown."""
+            nonlocal failed, index
+            async for item in source:
+                if index < shows:
+                    failed += await _show_item(
+                        made, publisher, item, index, stepping=stepping, parts=parts, planned=planned
+                    )
+                else:
+                    failed += await _look_at(publisher, item, index, parts)
+                index += 1
+                for part in parts:
+                    yield part
+                parts.clear()
+
+        async with aclosing(sent()) as those:
+            if wanted.pack is None:
+                async for part in those:
+                    estimate.add(wanted.call(part))
+            else:
+                packs = shows if stepping is None else 0
+                await _show_packs(made, publisher, wanted.pack, those, estimate, shows=packs)
+    for shown in planned.shown() if planned is not None else ():
+        _show(made, shown)
     _show_steps(made, stepping)
+    estimate.refused = failed
+    for line in estimate.lines(whole=every or shows == inf):
+        say(line)
+    if every:
+        _show(made, estimate.as_json())
+    return failed
+
+
+async def _look_at(publisher: Publisher, item: Item, index: int, parts: list[Part]) -> int:
+    """Keep the deliveries of an item that can be sent, and count the others."""
+    from connectory.errors import RecordError
+
+    publication, failed = publisher.publication, 0
+    for part in await publication.chain.aside(
+        lambda: list(publication.parts(item, index, publisher.journal.run))
+    ):
+        try:
+            if part.error is not None:
+                raise part.error
+            if part.record is not None:
+                publisher.client.prepare(publication.call(part))
+                parts.append(part)
+        except RecordError:
+            failed += 1
     return failed
 
 
@@ -262,20 +315,28 @@ def _without_requests(shown: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _show_packs(
-    made: AsyncConnector, publisher: Publisher, option: PackOption, parts: list[Part]
+    made: AsyncConnector,
+    publisher: Publisher,
+    option: PackOption,
+    parts: AsyncGenerator[Part, None],
+    estimate: Estimate,
+    *,
+    shows: float,
 ) -> None:
-    """Show the requests in which the records go together."""
+    """Show the first requests in which the records go together, and count all."""
     from connectory.packing import Packing, packed_call
 
-    async def given() -> AsyncGenerator[Part, None]:
-        for part in parts:
-            yield part
-
     publication, client = publisher.publication, publisher.client
-    async for pack in Packing(publication, option, publisher.journal, given()):
-        call = publication.call(pack.alone) if pack.alone is not None else packed_call(option, pack.members)
-        request = _described(client, client.prepare(call), call.payload)
-        _show(made, {"records": [part.id for part in pack.parts], "request": request})
+    async with aclosing(Packing(publication, option, publisher.journal, parts)) as packs:
+        async for pack in packs:
+            call = (
+                publication.call(pack.alone) if pack.alone is not None else packed_call(option, pack.members)
+            )
+            estimate.add(call, len(pack.parts))
+            if shows > 0:
+                request = _described(client, client.prepare(call), call.payload)
+                _show(made, {"records": [part.id for part in pack.parts], "request": request})
+            shows -= 1
 
 
 def _sent(client: Client, part: Part, call: Call, planned: Planned | None) -> dict[str, Any]:

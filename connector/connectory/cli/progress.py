@@ -9,7 +9,16 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Self
 
 from connectory.cli.outcome import say
-from connectory.events import BatchChanged, Event, Held, Noticed, RecordFinished, RequestRetried, StateChanged
+from connectory.events import (
+    BatchChanged,
+    Event,
+    Held,
+    Noticed,
+    RecordFinished,
+    RecordRefused,
+    RequestRetried,
+    StateChanged,
+)
 from connectory.redaction import blank, visible
 
 if TYPE_CHECKING:
@@ -53,6 +62,8 @@ class Progress:
             case RecordFinished(_, _, status):
                 self.counts[status] += 1
                 self._draw()
+            case RecordRefused():
+                self.counts.subtract({"ok": 1, "error": -1})
             case RequestRetried():
                 self._retried(event)
             case Held():

@@ -142,7 +142,7 @@ def _replay(
         say(f"left as they are: {left}")
     route = _route(made, run, facts, chosen, selection=selection, options=options)
     progress.start_at(run.journal.counts)
-    _send(made, route, facts, output, progress, given=options["output"] is not None)
+    _send(made, route, facts, output, progress, options=options)
     still = made.runs.summary(facts.run).dead
     if still:
         say(f"{still} records of run {facts.run} are still dead letters")
@@ -200,24 +200,44 @@ def _route(
     return Route(run, [first, *steps], source=source)
 
 
-def _sink(made: AsyncConnector, facts: Facts, output: str, *, given: bool) -> Sink:
-    """Open what the run's lines went to: its database, or the file to whose end they are added."""
+def _sink(made: AsyncConnector, facts: Facts, output: str, run: str, *, given: bool) -> Sink:
+    """Open what the run's lines went to: its database or webhook, or the file to whose end they are added.
+
+    A file that is written whole gets another one beside it, with the replay's name in its own.
+    """
     from connectory.adapters.linesink import LineSink
-    from connectory.config import SqlOutput, UsedOutput
+    from connectory.pouring import pouring_of
 
     configured = made.assembly.outgoing((facts.connection, *facts.then)[-1]).output
-    if isinstance(configured, SqlOutput | UsedOutput) and not given and "--output" not in facts.command:
+    if (
+        configured is not None
+        and not isinstance(configured, str)
+        and not given
+        and "--output" not in facts.command
+    ):
         return made.sink(configured)
-    return LineSink(output, mode="append")
+    pouring = pouring_of(output)
+    if pouring is None or pouring.appends:
+        return LineSink(output, mode="append", pouring=pouring)
+    path = Path(output)
+    name, _, rest = path.name.partition(".")
+    return LineSink(path if given else path.with_name(f"{name}-{run}.{rest}"), pouring=pouring)
 
 
 def _send(
-    made: AsyncConnector, route: Route, facts: Facts, output: str, progress: Progress, *, given: bool
+    made: AsyncConnector,
+    route: Route,
+    facts: Facts,
+    output: str,
+    progress: Progress,
+    *,
+    options: dict[str, Any],
 ) -> None:
     from connectory.cli.routing import summarise
     from connectory.cli.wiring import suit
 
-    sink = _sink(made, facts, output, given=given)
+    given = options["output"] is not None
+    sink = _sink(made, facts, output, route.run.facts.run, given=given)
     suit(route.steps[-1].publisher, sink)
 
     async def main() -> None:
@@ -235,9 +255,9 @@ def _send(
         with progress:
             run_loop(main, stop=route.stop)
     except ConnectoryError:
-        summarise(progress, route.steps)
+        summarise(made, progress, route.steps, options)
         raise
-    summarise(progress, route.steps)
+    summarise(made, progress, route.steps, options)
 
 
 def bring_home(made: AsyncConnector, run: Run, facts: Facts) -> None:

@@ -6,10 +6,12 @@ from shlex import join
 from typing import TYPE_CHECKING, Any
 
 from connectory.assembly import input_above
+from connectory.cli.costing import say_used
 from connectory.cli.journaling import (
     absolute,
     command,
     given,
+    go_on_with,
     reading_of,
     refuse_detaching,
     say_replay,
@@ -57,7 +59,6 @@ def run_route(
     power = any(made.assembly.outgoing(one).durability == "power" for one in others)
     publications = [made.assembly.publication(one, run={}) for one in others]
     refuse_detaching(publications, options)
-    targets = [made.assembly.subscription(first, run={}).target, *(one.target for one in publications)]
     job = Job("route", name, given(options))
     made.runs.refuse_busy(job)
     read = input_above(made.assembly, first)
@@ -69,7 +70,9 @@ def run_route(
         job,
         input=None if read is None else read.name,
         fingerprint=None if source is None else source.fingerprint(),
-        target=", ".join(targets),
+        target=", ".join(
+            [made.assembly.subscription(first, run={}).target, *(one.target for one in publications)]
+        ),
         command=command("route", name, options),
         output=absolute(output),
     )
@@ -110,14 +113,15 @@ def run_route(
         with progress:
             run_loop(main, stop=route.stop)
     except RunDetachedError as error:
-        summarise(progress, steps, subscriber, failures)
+        summarise(made, progress, steps, options, subscriber=subscriber, failures=failures)
         say(f"detached: {error}")
         say(f"the same command goes on: {join(run.facts.command)}")
         raise Ended(SOME_FAILED if _failed(steps, subscriber) else DONE) from None
-    except ConnectoryError:
-        summarise(progress, steps, subscriber, failures)
+    except ConnectoryError as error:
+        summarise(made, progress, steps, options, subscriber=subscriber, failures=failures)
+        go_on_with(error, run.facts)
         raise
-    summarise(progress, steps, subscriber, failures)
+    summarise(made, progress, steps, options, subscriber=subscriber, failures=failures)
     _end(steps, subscriber, options)
 
 
@@ -173,12 +177,15 @@ def _step(
 
 
 def summarise(
+    made: AsyncConnector,
     progress: Progress,
     steps: Sequence[Step],
+    options: Mapping[str, Any],
+    *,
     subscriber: Subscriber | None = None,
     failures: Sequence[RecordError] = (),
 ) -> None:
-    """Say what became of the records of every step, and what could not be read for the first one."""
+    """Say what became of the records of every step, what each used, and what could not be read for the first one."""
     progress.summary()
     for step in steps:
         if isinstance(step.dead_letters, DeadLetters) and step.dead_letters.reasons:
@@ -189,3 +196,5 @@ def summarise(
         say(f"error: {failure}")
     if subscriber is not None and subscriber.counts.errors:
         say(f"incoming {subscriber.subscription.name}: {subscriber.counts.errors} failed")
+    for step in steps:
+        say_used(made, step.run.facts, options["client"])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from shlex import join
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from connectory.cli.costing import say_used
+from connectory.cli.journaling import go_on_with
 from connectory.cli.outcome import SOME_FAILED, Ended, exit_code, say
 from connectory.cli.progress import Progress
 from connectory.cli.setup import config_options, confirm, connector, parameter_options, run_loop
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from connectory.cli.wiring import DeadLetters
     from connectory.connector import AsyncConnector
     from connectory.errors import RecordError, RunStoppedError
-    from connectory.journal import Run
+    from connectory.journal import Facts, Run
 
 _OUTPUT = "Where the lines go, - for stdout (default: the connection's output, else stdout)."
 _limit = click.option("--limit", type=click.IntRange(min=1), help="Stop after this many records.")
@@ -224,7 +227,7 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
     settings = made.assembly.outgoing(name)
     _refuse_disabled(f"outgoing {name!r}", disabled=settings.disabled)
     parameters = Given(options["path"], options["query"])
-    publication = made.assembly.publication(name, run={}, given=parameters)
+    publication = made.assembly.publication(name, run={}, given=parameters, client=options["client"])
     refuse_detaching([publication], options)
     read = input_of(made.config, name, options["input"])
     output = place(made.config, options["output"], settings.output)
@@ -272,7 +275,8 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
     def end() -> None:
         say_end(run.journal, run.facts, source.count())
 
-    run_shown(main, publisher.stop, progress, dead, end=end)
+    used = partial(say_used, made, run.facts, options["client"])
+    run_shown(main, publisher.stop, progress, dead, end=end, used=used, facts=run.facts)
     _end(run, options)
 
 
@@ -283,8 +287,13 @@ def run_shown(
     dead: DeadLetters,
     *,
     end: Callable[[], None],
+    used: Callable[[], None],
+    facts: Facts,
 ) -> None:
-    """Run an outgoing and tell what came of it; `end` tells what is left of one that did not come to its end."""
+    """Run an outgoing and tell what came of it, and what it `used`.
+
+    `end` tells what is left of one that did not come to its end.
+    """
     try:
         with progress:
             run_loop(main, stop=stop)
@@ -292,14 +301,18 @@ def run_shown(
         raise
     except RunDetachedError as error:
         _summarise(progress, dead)
+        used()
         say(f"detached: {error}")
         end()
-    except ConnectoryError:
+    except ConnectoryError as error:
         _summarise(progress, dead)
+        used()
         end()
+        go_on_with(error, facts)
         raise
     else:
         _summarise(progress, dead)
+        used()
 
 
 def _end(run: Run, options: dict[str, Any]) -> None:

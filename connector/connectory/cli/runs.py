@@ -11,13 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from connectory.cli.costing import as_json_of, joined, told
 from connectory.cli.outcome import say
 from connectory.cli.setup import config_path
 from connectory.errors import ConfigError
 from connectory.redaction import blank, visible
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from connectory.config import Config
     from connectory.journal import Facts, Runs, Summary
+    from connectory.prices import Prices
+    from connectory.usage import Counts
 
 _config = click.option(
     "-c", "--config", metavar="FILE", help="Configuration file (default: ./connectory.yaml)."
@@ -68,10 +74,10 @@ def show(run: str, config: str | None, *, as_json: bool) -> None:
     """
     found = _runs(config)
     facts = found.find(run)
-    summary = found.summary(facts.run)
-    summary = counted(facts, summary)
+    summary = counted(facts, found.summary(facts.run, usage=True))
+    used = _used(found, facts, summary, config)
     if as_json:
-        _print_json(facts, summary)
+        _print_json(facts, summary, as_json_of(used))
         return
     started = datetime.fromtimestamp(facts.started_at).astimezone().isoformat(sep=" ")
     rows = {
@@ -99,6 +105,9 @@ def show(run: str, config: str | None, *, as_json: bool) -> None:
     for name, value in rows.items():
         if value:
             _echo(f"{name:<10}  {value}")
+    for models, prices in used:
+        for line in told(models, prices, doubtful=summary.in_doubt):
+            _echo(f"{'used':<10}  {line}")
     if summary.state == "unfinished" and facts.command:
         _echo(f"goes on     {join(facts.command)}")
     if summary.dead and summary.state == "finished" and facts.parent is None:
@@ -197,11 +206,16 @@ def client_of(facts: Facts) -> str | None:
     return words[words.index("--client") + 1] if "--client" in words else None
 
 
-def _runs(config: str | None) -> Runs:
+def _load(config: str | None) -> Config:
     from connectory.config import load_config
+
+    return load_config(config_path(config))
+
+
+def _runs(config: str | None) -> Runs:
     from connectory.journal import Runs
 
-    return Runs(load_config(config_path(config)).state_folder)
+    return Runs(_load(config).state_folder)
 
 
 def _counts(facts: Facts, summary: Summary) -> str:
@@ -229,8 +243,38 @@ def _echo(line: str) -> None:
     click.echo(visible(blank(line)))
 
 
-def _print_json(facts: Facts, summary: Summary) -> None:
+def _used(
+    found: Runs, facts: Facts, summary: Summary, config: str | None
+) -> list[tuple[dict[str, Counts], Prices | None]]:
+    """Give what a run has used, with the prices that the configuration has now; of a route what its steps have."""
+    summaries = [(facts, summary)]
+    if facts.kind == "route":
+        steps = (found.find(one) for one in found.ids() if one.startswith(f"{facts.run}."))
+        summaries = [(one, found.summary(one.run, usage=True)) for one in steps]
+    loaded = _load(config)
+    return joined([(one, _prices(loaded, step)) for step, one in summaries])
+
+
+def _prices(config: Config, facts: Facts) -> Prices | None:
+    """Give the prices by which a run is counted, as far as the configuration still has its connection."""
+    from connectory.assembly import prices_of
+
+    settings = config.outgoing.get(facts.connection)
+    if settings is None:
+        return None
+    name = client_of(facts) or settings.client
+    names = [name] if name is not None else [*config.clients] if len(config.clients) == 1 else ["default"]
+    return (
+        prices_of(config, names[0], batch=settings.delivery == "batch")
+        if names[0] in config.clients
+        else None
+    )
+
+
+def _print_json(facts: Facts, summary: Summary, more: Mapping[str, Any] | None = None) -> None:
     from connectory.jsontext import dumps
 
     line: dict[str, Any] = {**asdict(facts), **asdict(summary)}
+    line.pop("usage")
+    line |= more or {}
     click.echo(blank(dumps(line).decode()))

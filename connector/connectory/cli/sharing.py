@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import click
 
 from connectory.adapters.jsonl import LineSource
+from connectory.cli.costing import say_used
 from connectory.cli.journaling import say_end, say_resumed
 from connectory.cli.setup import config_path
 from connectory.cli.wiring import dead_letters
 from connectory.journal import SHARDS, cut, is_begun, read_plan, summarise, write_plan
+from connectory.prices import billionths
 from connectory.processes import COMMONS, LINES, Crew, gather, join
 from connectory.running import ending
+from connectory.usage import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,7 +48,7 @@ def refuse_sharing(made: AsyncConnector, name: str, read: Input, options: Mappin
         _refuse("'delivery: batch' sends files, which one process does")
     if options["detach"]:
         _refuse("--detach works with one process")
-    publication = made.assembly.publication(name, run={})
+    publication = made.assembly.publication(name, run={}, client=options["client"])
     if publication.chain.remembers:
         _refuse("a transformer that remembers records, such as `deduplicate`, has to see every one")
     client = made.assembly.clients.options(made.assembly.clients.name(options["client"] or settings.client))
@@ -98,7 +102,8 @@ def run_shared(
     def end() -> None:
         say_end(run.journal, run.facts, shared.total)
 
-    run_shown(main, shared.crew.stop, progress, shared.letters, end=end)
+    used = partial(say_used, made, run.facts, options["client"])
+    run_shown(main, shared.crew.stop, progress, shared.letters, end=end, used=used, facts=run.facts)
 
 
 class _Sharing:
@@ -116,6 +121,7 @@ class _Sharing:
         self.letters = dead_letters(made, run.facts)
         self.total = sum(shard.count for shard in shards)
         self.doubtful = self._take_stock()
+        self._publication = made.assembly.publication(run.facts.connection, run={}, client=options["client"])
         states = [(shard, *self._state(shard)) for shard in shards]
         orders = [self._order(shard, options) for shard, finished, _ in states if not finished]
         before = {shard.number: counts for shard, _, counts in states}
@@ -147,8 +153,12 @@ class _Sharing:
         folder = shard.folder(self._run.folder)
         if not is_begun(folder):
             return False, {}
-        found = summarise(folder, pid=None)
-        return found.state == "finished", found.counts
+        found = summarise(folder, pid=None, usage=self._publication.counted)
+        prices, cost = self._publication.prices, 0
+        if prices is not None:
+            bill = prices.bill(found.usage)
+            cost = billionths(bill.total + bill.reserved)
+        return found.state == "finished", {**found.counts, "tokens": Tally(found.usage).tokens, "cost": cost}
 
     def _order(self, shard: Shard, options: Mapping[str, Any]) -> dict[str, Any]:
         made, facts = self._made, self._run.facts
@@ -166,7 +176,7 @@ class _Sharing:
             "path": options["path"],
             "query": options["query"],
             "input": options["input"],
-            "most": made.assembly.publication(name, run={}).concurrency,
+            "most": self._publication.concurrency,
             "only_ok": not self._sink.failures,
             "power": settings.durability == "power",
         }

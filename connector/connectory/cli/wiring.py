@@ -13,13 +13,14 @@ from connectory.adapters.linesink import LineSink
 from connectory.errors import ConfigError, StorageError
 from connectory.interfaces import Sink
 from connectory.journal import DEAD_LETTERS
+from connectory.pouring import pouring_of
 from connectory.private import make_folder, open_private
 from connectory.storage import why
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from connectory.config import Config, SqlOutput, UsedOutput, WebhookConfig
+    from connectory.config import Config, OutputForm
     from connectory.connector import AsyncConnector
     from connectory.interfaces import Position
     from connectory.journal import Facts
@@ -31,9 +32,7 @@ MOST_SHOWN = 5
 """Kinds of failure that the summary names."""
 
 
-def place(
-    config: Config, given: str | None, configured: str | WebhookConfig | SqlOutput | UsedOutput | None
-) -> str:
+def place(config: Config, given: str | None, configured: OutputForm | None) -> str:
     """Choose a file: the command line's, relative to here; the configuration's, relative to it; else `-`."""
     if given is not None:
         return given
@@ -78,14 +77,15 @@ def _identity(path: str, standard: int) -> object:
 def destination(
     made: AsyncConnector,
     given: str | None,
-    configured: str | WebhookConfig | SqlOutput | UsedOutput | None,
+    configured: OutputForm | None,
     *,
     mode: OutputMode = "replace",
 ) -> Sink:
     """Open a connection's output, or the file that was given instead."""
     if given is None and configured is not None and not isinstance(configured, str):
         return made.sink(configured)
-    return LineSink(place(made.config, given, configured), mode=mode)
+    path = place(made.config, given, configured)
+    return LineSink(path, mode=mode, pouring=pouring_of(path))
 
 
 def dead_letters(made: AsyncConnector, facts: Facts) -> DeadLetters:

@@ -10,7 +10,7 @@ from connectory.config.clients import (
     RetryConfig,
     TimeoutConfig,
 )
-from connectory.config.connections import RequestParameters, WebhookConfig
+from connectory.config.connections import OutputForm, RequestParameters, WebhookConfig
 from connectory.config.document import Place
 from connectory.config.effective import Effective, effective
 from connectory.config.incoming import IncomingConfig, IncomingRequest, IncrementalConfig, PagesConfig
@@ -18,11 +18,14 @@ from connectory.config.input import (
     CsvInput,
     FilesInput,
     InputForm,
+    ParquetInput,
     SqlInput,
     SqlOutput,
+    TableOutput,
     UsedInput,
     UsedOutput,
     is_csv,
+    is_parquet,
     parse_input,
 )
 from connectory.config.loader import (
@@ -35,6 +38,7 @@ from connectory.config.loader import (
     read_text,
 )
 from connectory.config.model import OutgoingConfig, OutgoingRequest
+from connectory.config.prices import PriceConfig, PricesConfig
 from connectory.config.schema import config_schema
 from connectory.config.steps import StepConfig, parse_step
 from connectory.config.tests import ExpectedRequest, MappingTest, OutgoingTest, tests_of
@@ -57,13 +61,18 @@ __all__ = [
     "OutgoingConfig",
     "OutgoingRequest",
     "OutgoingTest",
+    "OutputForm",
     "PagesConfig",
+    "ParquetInput",
     "Place",
+    "PriceConfig",
+    "PricesConfig",
     "RequestParameters",
     "RetryConfig",
     "SqlInput",
     "SqlOutput",
     "StepConfig",
+    "TableOutput",
     "TimeoutConfig",
     "Unset",
     "UsedInput",
@@ -75,6 +84,7 @@ __all__ = [
     "effective",
     "examine",
     "is_csv",
+    "is_parquet",
     "lint",
     "lint_warnings",
     "load_config",

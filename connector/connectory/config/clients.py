@@ -26,6 +26,7 @@ from connectory.config.fields import (
     TextOrList,
     nothing,
 )
+from connectory.config.prices import PricesConfig
 
 
 class TimeoutConfig(Section):
@@ -215,6 +216,12 @@ class ClientConfig(Section):
         default_factory=RetryConfig,
         description="How to try again (default: 4 attempts, 60 seconds at most between, 300 of outage)",
         examples=[{"attempts": 6, "max_wait": 120}],
+    )
+
+    prices: PricesConfig | None = Field(
+        default=None,
+        description="What its models cost, by a table of your own (default: none; costs are not counted)",
+        examples=[{"currency": "EUR", "models": {"gpt-5-mini": {"input": 1, "output": 4}}}],
     )
 
     @property

@@ -21,7 +21,7 @@ from connectory.config.fields import (
     nothing,
     wrong,
 )
-from connectory.config.input import SqlOutput, UsedOutput
+from connectory.config.input import SqlOutput, TableOutput, UsedOutput
 from connectory.config.shapes import is_map
 from connectory.config.steps import StepConfig
 
@@ -53,7 +53,8 @@ class WebhookConfig(Section):
 
 
 _OUTPUTS = (
-    "must be the name of a file, or {webhook: URL}, {sql: STATEMENT, database: FILE} or {use: MODULE:CLASS}"
+    "must be the name of a file, or {webhook: URL}, {table: NAME, database: URL, write: insert, update or upsert, "
+    "key: COLUMN}, {sql: STATEMENT, database: URL} or {use: MODULE:CLASS}"
 )
 
 
@@ -61,6 +62,8 @@ def _output_kind(value: Any) -> str | None:
     if is_map(value):
         if "use" in value:
             return "<use>"
+        if "table" in value or "write" in value:
+            return "<table>"
         return "<sql>" if "sql" in value or "database" in value else "<webhook>"
     return "<text>" if isinstance(value, str) else None
 
@@ -76,6 +79,7 @@ Output = Annotated[
         Annotated[Text, Tag("<text>")]
         | Annotated[WebhookConfig, Tag("<webhook>")]
         | Annotated[SqlOutput, Tag("<sql>")]
+        | Annotated[TableOutput, Tag("<table>")]
         | Annotated[UsedOutput, Tag("<use>")],
         Discriminator(_output_kind),
         BeforeValidator(_refuse_others),
@@ -83,6 +87,9 @@ Output = Annotated[
     | None,
     EmptyText,
 ]
+
+
+OutputForm = str | WebhookConfig | SqlOutput | TableOutput | UsedOutput
 
 
 class RequestParameters(Section):

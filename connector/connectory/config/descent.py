@@ -77,7 +77,6 @@ def _entity_above(catalogue: Catalogue, name: str) -> Above:
 
 def check_descent(config: Config, incomings: Collection[str]) -> Iterator[Problem]:
     """Give what is wrong with parents, and with what is remembered, within the configuration alone."""
-    used = {one.each.removeprefix(INCOMING) for one in config.incoming.values() if one.each}
     for name, settings in config.incoming.items():
         place = ("incoming", name)
         if settings.each is not None and not config.is_unset((*place, "each")):
@@ -96,13 +95,6 @@ def check_descent(config: Config, incomings: Collection[str]) -> Iterator[Proble
             yield config.problem(
                 (*place, "pagination"),
                 "'incremental' needs every page: its mark moves after a complete walk; remove 'pagination'",
-                key=True,
-            )
-        remembers = settings.incremental is not None or settings.only is not None
-        if settings.identifier is not None and not remembers and name not in used:
-            yield config.problem(
-                (*place, "identifier"),
-                "'identifier' does nothing without 'only', 'incremental' or an incoming that has this one as 'each'",
                 key=True,
             )
 

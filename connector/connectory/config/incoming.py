@@ -138,8 +138,8 @@ class IncomingConfig(Section):
     )
     identifier: TextOrList | None = Field(
         default=None,
-        description="JMESPath on the item, or a list of them, by which it is known again "
-        "(default: its `id`, else all of it)",
+        description="JMESPath on the item, or a list of them, by which it is known again, also "
+        "to a Singer target (default: its `id`, else all of it)",
         examples=["id", ["object", "id"]],
     )
     pagination: Pagination = Field(

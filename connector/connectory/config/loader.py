@@ -23,7 +23,7 @@ from connectory.config.problems import (
     subject,
     value_at,
 )
-from connectory.config.secrets import is_public, secrets_of
+from connectory.config.secrets import databases_in, is_public, secrets_of
 from connectory.config.shapes import is_list, is_map
 from connectory.config.steps import PlacedStep
 from connectory.config.tree import Config, Unset
@@ -321,6 +321,7 @@ def _secrets(data: dict[Any, Any]) -> Iterator[Path]:
         for key, value in client.items() if is_map(client) else ():
             if not is_public(str(key)):
                 yield from _literals(value, ("clients", name, key))
+    yield from databases_in(data)
 
 
 def _literals(value: Any, path: Path) -> Iterator[Path]:

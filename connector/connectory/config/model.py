@@ -33,6 +33,7 @@ from connectory.config.fields import (
 )
 from connectory.config.incoming import IncomingConfig
 from connectory.config.input import Input
+from connectory.config.prices import Money
 from connectory.config.tests import ChainTests, OutgoingTests
 
 
@@ -107,6 +108,11 @@ class BudgetConfig(Section):
         ge=1,
         description="Tokens, as the answers' `usage` counts them (default: no bound)",
         examples=[2000000],
+    )
+    cost: Money | None = Field(
+        default=None,
+        description="Money, in the currency of the client's `prices` (default: no bound)",
+        examples=["10.00", 2.5],
     )
 
 
@@ -231,7 +237,7 @@ class OutgoingConfig(Section):
     budget: BudgetConfig | None = Field(
         default=None,
         description="What a run may use before it stops (default: no bound)",
-        examples=[{"requests": 1000, "tokens": 2000000}],
+        examples=[{"cost": "10.00"}, {"requests": 1000, "tokens": 2000000}],
     )
     durability: Literal["process", "power"] = Field(
         default="process",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from connectory.config.clients import ClientConfig
+from connectory.config.input import secret_in
 from connectory.config.problems import allowed_keys
 from connectory.config.shapes import is_list, is_map, is_tuple
 from connectory.errors import did_you_mean
@@ -60,10 +61,35 @@ def secrets_of(data: Any, inserted: Mapping[Path, tuple[str, ...]]) -> Iterator[
     for path, value in _scalars(data, ()):
         if path[:1] == ("clients",):
             yield from _of_client(path, value, inserted.get(path, ()))
+        elif is_database(path):
+            yield from _of_database(value)
         elif "output" in path and path[:1] in {("incoming",), ("outgoing",)}:
             yield from _of_webhook(path, value, inserted.get(path, ()))
         elif _SURELY.search(_name(path)) and not _TEMPLATE.search(value):
             yield value
+
+
+def is_database(path: Path) -> bool:
+    """Say whether the URL of a database may stand here."""
+    return (
+        path[:1] in {("incoming",), ("outgoing",)}
+        and path[-2:-1] in {("input",), ("output",)}
+        and path[-1] in {"database", "sql"}
+    )
+
+
+def databases_in(data: Any) -> Iterator[Path]:
+    """Give the places of URLs of databases that have a password in them."""
+    for path, value in _scalars(data, ()):
+        if is_database(path) and any(_of_database(value)):
+            yield path
+
+
+def _of_database(value: str) -> Iterator[str]:
+    if "://" in value.partition(" ")[0]:
+        secret = secret_in(value)
+        yield secret
+        yield unquote(secret)
 
 
 def _of_client(path: Path, value: str, given: tuple[str, ...]) -> Iterator[str]:

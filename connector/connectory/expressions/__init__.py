@@ -45,7 +45,7 @@ class Expression(CompiledOption):
         except ConfigError as error:
             raise ConfigError(f"cannot use the expression {text!r}: {error}") from None
 
-    def __call__(self, root: Any, scope: Scope = NOTHING) -> Any:
+    def value(self, root: Any, scope: Scope = NOTHING) -> Any:
         """Give the value; an absent field or types that do not go together are an `ExpressionError`."""
         try:
             return self._walk(root, scope)
@@ -60,6 +60,8 @@ class Expression(CompiledOption):
             return missing
         except RefusedError as error:
             raise ExpressionError(f"expression {self.text!r}: {error.why(self.text)}") from None
+
+    __call__ = value
 
     def holds(self, root: Any, scope: Scope = NOTHING) -> bool:
         """Say whether a condition is true, as JMESPath has it: the number 0 is, an empty text is not."""

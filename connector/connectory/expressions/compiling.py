@@ -35,8 +35,7 @@ class _Compiler:
         if not way:
             return walking.itself
         if place.root and starts_with_name(node):
-            rest = walking.path(way[1:], place.after(way[:1])) if way[1:] else None
-            return walking.rooted(cast("str", way[0]), rest)
+            return walking.rooted(cast("str", way[0]), way[1:], place.after(way[:1]))
         return walking.path(way, place)
 
     def _children(self, node: Node, place: Place) -> list[Walk]:

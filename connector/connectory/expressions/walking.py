@@ -24,8 +24,11 @@ def itself(node: Any, _scope: Scope) -> Any:
     return node
 
 
-def rooted(first: str, rest: Walk | None) -> Walk:
-    """Walk from the root, where the record's own fields win and the scopes stand behind them."""
+def rooted(first: str, steps: list[Key], place: Place) -> Walk:
+    """Walk from the root, where the record's own fields win and the scopes stand behind them.
+
+    `place` is where the further steps begin.
+    """
 
     def start(node: Any, scope: Scope) -> Any:
         try:
@@ -37,9 +40,20 @@ def rooted(first: str, rest: Walk | None) -> Walk:
                 return node
             raise AbsentError(node, first, "the record") from None
 
-    if rest is None:
+    if not steps:
         return start
-    return lambda node, scope: rest(start(node, scope), scope)
+    rest = path(steps, place)
+
+    def whole(node: Any, scope: Scope) -> Any:
+        try:
+            value: Any = node[first] if first in node else scope[first]
+            for key in steps:
+                value = _inner(value, key) if type(key) is int else value[key]
+        except (LookupError, TypeError):
+            return rest(start(node, scope), scope)  # which finds it, or says what is missing
+        return value
+
+    return whole
 
 
 def path(steps: list[Key], place: Place) -> Walk:
@@ -56,17 +70,21 @@ def path(steps: list[Key], place: Place) -> Walk:
 
     def by_any(node: Any, _scope: Scope) -> Any:
         value: Any = node
-        for key in steps:
-            # A text can be indexed in Python and must not be here.
-            if isinstance(value, str):
-                raise _broken(node, steps, place)
-            try:
-                value = value[key]
-            except (LookupError, TypeError):
-                raise _broken(node, steps, place) from None
+        try:
+            for key in steps:
+                value = _inner(value, key) if type(key) is int else value[key]
+        except (LookupError, TypeError):
+            raise _broken(node, steps, place) from None
         return value
 
     return by_any if any(isinstance(key, int) for key in steps) else by_name
+
+
+def _inner(value: Any, index: int) -> Any:
+    """Give an element of a list: a text can be indexed in Python too, and must not be here."""
+    if isinstance(value, str):
+        raise TypeError
+    return value[index]
 
 
 def _broken(node: Any, steps: list[Key], place: Place) -> AbsentError:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from connectory.interfaces import Position, Row
     from connectory.journal.known import Known
     from connectory.record import Delivery, Result
+    from connectory.usage import Tally
 
 
 class DiskJournal:
@@ -98,8 +99,8 @@ class DiskJournal:
 
     @property
     def doubtful(self) -> int:
-        """Count the deliveries that were under way when an earlier life ended."""
-        return len(self._doubts)
+        """Count the requests that were under way when an earlier life ended, and have no outcome yet."""
+        return len({one.pack or one.key for one in self._doubts.values()})
 
     def is_shown(self, seq: int, part: int | None = None) -> bool:
         """Say whether the lines of an item, or of one part of it, are in the output."""
@@ -115,9 +116,8 @@ class DiskJournal:
     def doubt(self, delivery: Delivery) -> Intent | None:
         """Give the intent that an earlier life left without an outcome."""
         earlier = self._doubts.get(delivery.key)
-        if earlier is None and delivery.seq < self.state.doubt_below:
-            return Intent(delivery.key, delivery.seq, delivery.part, "", 1)
-        return earlier
+        lost = earlier is None and delivery.seq < self.state.doubt_below
+        return Intent(delivery.key, delivery.seq, delivery.part, "", 1) if lost else earlier
 
     async def intend(self, delivery: Delivery, body_hash: str) -> None:
         """Write that a delivery is about to be sent; with `power`, wait until the disk has it."""
@@ -200,6 +200,10 @@ class DiskJournal:
     def count(self, name: str, amount: int = 1) -> None:
         """Add to one of the run's counts."""
         self.counts[name] = self.counts.get(name, 0) + amount
+
+    def account(self) -> Tally:
+        """Add up what results use from here on, and what those in the log have used until now."""
+        return self._log.account(self.state.used)
 
     def place(self, output: Position, dead: Position) -> None:
         """Note how far the output and the dead letters have come."""
@@ -324,8 +328,8 @@ class DiskJournal:
 
     def _intent(self, delivery: Delivery, body_hash: str, pack: str = "") -> Intent:
         earlier = self.doubt(delivery)
-        lives = earlier.lives + 1 if earlier else 1
-        return Intent(delivery.key, delivery.seq, delivery.part, body_hash, lives, pack)
+        lives = earlier.lives if earlier else 0
+        return Intent(delivery.key, delivery.seq, delivery.part, body_hash, lives + 1, pack)
 
     def _written_down(self, delivery: Delivery, start: int) -> None:
         self._unshown.pop((delivery.seq, delivery.part), None)  # its place is the end
@@ -342,19 +346,16 @@ class DiskJournal:
         # In the order of the log, unless a delivery was logged twice; then the earlier one is what counts.
         log_from = next(iter(self._unshown.values()), self._log.length)
         log_from = log_from if self._left is None else min(log_from, self._left)
+        same = ("output", "dead", "seq", "mark", "total", "finished")
         change = Change(
             {
                 "shown": self._shown.pack(),
                 "parts": {str(seq): dict(parts) for seq, parts in self._parts.items()},
                 "log_from": log_from,
                 "log_end": self._log.length,
-                "output": state.output,
-                "dead": state.dead,
-                "seq": state.seq,
-                "mark": state.mark,
                 "counts": dict(self.counts),
-                "total": state.total,
-                "finished": state.finished,
+                **{name: getattr(state, name) for name in same},
+                **self._log.used(),
             },
             list(self._moved.items()),
             self._known.take() if self._known else (),
@@ -397,4 +398,4 @@ class DiskJournal:
 
 
 def _nothing(*_: object) -> None:
-    """Nobody wants to know how far the output has come; there is no ballast to make room of."""
+    """Nobody wants to know how far the output has come; there is no ballast."""

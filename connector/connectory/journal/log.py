@@ -18,9 +18,10 @@ from connectory.headers import AnswerHeaders
 from connectory.jsontext import JsonTextError, dumps, loads
 from connectory.record import Failure, Result
 from connectory.storage import datasync, why
+from connectory.usage import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from connectory.record import Delivery, Record
@@ -51,6 +52,7 @@ class Entry:
         """Make the result again, without the record."""
         line = self.line
         error = line.get("error")
+        guess = line.get("guess")
         failure = error and Failure(error["class"], error["message"], error["code"], error["retryable"])
         return Result(
             index=line["index"],
@@ -66,6 +68,9 @@ class Entry:
             events=line.get("events"),
             headers=_headers(line.get("headers") or ""),
             requests=line.get("requests"),
+            model=line.get("model", ""),
+            guess=None if guess is None else (guess[0], guess[1]),
+            earlier=line.get("earlier", False),
         )
 
 
@@ -76,6 +81,7 @@ class ResultsLog:
         self.path = path
         self._file = -1
         self.length = 0
+        self._tally: Tally | None = None
 
     def open(self) -> None:
         """Open the file at its end, and make it if it is not there."""
@@ -87,12 +93,18 @@ class ResultsLog:
 
     def append(self, delivery: Delivery, life: int, result: Result) -> int:
         """Write the outcome of a delivery and give the offset of its line."""
-        return self._write(encode(delivery, life, result))
+        start = self._write(encode(delivery, life, result))
+        if self._tally is not None:
+            self._tally.add(result)
+        return start
 
-    def extend(self, settled: Iterable[tuple[Delivery, Result]], life: int) -> list[int]:
+    def extend(self, settled: Sequence[tuple[Delivery, Result]], life: int) -> list[int]:
         """Write the outcomes of many deliveries in one piece, and give the offsets of their lines."""
         lines = [encode(delivery, life, result) for delivery, result in settled]
         start = self._write(b"".join(lines))
+        if self._tally is not None:
+            for _, result in settled:
+                self._tally.add(result)
         return list(accumulate(map(len, lines[:-1]), initial=start))
 
     def _write(self, line: bytes) -> int:
@@ -154,6 +166,25 @@ class ResultsLog:
             line += piece[: piece.find(b"\n") + 1] or piece
         return Entry(decode(line) or {}, start)
 
+    def account(self, known: Mapping[str, Any]) -> Tally:
+        """Add up what results use from here on, and until here; `known` is what `used` gave in an earlier life."""
+        if self._tally is None:
+            self._tally = self.tallied(known)
+        return self._tally
+
+    def tallied(self, known: Mapping[str, Any]) -> Tally:
+        """Add up what is `known`, and what the lines behind that say."""
+        tally = Tally(known.get("models"))
+        for entry in self.peek(known.get("end", 0)):
+            tally.add(entry.result())
+        return tally
+
+    def used(self) -> dict[str, Any]:
+        """Give, for the journal, what was added up; nothing where nobody asked for it."""
+        if self._tally is None:
+            return {}
+        return {"used": {"end": self.length, "models": self._tally.copy()}}
+
     def _cut(self, length: int) -> None:
         os.ftruncate(self._file, length)
 
@@ -163,8 +194,8 @@ def encode(delivery: Delivery, life: int, result: Result) -> bytes:
     fields = result.as_dict()
     whole = dumps(fields, finite=True)
     result.text = (result.status, whole)
-    start = b'{"seq":%d,"part":%d,"key":%b,"life":%d,' % (
-        delivery.seq, delivery.part, dumps(delivery.key), life
+    start = b'{"seq":%d,"part":%d,"key":"%b","life":%d,' % (
+        delivery.seq, delivery.part, delivery.key.encode(), life
     )  # fmt: skip
     more: Record = {}
     if result.response is not None and result.error is not None:
@@ -173,6 +204,12 @@ def encode(delivery: Delivery, life: int, result: Result) -> bytes:
         more["events"] = list(result.events)
     if result.requests is not None:
         more["requests"] = result.requests
+    if result.model:
+        more["model"] = result.model
+    if result.guess is not None:
+        more["guess"] = list(result.guess)
+    if result.earlier:
+        more["earlier"] = True
     if result.headers:
         more["headers"] = _block(result.headers)
     text = start + whole[1:-1]
@@ -184,13 +221,12 @@ def encode(delivery: Delivery, life: int, result: Result) -> bytes:
 def _block(headers: Mapping[str, str]) -> str:
     """Write headers as one text, a line each; cookies are secrets."""
     if isinstance(headers, AnswerHeaders):
-        return headers.block(without=b"set-cookie").decode("utf-8", "replace")
-    return "\n".join(f"{name}: {value}" for name, value in headers.items() if name.lower() != "set-cookie")
+        return headers.lasting()
+    return AnswerHeaders.of((name.encode(), value.encode()) for name, value in headers.items()).lasting()
 
 
-def _headers(block: str) -> dict[str, str]:
-    lines = [line.partition(": ") for line in block.split("\n")]
-    return {name: value for name, _, value in lines if name}
+def _headers(block: str) -> AnswerHeaders:
+    return AnswerHeaders(f"\n{block}".encode() if block else b"")
 
 
 def decode(line: bytes) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from connectory.journal.names import new_run_id
+from connectory.usage import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,13 +24,14 @@ class MemoryJournal:
 
     durable = False
     life = 1
-    start = 0
+    start = doubtful = 0
 
     def __init__(self, run: str | None = None) -> None:
         self.run, self.started_at = run or new_run_id(), int(time.time())
         self.intents: dict[str, str] = {}
         self.counts: dict[str, int] = {}
         self.cursors: dict[str, Any] = {}
+        self.tally: Tally | None = None
 
     def is_shown(self, seq: int, part: int | None = None) -> bool:  # noqa: ARG002 - the protocol's parameters
         """Say that nothing was shown before: the run began with this process."""
@@ -66,6 +68,8 @@ class MemoryJournal:
         """Count the outcome and forget the intent."""
         self.intents.pop(delivery.key, None)
         self.count(result.status)
+        if self.tally is not None:
+            self.tally.add(result)
 
     async def record_pack(self, settled: Sequence[tuple[Delivery, Result]]) -> None:
         """Count the outcomes and forget the intents."""
@@ -92,6 +96,11 @@ class MemoryJournal:
     def count(self, name: str, amount: int = 1) -> None:
         """Add to one of the run's counts."""
         self.counts[name] = self.counts.get(name, 0) + amount
+
+    def account(self) -> Tally:
+        """Add up what results use from here on."""
+        self.tally = self.tally or Tally()
+        return self.tally
 
     def set_total(self, total: int) -> None:
         """Need nothing: nobody asks later."""

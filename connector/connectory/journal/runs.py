@@ -131,14 +131,16 @@ class Runs:
         """Give the folder of a run."""
         return self.folder / "runs" / run
 
-    def summary(self, run: str) -> Summary:
-        """Say what a run has come to. Raises ConfigError when its journal is damaged."""
+    def summary(self, run: str, *, usage: bool = False) -> Summary:
+        """Say what a run has come to, and on demand what it used. Raises ConfigError when its journal is damaged."""
         facts = self.find(run)
         lock = Lock(self._job_file(facts.job))
         pointer = _read_pointer(lock)
         current = pointer.get("run") == (facts.route or facts.run) and lock.is_held()
         try:
-            return summarise_all(self.path(facts.run), pid=pointer.get("pid") if current else None)
+            return summarise_all(
+                self.path(facts.run), pid=pointer.get("pid") if current else None, usage=usage
+            )
         except DamagedError as error:
             raise _damaged(facts.run, self.path(facts.run), error) from None
 

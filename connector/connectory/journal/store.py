@@ -42,7 +42,8 @@ class State:
     `log_from` is the offset of the first line of the results log that is not shown yet, `log_end` how long the log was
     when all this was noted. `output` and `dead` say how
     far the files have come; `mark` is where the source goes on after the items below `seq`. After a repair every item
-    below `doubt_below` that has no result is in doubt.
+    below `doubt_below` that has no result is in doubt. `used` is what the log's lines before its `end` say of what was
+    used, by model.
     """
 
     life: int = 0
@@ -58,6 +59,7 @@ class State:
     total: int | None = None
     finished: bool = False
     doubt_below: int = 0
+    used: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from connectory.journal.intents import INTENTS, Intents
@@ -11,9 +11,12 @@ from connectory.journal.intervals import Intervals
 from connectory.journal.log import LOG, ResultsLog
 from connectory.journal.plan import read_plan
 from connectory.journal.store import DATABASE, Store
+from connectory.usage import Tally
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from connectory.usage import Counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,8 @@ class Summary:
     A record is done or dead when its lines are in the output; `answered` are those of the pending ones that have an
     outcome in the results log already, `begun` those whose work is created and was not at its end, `in_doubt` the
     requests that were under way. `total` and `pending` are None until the end of the input has been read.
-    `deliveries` counts by status, `usage` what was used.
+    `deliveries` counts by status, `usage` what was used, by model: only who asks for it gets it, because the whole
+    results log may have to be read.
     """
 
     state: Literal["running", "finished", "unfinished"]
@@ -39,9 +43,10 @@ class Summary:
     counts: dict[str, int]
     cursors: dict[str, Any]
     pid: int | None = None
+    usage: dict[str, Counts] = field(default_factory=dict[str, "Counts"])
 
 
-def summarise(folder: Path, *, pid: int | None) -> Summary:
+def summarise(folder: Path, *, pid: int | None, usage: bool = False) -> Summary:
     """Read the files of a run; `pid` is the process that works on it, if one does. Raises DamagedError."""
     store = Store(folder / DATABASE)
     store.open(make=False, only_read=True)
@@ -81,19 +86,24 @@ def summarise(folder: Path, *, pid: int | None) -> Summary:
         counts=dict(counts),
         cursors=cursors,
         pid=pid,
+        usage=log.tallied(state.used).models if usage else {},
     )
 
 
-def summarise_all(folder: Path, *, pid: int | None) -> Summary:
+def summarise_all(folder: Path, *, pid: int | None, usage: bool = False) -> Summary:
     """Read the files of a run; those of its shards, where several processes share it. Raises DamagedError."""
-    own, shards = summarise(folder, pid=pid), read_plan(folder)
-    if shards is None or own.state == "finished":  # then its own journal has the sums
+    own, shards = summarise(folder, pid=pid, usage=usage), read_plan(folder)
+    if shards is None or (own.state == "finished" and not usage):  # then its own journal has the sums
         return own
     folders = (shard.folder(folder) for shard in shards)
-    parts = [summarise(one, pid=None) for one in folders if (one / DATABASE).exists()]
+    parts = [summarise(one, pid=None, usage=usage) for one in folders if (one / DATABASE).exists()]
     counts: Counter[str] = Counter()
+    tally = Tally()
     for part in parts:
         counts.update(part.counts)
+        tally.merge(part.usage)
+    if own.state == "finished":
+        return replace(own, usage=tally.models)
     done, dead, total = counts["done"], counts["dead"], sum(shard.count for shard in shards)
     return replace(
         own,
@@ -106,4 +116,5 @@ def summarise_all(folder: Path, *, pid: int | None) -> Summary:
         in_doubt=sum(part.in_doubt for part in parts),
         deliveries={name: counts[name] for name in ("ok", "error", "skipped")},
         counts=dict(counts),
+        usage=tally.models,
     )

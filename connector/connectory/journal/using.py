@@ -1,4 +1,4 @@
-"""What the outcomes in a results log have used: requests and tokens."""
+"""How many requests the outcomes in a results log took."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Use:
-    """Counts outcome after outcome; `intended` attempts of each are counted with its intent already."""
+    """Counts requests, outcome after outcome; `intended` of each are counted with its intent already."""
 
     def __init__(self, count: Callable[[str, int], None], *, intended: int = 0) -> None:
         self._count, self._intended = count, intended
@@ -25,7 +25,7 @@ class Use:
             self._begun.discard((entry.seq, entry.part))
 
     def add(self, entry: Entry) -> None:
-        """Count an outcome. Of what was begun the requests are in that line, and the tokens in the last one."""
+        """Count an outcome; what was begun has two lines, and its requests are in the first."""
         result, place = entry.result(), (entry.seq, entry.part)
         if place in self._begun:
             self._begun.remove(place)
@@ -34,5 +34,3 @@ class Use:
             self._count("requests", max(0, requests - self._intended))
         if entry.status == "begun":
             self._begun.add(place)
-        else:
-            self._count("tokens", result.tokens)

@@ -21,7 +21,10 @@ COMMONS = "commons"
 MOST = 64
 """Processes at most."""
 
-COUNTERS = ("requests", "tokens", "dead", "settled")
+SPENT = ("requests", "tokens", "cost", "held_tokens", "held_cost", "open")
+"""What a budget counts: used, then reserved for the requests under way; money in billionths."""
+
+COUNTERS = (*SPENT, "dead", "settled")
 
 CELLS = 1024
 """Places for limits: up to two for each of the 256 lanes of a client, and some for its own."""

@@ -97,7 +97,7 @@ class Crew:
         commons = Commons(self._commons)
         for number, counts in self._before.items():  # also of shards that are at their end
             done, dead = (counts.get(name, 0) for name in ("done", "dead"))
-            used = {name: counts.get(name, 0) for name in ("requests", "tokens")}
+            used = {name: counts.get(name, 0) for name in ("requests", "tokens", "cost")}
             commons.note(number, dead=dead, settled=done + dead, **used)
         for order in self._orders:
             commons.enter(order["number"])

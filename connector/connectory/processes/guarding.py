@@ -5,26 +5,38 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from connectory.guards import Budget, MostDead
+from connectory.guards import Amount, Budget, MostDead, Standing
+from connectory.processes.commons import SPENT
 
 if TYPE_CHECKING:
+    from connectory.guards import Wait
     from connectory.processes.commons import Commons
     from connectory.publication import Publication
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedBudget(Budget):
-    """How much a run may use. Who asks and gets no reason has used one request more."""
+    """How much a run may use. Who asks and may go has taken what it wanted, in the same moment."""
 
     commons: Commons
 
-    def spent(self, requests: int, tokens: int) -> str | None:
-        """Give the reason to send nothing more, or None."""
+    def decide(self, standing: Standing, wanted: Amount, *, alone: bool = False) -> str | Wait | None:
+        """Say whether a request may leave, as all processes stand together."""
         with self.commons.held():
-            others = (self.commons.of_others("requests"), self.commons.of_others("tokens"))
-            reason = Budget.spent(self, requests + others[0], tokens + others[1])
-            self.commons.note(self.commons.number, requests=requests + (reason is None), tokens=tokens)
-        return reason
+            self.note(standing)
+            requests, tokens, cost, held_tokens, held_cost, others = map(self.commons.of_others, SPENT)
+            used = standing.used.plus(Amount(requests, tokens, cost))
+            held = standing.held.plus(Amount(0, held_tokens, held_cost))
+            decision = Budget.decide(self, Standing(used, held, standing.open + others), wanted, alone=alone)
+            if decision is None:
+                self.note(Standing(standing.used, standing.held.plus(wanted), standing.open + 1))
+        return decision
+
+    def note(self, standing: Standing) -> None:
+        """Tell the others how this process stands; a request that is under way is a used one to them."""
+        requests = standing.used.requests + standing.held.requests
+        numbers = (requests, *standing.used[1:], *standing.held[1:], standing.open)
+        self.commons.note(self.commons.number, **dict(zip(SPENT, numbers, strict=True)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +59,7 @@ def shared_guards(publication: Publication, commons: Commons) -> Publication:
     budget, most = publication.budget, publication.max_dead
     return replace(
         publication,
-        budget=budget and SharedBudget(budget.requests, budget.tokens, commons=commons),
+        budget=budget
+        and SharedBudget(budget.requests, budget.tokens, budget.cost, budget.currency, commons=commons),
         max_dead=most and SharedMostDead(most.count, most.share, commons=commons),
     )

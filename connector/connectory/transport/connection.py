@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import httptools
 import httpx
 
+from connectory.headers import AnswerHeaders
 from connectory.transport.exchange import BUFFER_MOST
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ _RECEIVE = 64 * 1024
 # What an answer may spend on anything but its body: heads, interim heads, chunk framing alone, trailers.
 OVERHEAD_MOST = 64 * 1024
 _INTERIM_FIRST, _SWITCHING, _FINAL_FIRST, _NOT_DONE_FIRST = 100, 101, 200, 300
-_SMALL = 16 * 1024
-_WAYS_TO_FRAME = (b"content-length", b"transfer-encoding")
-_LENGTHS_TO_FRAME = tuple(len(name) for name in _WAYS_TO_FRAME)
 
 
 class Owner(Protocol):
@@ -69,7 +67,10 @@ class Connection(asyncio.Protocol):
         # About the exchange under way
         self._reusable = self._close = self._bodiless = False
         self._framed = self._interim = self._excess = False
-        self._overhead = self._received = 0
+        self._overhead = 0
+        # What came of heads, and where in it the next one begins
+        self._came: list[bytes] = []
+        self._passed = 0
 
     # Life of the socket
 
@@ -152,7 +153,8 @@ class Connection(asyncio.Protocol):
         self._close = close
         self._bodiless = exchange.request.method == "HEAD"
         self._framed = self._interim = self._excess = False
-        self._overhead = self.unsent = 0
+        self._overhead = self.unsent = self._passed = 0
+        self._came.clear()
         self.heard = self.loop.time()
         self._transport.write(data)
 
@@ -206,7 +208,8 @@ class Connection(asyncio.Protocol):
             return
         self.heard = self.loop.time()
         before = exchange.buffered
-        self._received = len(data)
+        if not exchange.headed:
+            self._came.append(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -266,54 +269,54 @@ class Connection(asyncio.Protocol):
         if exchange is None or exchange.complete:
             self._excess = True
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header; trailers are dropped."""
-        exchange = self.exchange
-        if exchange is None or exchange.headed:
-            return
-        exchange.headers.append((name, value))
-        if len(name) in _LENGTHS_TO_FRAME and name.lower() in _WAYS_TO_FRAME:
-            self._check_framing(name.lower(), value)
-
-    def _check_framing(self, name: bytes, value: bytes) -> None:
-        # The parser refuses most of this by itself; two readings of one body are too dangerous for "most".
-        if self._framed:
-            raise _BadAnswerError("it says twice how long its body is")
-        self._framed = True
-        if name == b"transfer-encoding" and value.strip().lower() != b"chunked":
-            raise _BadAnswerError("its transfer-encoding is not chunked alone")
-
     def on_headers_complete(self) -> None:
         """Tell an interim answer from the answer."""
         exchange = self.exchange
         if exchange is None or exchange.complete:
             return
         status = self._parser.get_status_code()
-        self._check_head(exchange, status)
+        headers = self._headers()
+        self._check_head(headers, status)
+        self._interim = status < _FINAL_FIRST
         if self._interim:
             return
-        exchange.status = status
+        exchange.status, exchange.headers = status, headers
         exchange.headed = True
+        self._came.clear()
         if self._bodiless:
             exchange.complete = True
             self._reusable = self._parser.should_keep_alive() and not self._close
             # It waits for a body that will not come: the next answer gets a new one.
             self._parser = httptools.HttpResponseParser(self)
 
-    def _check_head(self, exchange: Exchange, status: int) -> None:
+    def _headers(self) -> AnswerHeaders:
+        """Cut the head that the parser has just read out of what came; trailers never come here."""
+        came = self._came[0] if len(self._came) == 1 else b"".join(self._came)
+        start = self._passed
+        while came[start : start + 1] in {b"\r", b"\n"}:
+            start += 1
+        end = came.find(b"\r\n\r\n", start)
+        if end - start > OVERHEAD_MOST:
+            raise _BadAnswerError("its head is larger than 64 KiB")
+        self._passed = end + 4
+        head = came[start:end]
+        lines = head.replace(b"\r", b"")
+        if end < 0 or len(head) - len(lines) != lines.count(b"\n"):
+            raise _BadAnswerError("a line of its head does not end in CR LF")
+        return AnswerHeaders(lines[len(lines.partition(b"\n")[0]) :])
+
+    def _check_head(self, headers: AnswerHeaders, status: int) -> None:
         if not self._parser.get_http_version().startswith("1."):
             raise _BadAnswerError("its version is not 1.x")
         if status < _INTERIM_FIRST or status == _SWITCHING:
             raise _BadAnswerError(f"status {status} was not asked for")
-        if (
-            self._overhead + self._received > _SMALL
-            and sum(len(n) + len(v) + 4 for n, v in exchange.headers) > OVERHEAD_MOST
-        ):
-            raise _BadAnswerError("its head is larger than 64 KiB")
-        self._interim = status < _FINAL_FIRST
-        if self._interim:
-            exchange.headers.clear()
-            self._framed = False
+        # The parser refuses most of this by itself; two readings of one body are too dangerous for "most".
+        lengths, codings = headers.count("content-length"), headers.count("transfer-encoding")
+        if lengths + codings > 1:
+            raise _BadAnswerError("it says twice how long its body is")
+        if codings and headers["transfer-encoding"].lower() != "chunked":
+            raise _BadAnswerError("its transfer-encoding is not chunked alone")
+        self._framed = status >= _FINAL_FIRST and bool(lengths or codings)
 
     def on_body(self, body: bytes) -> None:
         """Keep a part of the body."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from connectory.headers import AnswerHeaders
 from connectory.transport.failures import failure
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 # Above this the connection stops reading until somebody takes what is there.
 BUFFER_MOST = 256 * 1024
+NO_HEADERS = AnswerHeaders(b"")
 _HTTP_VERSION = {"http_version": b"HTTP/1.1"}
 
 
@@ -53,7 +55,7 @@ class Exchange:
         self.upload: asyncio.Task[None] | None = None
         self.waiter: asyncio.Future[None] | None = None
         self.error: BaseException | None = None
-        self.headers: list[tuple[bytes, bytes]] = []
+        self.headers = NO_HEADERS
         self.chunks: list[bytes] = []
         self.buffered = self.status = 0
         self.headed = self.complete = False
@@ -106,7 +108,7 @@ class Exchange:
         """Give the answer in httpx's words."""
         return httpx.Response(
             self.status,
-            headers=self.headers,
+            headers=self.headers.pairs(),
             stream=self.body(),
             request=self.request,
             extensions=_HTTP_VERSION,

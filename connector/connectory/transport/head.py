@@ -47,7 +47,6 @@ class Lines(NamedTuple):
     """Headers as the bytes they go out as; `special` are those that say where a body ends, or to whom it goes."""
 
     data: bytes
-    number: int
     special: tuple[tuple[int, bytes], ...]
 
     @property
@@ -69,18 +68,15 @@ def lines_of(headers: Sequence[tuple[bytes, bytes]]) -> Lines | None:
     except _RefusedError:
         return None
     data = b"".join(parts)
-    count = len(headers)
-    return Lines(data, count, tuple(special)) if _is_clean(data, count) else None
+    return Lines(data, tuple(special)) if _is_clean(data, len(headers)) else None
 
 
 def finish(verb: bytes, target: bytes, shared: Lines, own: Sequence[tuple[bytes, bytes]]) -> bytes | None:
     """Write the head of a request whose headers are shared but for a few of its own; None where they are not clean."""
-    parts = [verb, b" ", target, b" HTTP/1.1\r\n", shared.data]
-    for name, value in own:
-        parts += (name, b": ", value, b"\r\n")
-    parts.append(b"\r\n")
-    data = b"".join(parts)
-    return data if _is_clean(data, shared.number + len(own) + 2) and b" " not in target else None
+    lines = b"".join([b"%b: %b\r\n" % header for header in own])
+    if target.find(b" ") >= 0 or not _is_clean(target + lines, len(own)):
+        return None
+    return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (verb, target, shared.data, lines)
 
 
 def compose(request: httpx.Request, *, target: bytes, extra: Sequence[tuple[bytes, bytes]] = ()) -> Head:

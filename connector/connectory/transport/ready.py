@@ -58,6 +58,11 @@ class Ready(httpx.Request):
         self.shared, self.target, self.own = shared, target, own
         self.method, self._content = shared.method, content
 
+    @property
+    def content(self) -> bytes:
+        """Give the body."""
+        return self._content
+
     @cached_property
     def url(self) -> httpx.URL:  # type: ignore[override]  # an attribute there
         """Make the URL."""

@@ -81,7 +81,7 @@ class RequestChecker:
         """
         if mode == "off":
             return
-        errors = query_errors(action.query, query, self.validator)
+        errors = query_errors(action.query, query, self.validator) if query or action.query else []
         value, validator = self._payload(action, payload)
         if validator is not None:
             errors += validator.errors(value)
