@@ -133,6 +133,9 @@ WORDS = {
 OTHERS = {
     "how-to/coming-from/": "other products' words stand there beside ours",
     "how-to/importing.md": "another product's words",
+    "how-to/spark.md": "another tool's words",
+    "how-to/meltano.md": "another tool's words",
+    "how-to/hosts.md": "other tools' words",
     "compared/README.md": "other tools' words",
     "performance.md": "other tools' words",
     "decisions/": "they speak of what was there before, and of libraries",
