@@ -165,7 +165,7 @@ class Program:
             if not number:
                 (self.folder / "more").touch()
                 while (self.folder / "more").exists():
-                    pass
+                    time.sleep(0.05)
         kept = sorted((self.folder / "state" / "items").iterdir())
         return {"seen": seen, "kept": len(kept)}
 
@@ -179,13 +179,6 @@ class Program:
         flagged = self.spark.read.json(str(shared / "moderated" / "results"))
         streamed = self.spark.read.json(str(shared / "file-names" / "results"))
         return {"rows": flagged.count(), "names": streamed.count(), "columns": known["moderated"].columns}
-
-    def limits(self) -> Any:
-        """Write rows at a rate that two tasks share; give the seconds between the first and the last request."""
-        self._writer(self._rows().limit(24).repartition(2), "slow").mode("append").save(
-            str(self.folder / "slow")
-        )
-        return None
 
     def _written(self, outgoing: str, results: str) -> Any:
         self._writer(self._rows(), outgoing).mode("append").save(str(self.folder / results))

@@ -9,12 +9,14 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from spark_server import CountingServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 TESTS = Path(__file__).resolve().parent
 PROGRAM = TESTS / "spark_program.py"
 SOURCES = [str(TESTS.parent / name) for name in ("connector", "schemas", "transformers")]
-ENDS = 240
+ENDS = 290
 """Seconds after which a program that has not ended is one that hangs."""
 
 CONFIG = """
@@ -33,36 +35,27 @@ clients:
     base_uri: {base}
     token: made-up
     limits: {{requests_per_minute: 1000000000, concurrency: 8}}
-  slow:
-    prototype: openai-compatible
-    base_uri: {base}
-    token: made-up
-    limits: {{requests_per_minute: 240, concurrency: 8}}
 incoming:
-  files: {{client: api, entity: files}}
-  arriving: {{client: api, entity: files, request_parameters: {{query: {{purpose: batch}}}}}}
-  events: {{client: api, entity: fine_tuning.job.events, each: fine_tuning.jobs}}
+  files: {{entity: files}}
+  arriving: {{entity: files, request_parameters: {{query: {{purpose: batch}}}}}}
+  events: {{entity: fine_tuning.job.events, each: fine_tuning.jobs}}
 outgoing:
   moderate:
-    client: api
     entity: moderations
     validate: "off"
     transformers: [{{use: "dying:die_once", options: {{at: {at}, folder: {folder}}}}}]
     payload: {{model: m, input: "&{{text}}"}}
     result: {{flagged: "&{{response.results[0].flagged}}"}}
   breaking:
-    client: api
     entity: moderations
     validate: "off"
     transformers: [{{use: "dying:fail_for_good", options: {{at: {last}, times: 2, folder: {folder}}}}}]
     payload: {{model: m, input: "again &{{text}}"}}
-  plain: &plain
-    client: api
+  plain:
     entity: moderations
     validate: "off"
     payload: {{model: m, input: "plain &{{text}}"}}
     result: {{flagged: "&{{response.results[0].flagged}}"}}
-  slow: {{client: slow, entity: moderations, validate: "off", payload: {{model: m, input: "slow &{{text}}"}}}}
 """
 DYING = '''
 import os
@@ -136,6 +129,42 @@ def run_program(*words: str) -> Any:
         pytest.fail(f"{' '.join(words)}\n{done.stdout[-3000:]}{done.stderr[-6000:]}", pytrace=False)
     print(*re.findall(r"^\S+: [0-9.]+ s$", done.stderr, re.MULTILINE))
     return json.loads(done.stdout.splitlines()[-1])
+
+
+@contextmanager
+def told_by_program(
+    folder: Path, *steps: str, rows: int, deaths: tuple[int, ...]
+) -> Iterator[tuple[Any, CountingServer]]:
+    """Run the program against a server with some lists, and give what it found and the server."""
+    with CountingServer(refused=(20, 21, 45), wrong=("plain text 3",)) as server:
+        server.lists["/files"] = [file(number) for number in range(5)]
+        server.lists["/fine_tuning/jobs"] = [
+            {"id": f"job-{one}", "object": "fine_tuning.job"} for one in "abc"
+        ]
+        for one in "abc":
+            events = [{"id": f"event-{one}{number}"} for number in range(3)]
+            server.lists[f"/fine_tuning/jobs/job-{one}/events"] = events
+        prepare(folder, server.base_uri, rows=rows, deaths=deaths)
+        prepare_document(folder / "shared", server.base_uri)
+        if "stream-read" in steps:
+            threading.Thread(target=bring_more, args=(server, folder / "more"), daemon=True).start()
+        yield run_program(*steps, "--folder", str(folder), "--rows", str(rows)), server
+
+
+def bring_more(server: CountingServer, mark: Path) -> None:
+    """Give the list a new item, newest first, when the program asks for it."""
+    while not mark.exists():
+        time.sleep(0.05)
+    server.lists["/files"] = [file(9), *server.lists["/files"]]
+    mark.unlink()
+
+
+def file(number: int) -> dict[str, Any]:
+    """Make an item of the list of files."""
+    return {
+        "id": f"file-{number}", "object": "file", "bytes": number, "created_at": 1_700_000_000 - number,
+        "filename": f"{number}.jsonl", "purpose": "batch", "status": "processed",
+    }  # fmt: skip
 
 
 def refuse_without_java() -> None:

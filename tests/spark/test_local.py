@@ -1,55 +1,25 @@
-"""A program that reads, writes, streams and publishes on `local[2]`: one session, in a process of its own."""
+"""A program that reads, writes and publishes: one session on `local[2]`, in a process of its own."""
 
 from __future__ import annotations
-
-import threading
-import time
 
 import pytest
 
 pytest.importorskip("pyspark", reason="the extra `spark` is not installed")
 
-from spark_runs import prepare, prepare_document, refuse_without_java, run_program
+from spark_runs import refuse_without_java, told_by_program
 from spark_server import CountingServer
 
 ROWS = 60
 DEATHS = (7, 33)
-STEPS = ("read", "write", "write-parquet", "go-on", "publish", "stream-write", "stream-read", "document")
-
-
-def file(number: int) -> dict[str, object]:
-    return {
-        "id": f"file-{number}", "object": "file", "bytes": number, "created_at": 1_700_000_000 - number,
-        "filename": f"{number}.jsonl", "purpose": "batch", "status": "processed",
-    }  # fmt: skip
+STEPS = ("read", "write", "write-parquet", "go-on", "publish")
 
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
     """What the program found, and the server that it asked."""
     refuse_without_java()
-    folder = tmp_path_factory.mktemp("spark")
-    with CountingServer(refused=(20, 21, 45), wrong=("plain text 3",)) as server:
-        server.lists["/files"] = [file(number) for number in range(5)]
-        server.lists["/fine_tuning/jobs"] = [
-            {"id": f"job-{one}", "object": "fine_tuning.job"} for one in "abc"
-        ]
-        for one in "abc":
-            server.lists[f"/fine_tuning/jobs/job-{one}/events"] = [
-                {"id": f"event-{one}{n}"} for n in range(3)
-            ]
-        prepare(folder, server.base_uri, rows=ROWS, deaths=DEATHS)
-        prepare_document(folder / "shared", server.base_uri)
-        threading.Thread(target=bring_more, args=(server, folder / "more"), daemon=True).start()
-        yield run_program(*STEPS, "--folder", str(folder), "--rows", str(ROWS)), server
-
-
-def bring_more(server: CountingServer, mark) -> None:
-    """Give the list a new item, newest first, when the program asks for it."""
-    while not mark.exists():
-        time.sleep(0.05)
-    server.lists["/files"] = [file(9), *server.lists["/files"]]
-    mark.unlink()
+    with told_by_program(tmp_path_factory.mktemp("spark"), *STEPS, rows=ROWS, deaths=DEATHS) as told:
+        yield told
 
 
 def inputs(server: CountingServer, start: str) -> dict[str, int]:
@@ -102,25 +72,3 @@ def test_rows_that_are_asked_for_twice_are_sent_once(told):
 
     assert found == {"rows": 30, "right": 30, "flagged": [7, 17, 27]}
     assert {1} == {count for text, count in inputs(server, "plain text 2").items() if text != "plain text 2"}
-
-
-def test_a_stream_writes_each_row_once_and_forgets_what_is_committed(told):
-    found, server = told[0]["stream-write"], told[1]
-
-    assert found["rows"] == [10, 20]
-    assert found["left"] == ["000001"]
-    assert list(inputs(server, "plain stream").values()) == ([1] * 20)
-
-
-def test_a_stream_reads_what_is_new(told):
-    found = told[0]["stream-read"]
-    first = [f"file-{one}" for one in range(5)]
-
-    assert [first, [*first, "file-9"], [*first, "file-9"]] == found["seen"]
-    assert found["kept"] <= 1  # Spark says that it is done with a file when it begins with the next
-
-
-def test_the_programs_of_the_how_to_page_run(told):
-    found = told[0]["document"]
-
-    assert found == {"rows": 2, "names": 6, "columns": ["number", "text", "answer"]}
