@@ -66,7 +66,7 @@ class Delivering:
         self._publication, self._client, self._journal = publication, client, journal
         self._listen, self._known, self._stop = listen, known, stop
         self.capacity, self.holding = Capacity(publication.concurrency), Holding(journal)
-        self._suspects = asyncio.Lock()
+        self._named, self._suspects = (journal.run, publication.name), asyncio.Lock()
         until = publication.until
         self._waiting = (
             None if until is None else Waiting(publication, until, client, self.capacity, listen=listen)
@@ -186,7 +186,10 @@ class Delivering:
     def _notice_change(self, part: Part, body: str, doubt: Intent | None) -> None:
         if doubt is not None and doubt.body not in {"", body}:
             self._listen(
-                Noticed(f"record {part.id!r} was under way when the run broke off, and is sent changed")
+                Noticed(
+                    f"record {part.id!r} was under way when the run broke off, and is sent changed",
+                    *self._named,
+                )
             )
 
     async def _asked(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from connectory.building import Call
 from connectory.errors import ExpressionError, RecordError, RequestError, TransformerError
+from connectory.events import Whose
 from connectory.firsts import Firsts
 from connectory.jsontext import dumps
 from connectory.parameters import as_object
@@ -223,6 +224,7 @@ class Publication:
             save=save,
             stream=self.stream,
             on_uncertain=self.on_uncertain,
+            whose=Whose(self.run.get("id", ""), self.name, part.id),
         )
         return call if self.address is None else self.address(call, record)
 

@@ -13,6 +13,7 @@ import click
 from connectory.catalogue import Catalogue
 from connectory.cli import main as command_line
 from connectory.config import config_schema
+from connectory.logs import EVENTS, FIELDS
 from connectory.plugins import list_transformers
 
 if TYPE_CHECKING:
@@ -109,6 +110,30 @@ EXIT_CODES = {
     "70": "a bug in connectory",
     "130, 143": "interrupted; what was under way is finished, and the same command goes on",
 }
+
+
+ABOUT_LOGS = """\
+What `--log-format json` writes to stderr, one object a line. In Python the same fields are attributes of the log
+records of the logger `connectory`. [Observing](../how-to/observing.md) says how to switch it on.
+
+A line has `time`, `level`, `logger`, `message`, and those of the other fields of which something is known; there are no
+others. No field holds a secret, a payload or an answer.
+"""
+
+
+def logs() -> Iterator[str]:
+    """Give the page of every field and event of the log."""
+    yield "# Log"
+    yield ""
+    yield from ABOUT_LOGS.splitlines()
+    for title, words in (("field", FIELDS), ("event", EVENTS)):
+        yield ""
+        yield f"## {title.capitalize()}s"
+        yield ""
+        yield f"| {title} | {'meaning' if title == 'field' else 'level, and when'} |"
+        yield "|---|---|"
+        for name, meaning in words.items():
+            yield f"| `{name}` | {_cell(meaning)} |"
 
 
 def entities() -> Iterator[str]:
@@ -310,6 +335,7 @@ PAGES = {
     "../how-to/coming-from.md": coming_from,
     "configuration.md": configuration,
     "command-line.md": commands,
+    "logs.md": logs,
     "entities.md": entities,
     "transformers.md": transformers,
 }

@@ -65,9 +65,11 @@ class LazyGroup(click.Group):
     def main(self, args: Sequence[str] | None = None, **options: object) -> None:  # type: ignore[override]  # never returns a value
         """Run, and turn every expected error into one message and its exit code."""
         from connectory.cli.outcome import report
+        from connectory.cli.saying import from_environment
 
         options.pop("standalone_mode", None)
         try:
+            from_environment()
             super().main(args, standalone_mode=False, **options)  # type: ignore[call-overload]  # handed through
         except BaseException as error:  # noqa: BLE001 - the one place where everything ends
             sys.exit(report(error))

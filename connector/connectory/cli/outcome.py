@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from typing import Any
 
 import click
 
+from connectory.cli.saying import ERROR, say, voice
 from connectory.errors import (
     ApiError,
     ConfigError,
@@ -19,13 +21,16 @@ from connectory.errors import (
     ProcessLostError,
     RequestError,
     RunInterruptedError,
+    RunStoppedError,
     SetupError,
     StorageError,
     TransportError,
     UnavailableError,
     UnknownNameError,
 )
-from connectory.redaction import blank, trace, visible
+from connectory.redaction import trace
+
+__all__ = ["BUG", "DONE", "INTERRUPTED", "SOME_FAILED", "Ended", "exit_code", "next_command", "report", "say"]
 
 DONE, SOME_FAILED, USAGE, CONFIGURATION, CREDENTIALS, UNAVAILABLE, BUSY = range(7)
 BUG, INTERRUPTED = 70, 130
@@ -39,11 +44,6 @@ class Ended(Exception):  # noqa: N818 - a signal: the command has said everythin
         self.code = code
 
 
-def say(message: str, *, lines: bool = False) -> None:
-    """Write a line to stderr, or several: without secrets, and without what would steer a terminal."""
-    click.echo(visible(blank(message), lines=lines), err=True)
-
-
 def report(error: BaseException) -> int:  # noqa: PLR0911 - one line for each way to end
     """Say what went wrong and give the exit code."""
     match error:
@@ -54,7 +54,7 @@ def report(error: BaseException) -> int:  # noqa: PLR0911 - one line for each wa
         case click.exceptions.Exit():
             return error.exit_code
         case click.ClickException():
-            error.show()
+            _usage(error)
             return error.exit_code
         case KeyboardInterrupt() | click.Abort():
             say("interrupted")
@@ -92,20 +92,38 @@ def exit_code(error: ConnectoryError) -> int:  # noqa: PLR0911 - a table
 
 
 def _expected(error: ConnectoryError) -> int:
-    code = exit_code(error)
-    say(
-        f"error: {error}" if not isinstance(error, ConfigError) else str(error),
-        lines=isinstance(error, ConfigError),
-    )
-    say(_next_command(error, code))
+    code, follows = exit_code(error), next_command(error)
+    kind: dict[str, Any] = {
+        "event": "error",
+        "error_class": type(error).__name__,
+        "code": code,
+        "next": follows,
+    }
+    if isinstance(error, ConfigError):
+        say(str(error), lines=True, level=ERROR, **kind)
+    else:
+        say(f"error: {error}", **kind)
+    if not voice.json:
+        say(follows, level=ERROR)
     return code
 
 
-def _next_command(error: ConnectoryError, code: int) -> str:
+def _usage(error: click.ClickException) -> None:
+    """Say what is wrong with the command line."""
+    if not voice.json:
+        error.show()
+        return
+    context = getattr(error, "ctx", None)
+    help_of = f"{context.command_path} --help" if context is not None else "connectory --help"
+    say(error.format_message(), level=ERROR, event="error", code=error.exit_code, next=help_of)
+
+
+def next_command(error: ConnectoryError) -> str:
     """Give what to type next: the last line of a failure."""
+    code = exit_code(error)
     if isinstance(error, UnknownNameError) and error.kind in {"entity", "transformer"}:
         return f"connectory {'entities' if error.kind == 'entity' else 'transformers'} list"
-    if isinstance(error, InputError) and error.command:
+    if isinstance(error, InputError | RunStoppedError) and error.command:
         return error.command
     if isinstance(error, ConfigError):
         files = (problem.file for problem in error.problems if not problem.file.startswith("--"))
@@ -117,8 +135,12 @@ def _next_command(error: ConnectoryError, code: int) -> str:
 
 
 def _bug(error: BaseException) -> int:
-    say(trace(error), lines=True)
-    say("this is a bug in connectory, not in your data; please report it with the lines above")
+    told = "this is a bug in connectory, not in your data; please report it with the lines above"
+    if voice.json:
+        say(told, level=ERROR, event="error", code=BUG, exception=trace(error))
+    else:
+        say(trace(error), lines=True, level=ERROR)
+        say(told, level=ERROR)
     return BUG
 
 
