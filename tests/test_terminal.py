@@ -26,7 +26,7 @@ from connectory.lanes import Standing
 
 CONFIG = """
 version: 1
-clients: {default: {token: x, limits: {requests_per_minute: 900, concurrency: 4}}}
+clients: {default: {token: x, limits: {requests_per_minute: 1800, concurrency: 4}}}
 incoming:
   models: {entity: models}
 outgoing:
@@ -83,7 +83,9 @@ def test_a_terminal_shows_how_far_how_fast_and_what_holds_it_back_and_then_the_s
     assert code == 1
     drawn = [one for one in screens if " of 48 (" in one]
     assert any(
-        re.search(r"\d+ ok, \d failed, [\d.]+/s, \d+ tokens, .*waiting for 900 requests/min, 0:0\d left", one)
+        re.search(
+            r"\d+ ok, \d failed, [\d.]+/s, \d+ tokens, .*waiting for 1,800 requests/min, 0:0\d left", one
+        )
         for one in drawn
     ), drawn[-1:]
     last = screens[-1].splitlines()

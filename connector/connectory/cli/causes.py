@@ -97,14 +97,14 @@ class Causes:
     def __bool__(self) -> bool:
         return bool(self._found)
 
-    def add(self, letter: Record) -> None:
-        """Take in a dead letter."""
+    def add(self, letter: Record) -> bool:
+        """Take in a dead letter; say whether it is the first of its kind."""
         error = cast("Mapping[str, Any]", letter["error"])
         status = letter.get("http_status")
         cause = Cause(error["class"], error.get("code"), str(error["message"]), status)
         cause.retryable, cause.count = bool(error.get("retryable")), 1
         cause.records = [str(letter["id"])] if letter["id"] else []
-        self._take(cause)
+        return self._take(cause)
 
     def merge(self, data: Iterable[Mapping[str, Any]]) -> None:
         """Take in what another process has found."""
@@ -145,14 +145,15 @@ class Causes:
             return ""
         return cause.advice.format(preview=self.preview, replay=self.replay)
 
-    def _take(self, new: Cause) -> None:
+    def _take(self, new: Cause) -> bool:
         key = (new.kind, new.code, _VARYING.sub("*", new.message))
         if key not in self._found and len(self._found) >= MOST_KEPT:
             key = ("other", None, "")
         found = self._found.get(key)
         if found is None:
             self._found[key] = new
-            return
+            return True
         found.count += new.count
         found.retryable = found.retryable and new.retryable
         found.records += new.records[: max(0, FIRST - len(found.records))]
+        return False

@@ -17,16 +17,17 @@ class Failures:
 
     def __init__(self) -> None:
         self.first: RecordError | None = None
-        self._count = 0
+        self._count = self._told = 0
         self._causes = Causes()
 
     def hear(self, error: RecordError) -> None:
-        """Take in an error; the first ones are told at once."""
+        """Take in an error; the first one of each kind is told at once."""
         self.first = self.first or error
         self._count += 1
         code = getattr(error, "code", None)
-        self._causes.add({"error": {"class": error.kind, "code": code, "message": str(error)}, "id": ""})
-        if self._count <= MOST_SHOWN:
+        letter = {"error": {"class": error.kind, "code": code, "message": str(error)}, "id": ""}
+        if self._causes.add(letter) and self._told < MOST_SHOWN:
+            self._told += 1
             say(f"error: {error}")
 
     def say_all(self, preview: str, *, alone: bool) -> None:
@@ -37,7 +38,7 @@ class Failures:
             causes = self._causes.told()
             say("some of it could not be read", event="causes", level=WARNING, causes=causes, next=follows)
             return
-        if self._count > MOST_SHOWN:
+        if self._count > self._told:
             for line in self._causes.lines():
                 say(line, level=WARNING)
         say(follows, level=ERROR)

@@ -6,9 +6,10 @@ import os
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 
+from connectory.adapters.jsonl import LineSource
 from connectory.cli.meter import Meter
 from connectory.cli.saying import INFO, colours, say, voice
 from connectory.events import (
@@ -26,10 +27,11 @@ from connectory.logs import tokens_of
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping
     from types import TracebackType
 
     from connectory.connector import AsyncConnector
+    from connectory.interfaces import NamedSource
 
 MOST_TOLD = 20
 """Kinds of retry that get a line each; the end of the run counts all of them."""
@@ -61,6 +63,7 @@ class Progress:
         self.meter = Meter()
         self.alone = False
         self._connection = title
+        self._count: Callable[[], int | None] | None = None
         self._told: set[tuple[str, int, str]] = set()
         self._states = 0
         self._batches: dict[int, BatchChanged] = {}
@@ -121,6 +124,13 @@ class Progress:
         """Show what holds this connector back; records that go to this terminal are shown instead of anything."""
         self.meter.standing = made.standing
         self.alone = output in {None, "-"} and sys.stdout.isatty()
+
+    def count(self, source: NamedSource) -> None:
+        """Count what there is to do: at once where it is drawn, else when it is first told, and of files alone."""
+        if self.shown:
+            self.meter.total = source.count()
+        elif isinstance(source, LineSource):
+            self._count = source.count
 
     def __enter__(self) -> Self:
         self.meter.count_before()
@@ -236,6 +246,10 @@ class Progress:
     def _tell(self) -> None:
         """Say now and then how far it is."""
         while not self._over.wait(EVERY):
+            if self._count is not None:
+                with suppress(OSError):
+                    self.meter.total = self._count()
+                self._count = None
             words = ", ".join([self.meter.share(), *self.meter.words()])
             fields = self.meter.fields() if voice.json else {}
             say(f"{self.described()}: {words}", event="progress", **fields)

@@ -259,8 +259,7 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
     say_resumed(run)
     source.keep_in(run.folder)
     progress.follow(made, output)
-    if progress.shown or progress.told:
-        progress.meter.total = source.count()
+    progress.count(source)
     progress.start_at(run.journal.counts, name)
     known = open_known(made.assembly, made.runs, name, run, client=options["client"])
     publisher = made.publisher(
