@@ -189,6 +189,29 @@ def test_what_a_server_says_back_is_blanked(tmp_path, command, outcome):
     clean(done.out, done.said)
 
 
+@pytest.mark.fault(
+    "S1", "With `--log-format json` and every line told, no field of the log holds a secret either."
+)
+@pytest.mark.parametrize("outcome", ["escaped", "400"])
+def test_a_log_of_json_that_tells_everything_shows_no_secret(tmp_path, outcome):
+    respond, code = OUTCOMES[outcome]
+    options = ("--log-format", "json", "--log-level", "debug")
+    with EchoServer(respond) as server:
+        done = connectory(*COMMANDS["run outgoing"], *options, folder=project(tmp_path, server), **ENVIRON)
+        broken = connectory(
+            *("run", "outgoing", "dying", "--input", "posts.jsonl"),
+            *options,
+            folder=tmp_path,
+            traceback=True,
+            **ENVIRON,
+        )
+    assert (done.code, broken.code) == (code, 70)
+    lines = [json.loads(line) for line in (done.said + broken.said).splitlines()]
+    assert {"request", "record", "error"} <= {line["event"] for line in lines}
+    assert "BaseException: **** and ****" in lines[-1]["exception"]
+    clean(done.out, done.said, broken.out, broken.said)
+
+
 @pytest.mark.parametrize("client", ["proxied", "tls", "away"])
 def test_a_server_that_is_not_reached_is_told_without_secrets(tmp_path, client):
     with EchoServer(page) as server:

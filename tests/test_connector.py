@@ -35,7 +35,7 @@ from connectory.errors import (
     RunStoppedError,
     UnknownNameError,
 )
-from connectory.events import Held, Noticed, RequestRetried, RunStarted
+from connectory.events import Held, Noticed, RecordFinished, RequestRetried, RunStarted
 from connectory.logs import log_event
 from connectory.sandbox import EmbeddedSandbox
 
@@ -369,7 +369,8 @@ def test_preparing_what_does_not_fit_raises():
         (RequestRetried("GET /x", 1, 2.5, "busy"), "INFO", "GET /x: attempt 1 failed, next in 2.5 s: busy"),
         (RequestRetried("GET /x", 1, 2.5, "slower", held=True), None, None),
         (Held(2.5, "slower"), "INFO", "all requests wait for 2.5 s: slower"),
-        (RunStarted("r", "out"), None, None),
+        (RunStarted("r", "out"), "INFO", "out: run r begins"),
+        (RecordFinished("out", 0, "ok", id="a"), "DEBUG", "out: record 'a' is ok"),
     ],
 )
 def test_without_a_listener_events_go_to_the_log(caplog, event: Any, level: str | None, text: str | None):

@@ -72,5 +72,5 @@ def test_on_a_terminal_the_bar_tells_how_far_all_batches_are(capsys):
     for part in range(STATES_SHOWN + 5):
         progress.hear(BatchChanged("x", part, f"batch_{part}", "in_progress", 10, 4, 1))
     count = STATES_SHOWN + 5
-    assert progress._described() == f"outgoing x ({5 * count} of {10 * count} answered in {count} batches)"
+    assert progress.described() == f"outgoing x ({5 * count} of {10 * count} answered in {count} batches)"
     assert capsys.readouterr().err.splitlines()[STATES_SHOWN:] == ["more changes of state are not shown"]

@@ -644,8 +644,8 @@ def test_listeners_hear_the_run_and_every_record():
     events: list[Any] = []
     send(Server(), [{"id": "a"}], listen=events.append, journal=MemoryJournal("run-1"))
     assert events == [
-        RunStarted("run-1", "out", 1),
-        RecordFinished("out", 0, "ok"),
+        RunStarted("run-1", "out", 1, "outgoing", "/things"),
+        RecordFinished("out", 0, "ok", "run-1", "/things", "a", 200, None, 1),
         RunFinished("run-1", "out", {"ok": 1, "error": 0, "skipped": 0}),
     ]
 

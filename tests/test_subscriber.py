@@ -511,10 +511,10 @@ def test_listeners_hear_the_run_and_every_page():
     read(Pages(THREE_PAGES), listen=events.append, journal=MemoryJournal("run-1"))
     counts = {"items": 4, "records": 4, "errors": 0, "pages": 3}
     assert events == [
-        RunStarted("run-1", "in"),
-        PageRead("in", 2, 2),
-        PageRead("in", 1, 1),
-        PageRead("in", 1, 1),
+        RunStarted("run-1", "in", None, "incoming", "/things"),
+        PageRead("in", 2, 2, "run-1"),
+        PageRead("in", 1, 1, "run-1"),
+        PageRead("in", 1, 1, "run-1"),
         RunFinished("run-1", "in", counts),
     ]
 

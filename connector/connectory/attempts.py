@@ -51,12 +51,14 @@ class Progress:
     """How far the sending of a request has come: attempts, what the last one met, and whether any left a doubt.
 
     `status` is that of an answer which could not be used, None where there was none or it was a refusal.
+    `asked_at` is when it began to wait for its turn, where somebody wants to know.
     """
 
     attempt: int = 0
     trouble: ConnectoryError | None = None
     doubt: bool = False
     status: int | None = None
+    asked_at: float = 0.0
 
     def ended(self, decision: Aside | Stop) -> Outcome:
         """Give the outcome of a request that is not sent again."""

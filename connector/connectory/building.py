@@ -12,7 +12,7 @@ import httpx
 
 from connectory import bodies, encoding
 from connectory.errors import CredentialsError, RequestError
-from connectory.events import Listener, Noticed
+from connectory.events import NOBODY, Listener, Noticed, Whose
 from connectory.frozen import value
 from connectory.lanes import Limits
 from connectory.redaction import Redactor
@@ -55,7 +55,7 @@ class Call:
     None leaves it to the client's prototype.
     Below `files_root` lie the files that the payload may name; `save` is where the answer goes; `stream` says that
     it comes as events, and whether these are kept. `on_uncertain` overrides what the action's kind says about sending
-    again.
+    again. `whose` is for those who are told of it.
     """
 
     entity: Entity
@@ -68,6 +68,7 @@ class Call:
     save: Target | None = None
     stream: Literal["aggregate", "events"] | None = None
     on_uncertain: Literal["resend", "hold"] | None = None
+    whose: Whose = NOBODY
 
     @property
     def repeatable(self) -> bool:

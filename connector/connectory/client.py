@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any, cast
 
 import httpx
@@ -22,19 +23,21 @@ from connectory.errors import (
     SaveError,
     TooLargeError,
 )
-from connectory.events import Listener, RequestRetried, ignore
+from connectory.events import Listener, ignore
 from connectory.gate import Gate
 from connectory.headers import AnswerHeaders
 from connectory.receiving import receive
 from connectory.retry import Again, Aside, Decision, Stop
-from connectory.transport import ProxyRefusedError, Transport, UnknownServerError, UntrustedError
+from connectory.telling import hears_requests
+from connectory.transport import ProxyRefusedError, Ready, Transport, UnknownServerError, UntrustedError
+from connectory.watching import Watch, retried
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from connectory.catalogue import Action
     from connectory.deadlines import Deadline
-    from connectory.lanes import Visit
+    from connectory.lanes import Standing, Visit
     from connectory.receiving import Stream
 
 _NEVER_SENT = (
@@ -68,7 +71,11 @@ class Client:
             if credential is not None:
                 credential.report_to(self.redactor)
         self._listen = listen
-        self._gate = gate or Gate(options.policy, options.limits, listen=listen)
+        self._closely = hears_requests(listen)
+        base = httpx.URL(options.base_uri)
+        self._origin = f"{base.scheme}://{base.netloc.decode('ascii')}"
+        self._try = self._watched if self._closely else self._attempt
+        self._gate = gate or Gate(options.policy, options.limits, listen=listen, name=options.name)
         self._builder = Builder(options, schema=schema, listen=listen)
         self.base_path = self._builder.base_path
         self._deadlines = Deadlines(options.total_timeout)
@@ -91,6 +98,8 @@ class Client:
         nothing is sent.
         """
         progress, visit = Progress(), self._gate.visit(*_counted(call))
+        if self._closely:
+            progress.asked_at = time.monotonic()
         if (stop := await self._gate.enter(visit)) is not None:  # no part of the request's own time
             return progress.ended(stop)
         if begin is not None:
@@ -116,6 +125,10 @@ class Client:
         """Prepare, send, and give the answer or raise."""
         return (await self.send(call, self.prepare(call))).unwrap()
 
+    def standing(self) -> Standing:
+        """Say how many requests are under way, and what holds the next ones back; any thread may ask."""
+        return self._gate.standing()
+
     async def aclose(self) -> None:
         """Close the connections."""
         await self.transport.aclose()
@@ -129,7 +142,7 @@ class Client:
             if progress.attempt > 1 and (identity := request.headers.get(REQUEST_ID)):
                 request.headers[REQUEST_ID] = f"{identity.rpartition('.')[0]}.{progress.attempt}"
             try:
-                answer, trouble = await self._attempt(call, request, progress)
+                answer, trouble = await self._try(call, request, progress)
             finally:
                 self._gate.leave(visit)
             if answer is not None:
@@ -149,8 +162,8 @@ class Client:
             if not isinstance(decision, Again):
                 return progress.ended(decision)
             progress.doubt = progress.doubt or decision.in_doubt
-            told = RequestRetried(call.what, progress.attempt, decision.wait, str(trouble), decision.held)
-            self._listen(told)
+            self._listen(retried(self.name, call, progress, decision))
+            progress.asked_at = time.monotonic()
             if (stop := await self._gate.again(visit, decision, deadline)) is not None:
                 return progress.ended(stop)
 
@@ -195,6 +208,27 @@ class Client:
             progress.status = None if isinstance(error, ApiError) else status
             self.redactor.error(error)  # RequestError and SaveError are of a file on this machine
             return None, error.with_traceback(None)  # whose frames would keep the answer, as it came
+
+    async def _watched(
+        self, call: Call, request: httpx.Request, progress: Progress
+    ) -> tuple[Answer | None, ConnectoryError | None]:
+        """Make one attempt and tell of it, however it ends."""
+        watch = Watch(self.name, call, progress)
+        try:
+            watch.answer, trouble = await self._attempt(call, request, progress)
+            watch.trouble = trouble
+            return watch.answer, trouble
+        except BaseException as error:
+            watch.trouble = error
+            raise
+        finally:
+            self._listen(watch.ended(self.redactor.text(self._url(request))))
+
+    def _url(self, request: httpx.Request) -> str:
+        """Give the URL without its query; of a request in a hurry without making an object of it."""
+        if isinstance(request, Ready):
+            return self._origin + request.target.partition(b"?")[0].decode("ascii")
+        return str(request.url.copy_with(query=None))
 
     async def _answered(self, request: httpx.Request) -> tuple[int, AnswerHeaders, Stream]:
         """Send the request by way of a transport that is not our own."""

@@ -69,7 +69,8 @@ class Delivering:
         self._publication, self._client, self._journal = publication, client, journal
         self._listen, self._known, self._stop = listen, known, stop
         self.capacity, self.holding = Capacity(publication.concurrency), Holding(journal)
-        self._suspects, self._counts = asyncio.Lock(), publication.counted
+        self._named, self._suspects = (journal.run, publication.name), asyncio.Lock()
+        self._counts = publication.counted
         if self._counts:
             journal.account()
         budget = publication.budget
@@ -221,7 +222,10 @@ class Delivering:
     def _notice_change(self, part: Part, body: str, doubt: Intent | None) -> None:
         if doubt is not None and doubt.body not in {"", body}:
             self._listen(
-                Noticed(f"record {part.id!r} was under way when the run broke off, and is sent changed")
+                Noticed(
+                    f"record {part.id!r} was under way when the run broke off, and is sent changed",
+                    *self._named,
+                )
             )
 
     def _asked(

@@ -214,7 +214,9 @@ class OutcomeUnknownError(TransportError):
 
 
 class RunStoppedError(ConnectoryError):
-    """A cause that concerns the whole run; records not yet done stay pending."""
+    """A cause that concerns the whole run; records not yet done stay pending. `command` goes on with it, if known."""
+
+    command: str = ""
 
 
 class SetupError(RunStoppedError):

@@ -23,9 +23,11 @@ from connectory.errors import ConfigError
 from connectory.events import Listener, Noticed
 from connectory.firsts import firsts_of
 from connectory.journal import MemoryJournal
+from connectory.lanes import Standing
 from connectory.logs import log_event
 from connectory.publisher import Publisher
 from connectory.subscriber import Subscriber
+from connectory.telling import together
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,6 +65,7 @@ class Flows:
 
     `transport` replaces the network for every client, for tests (`httpx.MockTransport(router.async_handler)` with
     respx); `endpoint` points every client to a sandbox; `shared` is what it has in common with other processes.
+    `listen` hears what happens, in place of the log; `telemetry` hears it as well.
     """
 
     def __init__(
@@ -73,12 +76,14 @@ class Flows:
         transport: httpx.AsyncBaseTransport | None = None,
         endpoint: Endpoint | None = None,
         listen: Listener | None = None,
+        telemetry: Listener | None = None,
         shared: Shared | None = None,
     ) -> None:
         files = [config.folder / name for name in config.catalogue]
         self.config, self.catalogue = config, catalogue or Catalogue.load(*files)
         self.assembly = Assembly(config, self.catalogue, endpoint=endpoint, client=self.client)
-        self._transport, self._listen, self._shared = transport, listen or log_event, shared
+        self._transport, self._shared = transport, shared
+        self._listen = together(listen or log_event, telemetry)
         self._clients: dict[str, Client] = {}
         self._noticed: set[str] = set()
 
@@ -95,6 +100,12 @@ class Flows:
                 gate=None if self._shared is None else self._shared.gate(options, self._listen),
             )
         return self._clients[name]
+
+    def standing(self) -> Standing:
+        """Say how the clients stand, taken together; any thread may ask."""
+        found = [client.standing() for client in [*self._clients.values()]]
+        held_by = next((one.held_by for one in found if one.held_by), "")
+        return Standing(sum(one.busy for one in found), held_by)
 
     async def aclose(self) -> None:
         """Close every connection."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from connectory.crowd import Crowd
 from connectory.events import Held, Listener, ignore
 from connectory.hints import told, wait_hint
-from connectory.lanes import Lane, Limits, Visit
+from connectory.lanes import Lane, Limits, Standing, Visit
 from connectory.limits import Bucket, Pace
 from connectory.retry import (
     ALIKE,
@@ -58,8 +58,8 @@ class Gate:
     it refuses or is away one request at a time is sent to see whether that is over.
     """
 
-    def __init__(self, policy: Policy, limits: Limits, *, listen: Listener = ignore) -> None:
-        self.policy, self._listen = policy, listen
+    def __init__(self, policy: Policy, limits: Limits, *, listen: Listener = ignore, name: str = "") -> None:
+        self.policy, self._listen, self._name = policy, listen, name
         self.crowd = Crowd(limits.most_at_once, adapts=limits.concurrency is None)
         self._requests = Bucket(limits.requests_per_minute) if limits.requests_per_minute else None
         self._tokens = Bucket(limits.tokens_per_minute) if limits.tokens_per_minute else None
@@ -176,6 +176,13 @@ class Gate:
             self._in_touch()
 
     # Who may go
+
+    def standing(self) -> Standing:
+        """Say how many requests are under way, and what the next one waits for; any thread may ask."""
+        lane = next(iter([*self._lines]), None)
+        full = f"{self.crowd.limit} at once" if self.crowd.full else ""
+        held_by = "" if lane is None else lane.held_by(full, self._cost)
+        return Standing(self.crowd.busy, "a server that is away" if self.down else held_by)
 
     def _wait(self, visit: Visit, now: float) -> float | None:
         """Give the seconds until a request may leave; None until something changes."""
@@ -299,7 +306,7 @@ class Gate:
             if lane.alone:
                 pause = max(pause, _spread(ceiling(lane.refusals, self.policy.max_wait)))
             lane.not_before = max(lane.not_before, now + pause)
-            self._listen(Held(pause, reason))
+            self._listen(Held(pause, reason, self._name))
         lane.not_before = max(lane.not_before, now + decision.wait)
         return Again(lane.not_before - now, decision.in_doubt, held=True)
 
@@ -339,7 +346,7 @@ class Gate:
         most = ceiling(self._tries, min(PROBE_WAIT, self.policy.max_wait))
         wait = max(_spread(most), min(SHORTEST_WAIT, self.policy.outage))
         self._next_try = now + wait
-        self._listen(Held(wait, failed.message))
+        self._listen(Held(wait, failed.message, self._name))
 
     def _away(self, decision: Again | Aside, reason: str, now: float) -> Decision:
         longest = self.policy.outage if self._reached else min(self.policy.outage, NEVER_REACHED)

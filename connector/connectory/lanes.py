@@ -11,6 +11,7 @@ from connectory.tokens import Estimate, Size
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from connectory.retry import Stop
 
@@ -30,6 +31,14 @@ class Limits:
     def most_at_once(self) -> int:
         """The requests under way at once, at most."""
         return self.concurrency or MOST_AT_ONCE
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a client stands: its requests under way, and what holds the next ones back; empty where nothing does."""
+
+    busy: int = 0
+    held_by: str = ""
 
 
 class Lane:
@@ -52,6 +61,13 @@ class Lane:
         """Give who is next: who was sent before, but not where the refused ones would keep the others out."""
         lines = (self.first, self.again) if self.refusals else (self.again, self.first)
         return next((line[0] for line in lines if line), None)
+
+    def held_by(self, full: str, cost: Callable[[Visit], float]) -> str:
+        """Say what the first in line waits for, where it is not for a place that is `full`."""
+        if self.refusals:
+            return "the server's refusals for pace"
+        visit = self.head()
+        return full or ("" if visit is None else self.pace.short_of(cost(visit)))
 
     def remove(self, visit: Visit) -> None:
         """Take the first one out of its line."""

@@ -126,6 +126,15 @@ class Pace:
             wait = max(wait, self.tokens.wait(now, cost))
         return wait
 
+    def short_of(self, cost: float) -> str:
+        """Name the limit for which a request with this many tokens waits; empty where it could leave."""
+        if self.new:
+            return "the server's first answer"
+        for bucket, wanted, what in ((self.requests, 1.0, "requests"), (self.tokens, cost, "tokens")):
+            if bucket is not None and bucket.level < min(bucket.full, wanted):
+                return f"{bucket.per_minute:,.0f} {what}/min"
+        return ""
+
     def take(self, now: float, cost: float) -> Taken:
         """Take what a request uses; `wait` has said that it is there."""
         if self.requests is None and self.tokens is None:

@@ -308,7 +308,9 @@ class Line:
 def packed_call(option: PackOption, members: Sequence[Member]) -> Call:
     """Make one request of those of many deliveries."""
     call = members[0].call
-    return replace(call, payload=option.payload(call.payload, [one.value for one in members]))
+    whose = call.whose if len(members) == 1 else call.whose._replace(record=None)
+    payload = option.payload(call.payload, [one.value for one in members])
+    return replace(call, payload=payload, whose=whose)
 
 
 def _place(part: Part) -> tuple[int, int]:

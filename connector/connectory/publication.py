@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from connectory.building import Call
 from connectory.errors import ExpressionError, RecordError, RequestError, TransformerError
+from connectory.events import Whose
 from connectory.firsts import Firsts
 from connectory.frozen import value
 from connectory.jsontext import dumps
@@ -246,6 +247,7 @@ class Publication:
             save=save,
             stream=self.stream,
             on_uncertain=self.on_uncertain,
+            whose=Whose(self.run.get("id", ""), self.name, part.id),
         )
         return call if self.address is None else self.address(call, record)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -15,15 +15,7 @@ from connectory.errors import (
     StorageError,
     UnavailableError,
 )
-from connectory.events import (
-    Listener,
-    Noticed,
-    RecordFinished,
-    RecordRefused,
-    RunFinished,
-    RunStarted,
-    ignore,
-)
+from connectory.events import Listener, Noticed, RecordFinished, RecordRefused, ignore
 from connectory.interfaces import Refuses, TakesText
 from connectory.making import Making
 from connectory.packing import Packing
@@ -32,6 +24,7 @@ from connectory.record import Result
 from connectory.repeats import Repeats
 from connectory.results import dead_letter, refused_lines, text_of
 from connectory.sequence import Sequence
+from connectory.telling import told
 from connectory.waiting import AT_ONCE
 from connectory.workers import WINDOW, Workers, close
 
@@ -101,7 +94,6 @@ class Publisher:
         When the sink takes no more, nothing more is taken from the source; what is under way is finished and noted in
         the journal, and then the sink's error is raised.
         """
-        self.listen(RunStarted(self.journal.run, self.publication.name, source.total))
         gone: Exception | None = None
         try:
             async with aclosing(self.publication), aclosing(self._settled(source)) as groups:
@@ -119,7 +111,6 @@ class Publisher:
             if gone is not None:
                 raise gone from None
             raise
-        self.listen(RunFinished(self.journal.run, self.publication.name, dict(self.counts)))
         return self.counts
 
     async def deliver(self, source: Source) -> AsyncGenerator[list[tuple[Part, Result]], None]:
@@ -150,18 +141,28 @@ class Publisher:
         return None if self._workers is None else self._workers.failure
 
     async def _settled(self, source: Source) -> AsyncGenerator[list[tuple[Part, Result]], None]:
-        """Give settled deliveries in groups."""
-        if self._batched is None:
-            async with aclosing(self._directly(source)) as groups:
+        """Give settled deliveries in groups; the run ends when who took the last one asks for more."""
+        wanted = self.publication
+        tells = told(
+            self.listen,
+            (self.journal.run, wanted.name),
+            self.counts.copy,
+            kind="outgoing",
+            entity=wanted.entity.name,
+            total=source.total,
+        )
+        with tells if wanted.run else nullcontext():  # a single call is no run
+            if self._batched is None:
+                async with aclosing(self._directly(source)) as groups:
+                    async for group in groups:
+                        yield group
+                return
+            async with aclosing(self._batched.groups(source)) as groups:
                 async for group in groups:
+                    for _, result in group:
+                        self._heard(result)
                     yield group
-            return
-        async with aclosing(self._batched.groups(source)) as groups:
-            async for group in groups:
-                for _, result in group:
-                    self._heard(result)
-                yield group
-        self.left += self._batched.left
+            self.left += self._batched.left
 
     def _by_batches(self, option: BatchOption) -> Batched:
         return Batched(
@@ -263,7 +264,7 @@ class Publisher:
             async for item, seq, parts in made:
                 pending = [one for one in parts if not self.journal.is_shown(seq, one.delivery.part)]
                 if parts and (note := self._repeats.hear(parts[0].id, item.position)):
-                    self.listen(Noticed(note))
+                    self.listen(Noticed(note, self.journal.run, self.publication.name))
                 self._open[seq] = _Open(len(pending))
                 if not pending:  # all its lines are out; only the item itself was not closed
                     self.journal.close_item(seq, dead=False)
@@ -293,7 +294,21 @@ class Publisher:
     def _heard(self, result: Result | None) -> Result | None:
         if result is not None:
             self.counts[result.status] += 1
-            self.listen(RecordFinished(self.publication.name, result.index, result.status))
+            self.listen(
+                RecordFinished(
+                    self.publication.name,
+                    result.index,
+                    result.status,
+                    self.journal.run,
+                    self.publication.entity.name,
+                    result.id,
+                    result.http_status,
+                    result.request_id,
+                    result.attempts,
+                    result.usage,
+                    result.error,
+                )
+            )
         return result
 
     async def _write(self, settled: Settled, sink: Sink, dead_letters: Sink) -> None:

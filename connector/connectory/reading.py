@@ -118,9 +118,8 @@ class Reading:
     def call(self, parameters: Record) -> Call:
         """Put a set of request parameters into the catalogue's words."""
         wanted = self.subscription
-        return Call(
-            wanted.entity, wanted.action, parameters["path"], parameters["query"], validate=wanted.validate
-        )
+        given = parameters["path"], parameters["query"]
+        return Call(wanted.entity, wanted.action, *given, validate=wanted.validate, whose=wanted.whose)
 
     async def first_items(self, parameters: Record) -> list[Any]:
         """Fetch the first page of a set of request parameters, as the server gives it."""
@@ -185,7 +184,8 @@ class Reading:
             yield page
             cursor = page.cursor
         if shifted.count:
-            self.listen(Noticed(f"incoming {wanted.name!r}: {shifted.message}"))
+            text = f"incoming {wanted.name!r}: {shifted.message}"
+            self.listen(Noticed(text, self.journal.run, wanted.name))
 
     def _begin(self, stream: str, parameters: Record, parent: Parent | None) -> dict[str, Any]:
         """Say from where a set of parameters is read: after its last page in the journal."""

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from connectory.errors import ApiError, RecordError
-from connectory.events import Listener, Noticed, PageRead, RunFinished, RunStarted, ignore
+from connectory.events import Listener, Noticed, PageRead, ignore
 from connectory.fanout import merged
 from connectory.firsts import firsts_of
 from connectory.parameters import checked
 from connectory.reading import Page, Reading
 from connectory.subscription import Parent, Portion, hashed
+from connectory.telling import told
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
@@ -91,6 +92,7 @@ class Subscriber:
         self._gone = _Gone()
         self._firsts = firsts_of(journal)
         self.counts = Read()
+        self._named = journal.run, subscription.name
 
     @property
     def levels(self) -> list[Reading]:
@@ -100,14 +102,12 @@ class Subscriber:
 
     async def run(self, sink: Sink) -> Read:
         """Read everything into the sink; a cursor is committed only after the sink has flushed."""
-        self.listen(RunStarted(self.journal.run, self.subscription.name))
         async with aclosing(self.pages()) as pages:
             async for page in pages:
                 if page.read:
                     await sink.write(page.records)
                     await sink.flush()
                 await self.commit(page, sink.position)
-        self.listen(RunFinished(self.journal.run, self.subscription.name, self.counts.as_dict()))
         return self.counts
 
     async def pages(self) -> AsyncGenerator[Page, None]:
@@ -120,6 +120,18 @@ class Subscriber:
                 setattr(self.counts, name, count)
         if self._room() == 0:
             return
+        if not self.subscription.run:  # read without a connection, it is no run
+            async with aclosing(self._walk()) as pages:
+                async for page in pages:
+                    yield page
+            return
+        entity, counts = self.subscription.entity.name, self.counts.as_dict
+        with told(self.listen, self._named, counts, kind="incoming", entity=entity):
+            async with aclosing(self._walk()) as pages:
+                async for page in pages:
+                    yield page
+
+    async def _walk(self) -> AsyncGenerator[Page, None]:
         levels, name = self.levels, self.subscription.name
         walk = self._below(levels, _Family(Parent({}, ()), name), None)
         walk = walk if self._source is None else self._given(levels, self._source)
@@ -320,7 +332,8 @@ class Subscriber:
             self.listen(
                 Noticed(
                     f"incoming {self.subscription.name!r}: {self._gone.gone} of {self._gone.asked} parents were passed "
-                    f"over, because the server answered 404 to {targets}{doubt}"
+                    f"over, because the server answered 404 to {targets}{doubt}",
+                    *self._named,
                 )
             )
 
@@ -345,7 +358,8 @@ class Subscriber:
         if self._on_error is not None:
             self._on_error(error)
         else:
-            self.listen(Noticed(f"incoming {self.subscription.name!r}: an item was left out: {error}"))
+            text = f"incoming {self.subscription.name!r}: an item was left out: {error}"
+            self.listen(Noticed(text, *self._named))
 
     def _set_aside(self, error: RecordError) -> None:
         """Tell that a set of parameters, or a record of the input, could not be read for, or raise it."""
@@ -362,7 +376,7 @@ class Subscriber:
             self.counts.pages += 1
             self.counts.items += page.items
             self.counts.records += records
-            self.listen(PageRead(self.subscription.name, page.items, records))
+            self.listen(PageRead(self.subscription.name, page.items, records, self.journal.run))
 
 
 async def _numbered(sets: AsyncGenerator[Record, None]) -> AsyncGenerator[tuple[int, Record], None]:

@@ -7,6 +7,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from connectory.errors import RequestError
+from connectory.events import Whose
 from connectory.jsontext import dumps
 
 if TYPE_CHECKING:
@@ -78,6 +79,11 @@ class Subscription:
     def target(self) -> str:
         """Name what is read: method and template of the path."""
         return f"{self.action.method} {self.entity.path}"
+
+    @property
+    def whose(self) -> Whose:
+        """Say in whose name it is read."""
+        return Whose(self.run.get("id", ""), self.name)
 
     @property
     def remembers(self) -> bool:

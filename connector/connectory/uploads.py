@@ -106,7 +106,7 @@ class _Upload:
 
     async def _ask(self, entity: str, path: dict[str, Any], payload: Any, step: str) -> Outcome:
         found = self.option.entities[entity]
-        call = Call(found, found.actions["create"], path, {}, payload)
+        call = Call(found, found.actions["create"], path, {}, payload, whose=self.call.whose)
         key = f"{self.key}-{step}" if self.key else None
         try:
             outcome = await self.client.send(call, self.client.prepare(call, key=key))

@@ -73,6 +73,7 @@ class Waiting:
         listen: Listener,
     ) -> None:
         self._name, self._until, self._client = publication.name, until, client
+        self._run: str = publication.run.get("id", "")
         self._capacity, self._listen = capacity, listen
 
     def is_over(self, result: Result) -> bool:
@@ -90,7 +91,14 @@ class Waiting:
             failed_work(result, WorkError("the answer names no item whose end could be waited for"))
             return True
         item = _Item(
-            Call(self._until.entity, self._until.entity.actions["read"], path, validate="off"), result
+            Call(
+                self._until.entity,
+                self._until.entity.actions["read"],
+                path,
+                validate="off",
+                whose=call.whose,
+            ),
+            result,
         )
         self._tell(result, "")
         if not fresh and self._is_under_way(result):
@@ -144,7 +152,7 @@ class Waiting:
         state = state_of(result.response)
         if state != before:
             item = id_of(result.response)
-            self._listen(StateChanged(self._name, result.index, result.id, item, state))
+            self._listen(StateChanged(self._name, result.index, result.id, item, state, self._run))
 
     def _judge(self, result: Result) -> None:
         item, state = id_of(result.response), state_of(result.response)

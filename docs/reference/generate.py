@@ -17,6 +17,7 @@ from python_page import python
 from connectory.catalogue import Catalogue
 from connectory.cli import main as command_line
 from connectory.config import config_schema
+from connectory.logs import EVENTS, FIELDS
 from connectory.plugins import list_transformers
 
 if TYPE_CHECKING:
@@ -105,6 +106,30 @@ def commands() -> Iterator[str]:
         yield f"| [`{name}`](#{name.replace(' ', '-')}) | {command.get_short_help_str(limit=200)} |"
     for words, command in _leaves(command_line, ["connectory"]):
         yield from _command(command, words)
+
+
+ABOUT_LOGS = """\
+What `--log-format json` writes to stderr, one object a line. In Python the same fields are attributes of the log
+records of the logger `connectory`. [Observing](../how-to/observing.md) says how to switch it on.
+
+A line has `time`, `level`, `logger`, `message`, and those of the other fields of which something is known; there are no
+others. No field holds a secret, a payload or an answer.
+"""
+
+
+def logs() -> Iterator[str]:
+    """Give the page of every field and event of the log."""
+    yield "# Log"
+    yield ""
+    yield from ABOUT_LOGS.splitlines()
+    for title, words in (("field", FIELDS), ("event", EVENTS)):
+        yield ""
+        yield f"## {title.capitalize()}s"
+        yield ""
+        yield f"| {title} | {'meaning' if title == 'field' else 'level, and when'} |"
+        yield "|---|---|"
+        for name, meaning in words.items():
+            yield f"| `{name}` | {cell(meaning)} |"
 
 
 ABOUT_TRANSFORMERS = """\
@@ -199,6 +224,7 @@ def _json(value: Any) -> str:
 PAGES = {
     "configuration.md": configuration,
     "command-line.md": commands,
+    "logs.md": logs,
     "transformers.md": transformers,
     "errors.md": errors,
     "exit-codes.md": exit_codes,

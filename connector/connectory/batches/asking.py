@@ -18,7 +18,7 @@ from connectory.errors import (
     StorageError,
     UnavailableError,
 )
-from connectory.events import Listener, Noticed
+from connectory.events import Listener, Noticed, Whose
 from connectory.pagination import Walk, largest_page
 from connectory.retry import backoff
 from connectory.saving import Target
@@ -100,7 +100,12 @@ class Asking:
         """Delete a file that nobody needs any more; what refuses to go stays."""
         outcome = await self._ask(self._call("file", "delete", {"file_id": file}))
         if isinstance(outcome.error, ApiError) and outcome.error.status not in _GONE:
-            self._listen(Noticed(f"the input file {file!r} of a batch stays at the server: {outcome.error}"))
+            self._listen(
+                Noticed(
+                    f"the input file {file!r} of a batch stays at the server: {outcome.error}",
+                    self._journal.run,
+                )
+            )
 
     async def save(self, file: str, path: Path) -> bool:
         """Save the content of a file; False for one that is not there. Raises RunStoppedError."""
@@ -217,7 +222,8 @@ class Asking:
     ) -> Call:
         found = self.option.entities[entity]
         chosen = found.actions[cast("Any", action)]
-        return Call(found, chosen, path or {}, query or {}, payload, validate="off", save=save)
+        whose = Whose(self._journal.run)
+        return Call(found, chosen, path or {}, query or {}, payload, validate="off", save=save, whose=whose)
 
     def _named(self, value: Any, thing: str) -> str:
         name: Any = cast("dict[str, Any]", value).get("id") if isinstance(value, dict) else None

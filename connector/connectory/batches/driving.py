@@ -65,6 +65,7 @@ class Driving:
         self._policy, self._capacity = client.options.policy, capacity
         self._ledger, self._spool, self._listen, self._done = ledger, spool, listen, done
         self._asking = Asking(option, client, journal, listen=listen, pause=capacity.pause)
+        self._named = journal.run, publication.name
         self._room = Room(publication.concurrency)
         self._sorting = asyncio.Semaphore(SIDE_BY_SIDE)
         self._told: dict[int, tuple[Any, ...]] = {}
@@ -150,7 +151,8 @@ class Driving:
         self._listen(
             Noticed(
                 f"part {lot.number} was refused for now: more tokens wait at the server than it takes; "
-                + ("it is halved" if too_large else "it is sent again later, with fewer others beside it")
+                + ("it is halved" if too_large else "it is sent again later, with fewer others beside it"),
+                *self._named,
             )
         )
         if too_large:
@@ -170,7 +172,9 @@ class Driving:
             raise UnavailableError(reason)
         lot.ended = state_of(batch) or "cancelled"
         if lot.ended == "failed":
-            self._listen(Noticed(f"part {lot.number}: batch {lot.batch!r} was refused: {told(batch)}"))
+            self._listen(
+                Noticed(f"part {lot.number}: batch {lot.batch!r} was refused: {told(batch)}", *self._named)
+            )
         for field, kind in (("output_file_id", OUT), ("error_file_id", ERR)):
             file, path = batch.get(field), self._spool.answer_file(lot, kind)
             if isinstance(file, str) and file and not path.exists():
@@ -215,7 +219,8 @@ class Driving:
             self._listen(
                 Noticed(
                     f"part {lot.number}: {len(sorted_.again)} of {lot.requests} requests have no answer "
-                    f"({lot.ended}); they are sent again"
+                    f"({lot.ended}); they are sent again",
+                    *self._named,
                 )
             )
 
@@ -236,5 +241,6 @@ class Driving:
                     total or lot.requests,
                     completed,
                     failed,
+                    self._named[0],
                 )
             )

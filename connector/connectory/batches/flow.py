@@ -162,7 +162,8 @@ class Batched:
             told = (
                 f"{taking.failed} records cannot be sent; their dead letters come in the order of the input"
             )
-            self._listen(Noticed(f"outgoing {self._publication.name!r}: {told}"))
+            name = self._publication.name
+            self._listen(Noticed(f"outgoing {name!r}: {told}", self._given_journal.run, name))
 
     def _drive(self, lots: list[Lot]) -> None:
         if self._driving is not None and not self._delivering.capacity.stopped:
@@ -206,7 +207,9 @@ class Batched:
             self._listen(
                 Noticed(
                     f"{under_way} batches go on at the server, and are paid for; the same command takes their answers, "
-                    f"and `connectory runs cancel {run}` ends them"
+                    f"and `connectory runs cancel {run}` ends them",
+                    run,
+                    self._publication.name,
                 )
             )
 

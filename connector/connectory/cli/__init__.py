@@ -80,12 +80,14 @@ class LazyGroup(click.Group):
     def main(self, args: Sequence[str] | None = None, **options: object) -> None:  # type: ignore[override]  # never returns a value
         """Run, and turn every expected error into one message and its exit code."""
         from connectory.cli.outcome import begin, end
+        from connectory.cli.saying import from_environment
 
         options.pop("standalone_mode", None)
         begin(sys.argv[1:] if args is None else args)
         if COMPLETE in os.environ:
             _complete(self)
         try:
+            from_environment()
             super().main(args, standalone_mode=False, **options)  # type: ignore[call-overload]  # handed through
         except BaseException as error:  # noqa: BLE001 - the one place where everything ends
             sys.exit(end(error))

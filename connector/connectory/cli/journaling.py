@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from connectory.cli.outcome import say
+from connectory.cli.observing import about
+from connectory.cli.saying import ERROR, WARNING, say
 from connectory.errors import GuardError
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def command(kind: str, name: str, options: Mapping[str, Any]) -> tuple[str, ...]
 
 def say_resumed(run: Run, doubtful: int | None = None) -> None:
     """Tell that a broken run is taken up, and what is uncertain about it."""
+    about(run=run.facts.run, connection=run.facts.connection)
     if not run.resumed:
         return
     counts, doubtful = run.journal.counts, run.journal.doubtful if doubtful is None else doubtful
@@ -82,7 +84,8 @@ def say_replay(run: str, options: Mapping[str, Any]) -> None:
     words = ["connectory", "replay", run]
     for option in ("config", "client"):
         words += [f"--{option}", options[option]] if options[option] else []
-    say(join(words + (["--sandbox"] if options["sandbox"] else [])))
+    words += ["--sandbox"] if options["sandbox"] else []
+    say(join(words), level=ERROR, event="next", next=join(words), style="cyan")
 
 
 def go_on_with(error: Exception, facts: Facts) -> None:
@@ -91,14 +94,26 @@ def go_on_with(error: Exception, facts: Facts) -> None:
         error.command = join(facts.command)
 
 
-def say_end(journal: DiskJournal, facts: Facts, total: int | None) -> None:
-    """Tell how a run stands: its input is done, dead or pending."""
+def preview_of(name: str, options: Mapping[str, Any]) -> str:
+    """Give the command that shows how an incoming's items are shaped."""
+    words = ["connectory", "preview", "incoming", name, "--steps"]
+    for option in ("config", "client"):
+        words += [f"--{option}", options[option]] if options[option] else []
+    return join(words + (["--sandbox"] if options["sandbox"] else []))
+
+
+def say_end(journal: DiskJournal, facts: Facts, total: int | None) -> str:
+    """Tell how a run stands: its input is done, dead or pending; give the command that goes on, if anything is left."""
     done, dead = (journal.counts.get(name, 0) for name in ("done", "dead"))
     pending = "the rest" if total is None else str(total - done - dead)
     head = f"{total} records" if total is not None else "records"
-    if total is None or total != done + dead:
-        say(f"run {facts.run}: {head} = {done} done + {dead} dead + {pending} pending")
-        say(f"the same command goes on: {join(facts.command)}")
+    if total is not None and total == done + dead:
+        return ""
+    command = join(facts.command)
+    counted = f"{head} = {done} done + {dead} dead + {pending} pending"
+    say(f"run {facts.run}: {counted}", level=WARNING, event="pending")
+    say(f"the same command goes on: {command}", level=WARNING, event="pending", next=command)
+    return command
 
 
 def _told(counts: Mapping[str, int]) -> str:

@@ -8,10 +8,11 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from shlex import join
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from connectory.cli.saying import ERROR, say, voice
 from connectory.errors import (
     ApiError,
     ConfigError,
@@ -24,6 +25,7 @@ from connectory.errors import (
     RecordError,
     RequestError,
     RunInterruptedError,
+    RunStoppedError,
     SetupError,
     StorageError,
     TransportError,
@@ -31,7 +33,9 @@ from connectory.errors import (
     UnknownNameError,
     did_you_mean,
 )
-from connectory.redaction import blank, trace, visible
+from connectory.redaction import trace
+
+__all__ = ["BUG", "DONE", "INTERRUPTED", "SOME_FAILED", "Ended", "exit_code", "next_command", "report", "say"]
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,22 +55,15 @@ class Ended(Exception):  # noqa: N818 - a signal: the command has said everythin
 
 
 _typed: list[str] = []
-"""The words after `connectory`, and below what was said last."""
-_said = [""]
+"""The words after `connectory`."""
 _COMMAND = re.compile(r"(?:connectory|pip|export) \S")
 _LONGEST = 400
-
-
-def say(message: str, *, lines: bool = False) -> None:
-    """Write a line to stderr, or several: without secrets, and without what would steer a terminal."""
-    _said[0] = message
-    click.echo(visible(blank(message), lines=lines), err=True)
 
 
 def begin(words: Sequence[str]) -> None:
     """Remember what was typed: a failure may have to be told in these words."""
     _typed[:] = words
-    _said[0] = ""
+    voice.last = ""
 
 
 def end(error: BaseException) -> int:
@@ -74,8 +71,9 @@ def end(error: BaseException) -> int:
     code = report(error)
     is_failure = code != DONE and not (isinstance(error, Ended) and not error.failed)
     helped = isinstance(error, click.exceptions.NoArgsIsHelpError | click.exceptions.Exit | SystemExit)
-    if is_failure and not helped and not _COMMAND.match(_said[0].rpartition("\n")[2]):
-        say("connectory doctor" if code == BUG else typed_again())
+    if is_failure and not helped and not _COMMAND.match(voice.last.rpartition("\n")[2]):
+        follows = "connectory doctor" if code == BUG else typed_again()
+        say(follows, level=ERROR, event="next", next=follows)
     return code
 
 
@@ -115,13 +113,17 @@ def _show(error: click.ClickException) -> None:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         return
+    path = context.command_path if context is not None else "connectory"
     wrong = re.fullmatch(r"No such command '(.+)'\.", error.message)
     if wrong and context is not None and isinstance(context.command, click.Group):
         hint = did_you_mean(wrong[1], context.command.list_commands(context))
         error = click.UsageError(error.message.rstrip(".") + hint, context)
+    follows = f"{path} --help"
+    if voice.json:
+        say(error.format_message(), level=ERROR, event="error", code=error.exit_code, next=follows)
+        return
     error.show()
-    path = context.command_path if context is not None else "connectory"
-    say(f"{path} --help")
+    say(follows, level=ERROR)
 
 
 def exit_code(error: ConnectoryError) -> int:  # noqa: PLR0911 - a table
@@ -148,26 +150,30 @@ def exit_code(error: ConnectoryError) -> int:  # noqa: PLR0911 - a table
 
 
 def _expected(error: ConnectoryError) -> int:
-    code = exit_code(error)
-    say(
-        f"error: {error}" if not isinstance(error, ConfigError) else str(error),
-        lines=isinstance(error, ConfigError),
-    )
-    say(_next_command(error, code))
+    code, follows = exit_code(error), next_command(error)
+    kind: dict[str, Any] = {
+        "event": "error",
+        "error_class": type(error).__name__,
+        "code": code,
+        "next": follows,
+    }
+    if isinstance(error, ConfigError):
+        say(str(error), lines=True, level=ERROR, **kind)
+    else:
+        say(f"error: {error}", **kind)
+    if not voice.json:
+        say(follows, level=ERROR)
     return code
 
 
-def _next_command(error: ConnectoryError, code: int) -> str:  # noqa: PLR0911 - one line for each kind of error
+def next_command(error: ConnectoryError) -> str:  # noqa: PLR0911 - one line for each kind of error
     """Give what to type next: the last line of a failure."""
+    code = exit_code(error)
     match error:
+        case InputError(command=str(command)) | RunStoppedError(command=str(command)) if command:
+            return command
         case RunInterruptedError():
             return typed_again()
-        case (
-            InputError(command=str(command))
-            | GuardError(command=str(command))
-            | SetupError(command=str(command))
-        ) if command:
-            return command
         case UnknownNameError(kind=kind):
             return _where_listed(kind)
         case ConfigError():
@@ -219,10 +225,12 @@ def after_problems(problems: Sequence[Problem]) -> str:
 
 
 def _bug(error: BaseException) -> int:
-    say(trace(error), lines=True)
-    say(
-        "this is a bug in connectory, not in your data; please report it with the lines above, and with those of:"
-    )
+    told = "this is a bug in connectory, not in your data; please report it with the lines above, and with those of:"
+    if voice.json:
+        say(told, level=ERROR, event="error", code=BUG, exception=trace(error))
+    else:
+        say(trace(error), lines=True, level=ERROR)
+        say(told, level=ERROR)
     return BUG
 
 

@@ -141,7 +141,9 @@ def _replay(
     if left:
         say(f"left as they are: {left}")
     route = _route(made, run, facts, chosen, selection=selection, options=options)
-    progress.start_at(run.journal.counts)
+    progress.start_at(run.journal.counts, facts.connection)
+    progress.meter.total = len(chosen) or None
+    progress.follow(made, output)
     _send(made, route, facts, output, progress, options=options)
     still = made.runs.summary(facts.run).dead
     if still:
@@ -195,7 +197,9 @@ def _route(
     known = open_known(made.assembly, made.runs, facts.connection, run, client=options["client"])
     publisher = made.publisher(facts.connection, client=options["client"], journal=run.journal, known=known)
     publisher.lines = lines_of_ok  # the lines of those that failed before are in the output
-    first = Step(run, publisher, DeadLetters(run.folder / DEAD_LETTERS))
+    letters = DeadLetters(run.folder / DEAD_LETTERS)
+    letters.name(facts)
+    first = Step(run, publisher, letters)
     steps = following(made, run, facts.then, options, power=False)
     return Route(run, [first, *steps], source=source)
 

@@ -7,20 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 from connectory.assembly import input_above
 from connectory.cli.costing import say_used
+from connectory.cli.failing import Failures
 from connectory.cli.journaling import (
     absolute,
     command,
     given,
     go_on_with,
+    preview_of,
     reading_of,
     refuse_detaching,
     say_replay,
     say_resumed,
 )
 from connectory.cli.outcome import DONE, SOME_FAILED, Ended, say
+from connectory.cli.saying import WARNING
 from connectory.cli.setup import run_loop
 from connectory.cli.wiring import (
-    MOST_SHOWN,
     DeadLetters,
     copy_of_letters,
     dead_letters,
@@ -29,7 +31,7 @@ from connectory.cli.wiring import (
     refuse_same,
     suit,
 )
-from connectory.errors import ConnectoryError, RunDetachedError
+from connectory.errors import ConnectoryError, RunDetachedError, RunInterruptedError
 from connectory.journal import Job, new_facts
 from connectory.remembered import open_known, open_seen
 from connectory.route import Route, Step
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
 
     from connectory.cli.progress import Progress
     from connectory.connector import AsyncConnector
-    from connectory.errors import RecordError
     from connectory.interfaces import Sink
     from connectory.journal import Run
     from connectory.subscriber import Subscriber
@@ -80,48 +81,46 @@ def run_route(
     say_resumed(run)
     if source is not None:
         source.keep_in(run.folder)
-    failures: list[RecordError] = []
-
-    def hear(error: RecordError) -> None:
-        if len(failures) < MOST_SHOWN:
-            failures.append(error)
+    failures = Failures()
 
     subscriber = made.subscriber(
         first,
         client=options["client"],
         limit=options["limit"],
         journal=run.journal,
-        on_error=hear,
+        on_error=failures.hear,
         source=source,
         seen=open_seen(made.assembly, made.runs, run, reading_of(options), name=first),
     )
     steps = following(made, run, others, options, power=power)
     suit(steps[-1].publisher, sink)
     route = Route(run, steps, subscriber=subscriber)
+    progress.follow(made, output)
     for step in steps:
-        progress.start_at(step.run.journal.counts)
+        progress.start_at(step.run.journal.counts, step.run.facts.connection)
         step.publisher.detached = options["detach"]
 
     async def main() -> None:
         async with made:
-            try:
-                await _run(route, sink, confirm)
-            finally:
-                await route.aclose(sink)
+            await _run(route, sink, confirm)
 
     try:
         with progress:
             run_loop(main, stop=route.stop)
     except RunDetachedError as error:
-        summarise(made, progress, steps, options, subscriber=subscriber, failures=failures)
+        summarise(made, progress, steps, options, subscriber=subscriber)
         say(f"detached: {error}")
         say(f"the same command goes on: {join(run.facts.command)}")
         raise Ended(SOME_FAILED if _failed(steps, subscriber) else DONE) from None
     except ConnectoryError as error:
-        summarise(made, progress, steps, options, subscriber=subscriber, failures=failures)
+        summarise(made, progress, steps, options, subscriber=subscriber)
         go_on_with(error, run.facts)
+        if isinstance(error, RunInterruptedError):
+            error.command = join(run.facts.command)
         raise
-    summarise(made, progress, steps, options, subscriber=subscriber, failures=failures)
+    summarise(made, progress, steps, options, subscriber=subscriber)
+    if subscriber.counts.errors:
+        failures.say_all(preview_of(first, options), alone=False)
     _end(steps, subscriber, options)
 
 
@@ -139,14 +138,17 @@ def _failed(steps: Sequence[Step], subscriber: Subscriber) -> bool:
 
 
 async def _run(route: Route, sink: Sink, confirm: Callable[[int | None], None]) -> None:
-    route.open()
-    if route.deletes:
-        confirm(await route.read())
-        await route.send(sink)
-    else:
-        await route.all(sink)
-    await route.put_in_place(sink)
-    await route.finish()
+    try:
+        route.open()
+        if route.deletes:
+            confirm(await route.read())
+            await route.send(sink)
+        else:
+            await route.all(sink)
+        await route.put_in_place(sink)
+        await route.finish()
+    finally:
+        await route.aclose(sink)
 
 
 def following(
@@ -183,18 +185,14 @@ def summarise(
     options: Mapping[str, Any],
     *,
     subscriber: Subscriber | None = None,
-    failures: Sequence[RecordError] = (),
 ) -> None:
     """Say what became of the records of every step, what each used, and what could not be read for the first one."""
     progress.summary()
     for step in steps:
-        if isinstance(step.dead_letters, DeadLetters) and step.dead_letters.reasons:
-            for line in step.dead_letters.summary():
-                say(line)
-            say(f"failed records, each with its reason: {step.dead_letters.path}")
-    for failure in failures:
-        say(f"error: {failure}")
+        if isinstance(step.dead_letters, DeadLetters):
+            step.dead_letters.say_causes()
     if subscriber is not None and subscriber.counts.errors:
-        say(f"incoming {subscriber.subscription.name}: {subscriber.counts.errors} failed")
+        failed = subscriber.counts.errors
+        say(f"incoming {subscriber.subscription.name}: {failed} failed", level=WARNING, failed=failed)
     for step in steps:
         say_used(made, step.run.facts, options["client"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from shlex import join
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,15 +11,16 @@ from connectory.cli.costing import say_used
 from connectory.cli.journaling import go_on_with
 from connectory.cli.outcome import SOME_FAILED, Ended, exit_code, say
 from connectory.cli.progress import Progress
+from connectory.cli.saying import INFO, WARNING
 from connectory.cli.setup import config_options, confirm, connector, parameter_options, run_loop
-from connectory.errors import ConnectoryError, RunDetachedError
+from connectory.errors import ConnectoryError, RunDetachedError, RunInterruptedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine
 
     from connectory.cli.wiring import DeadLetters
     from connectory.connector import AsyncConnector
-    from connectory.errors import RecordError, RunStoppedError
+    from connectory.errors import RunStoppedError
     from connectory.journal import Facts, Run
 
 _OUTPUT = "Where the lines go, - for stdout (default: the connection's output, else stdout)."
@@ -77,8 +77,9 @@ def incoming(context: click.Context, /, name: str, **options: Any) -> None:
     if options["dry_run"]:
         _preview(context, "incoming", name, options)
     else:
-        with connector(options["config"], sandbox=options["sandbox"]) as made:
-            _run_incoming(made, name, options)
+        progress = Progress(f"incoming {name}")
+        with connector(options["config"], sandbox=options["sandbox"], listen=progress.hear) as made:
+            _run_incoming(made, name, options, progress)
 
 
 @run.command()
@@ -131,10 +132,11 @@ def route(name: str, **options: Any) -> None:
         _run_route(made, name, options, progress)
 
 
-def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> None:
+def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any], progress: Progress) -> None:
     from connectory.assembly import input_above
-    from connectory.cli.journaling import command, given, reading_of, say_resumed
-    from connectory.cli.wiring import MOST_SHOWN, destination, place, refuse_same
+    from connectory.cli.failing import Failures
+    from connectory.cli.journaling import command, given, preview_of, reading_of, say_resumed
+    from connectory.cli.wiring import destination, place, refuse_same
     from connectory.journal import Job, new_facts
     from connectory.parameters import Given
     from connectory.remembered import open_seen
@@ -146,12 +148,7 @@ def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> N
     output = place(made.config, options["output"], settings.output)
     refuse_same(None if read is None else read.file, output)
     source = None if read is None else read.open()
-    failures: list[RecordError] = []
-
-    def hear(error: RecordError) -> None:
-        if len(failures) < MOST_SHOWN:
-            failures.append(error)
-            say(f"error: {error}")
+    failures = Failures()
 
     parameters = Given(options["path"], options["query"])
     target = made.assembly.subscription(name, run={}, given=parameters).target
@@ -177,7 +174,7 @@ def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> N
         client=options["client"],
         limit=options["limit"],
         journal=run.journal,
-        on_error=hear,
+        on_error=failures.hear,
         source=source,
         seen=open_seen(made.assembly, made.runs, run, reading_of(options)),
     )
@@ -186,18 +183,25 @@ def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> N
         async with made:
             await run_incoming(run, subscriber, sink)
 
-    run_loop(main)
+    progress.follow(made, output)
+    with progress:
+        run_loop(main)
     counts = subscriber.counts
+    told = f"{counts.records} records of {counts.items} items on {counts.pages} pages, {counts.errors} failed"
+    fields: dict[str, Any] = {name: one for name, one in counts.as_dict().items() if name != "errors"}
+    seconds = round(progress.meter.seconds, 3)
+    level = WARNING if counts.errors else INFO
     say(
-        f"incoming {name}: {counts.records} records of {counts.items} items on {counts.pages} pages, "
-        f"{counts.errors} failed"
+        f"incoming {name}: {told}",
+        event="summary",
+        level=level,
+        failed=counts.errors,
+        seconds=seconds,
+        **fields,
     )
     if counts.errors:  # also of an earlier life of the run
-        words = ["connectory", "preview", "incoming", name, "--steps"]
-        for option in ("config", "client"):
-            words += [f"--{option}", options[option]] if options[option] else []
-        say(join(words + ["--sandbox"] * options["sandbox"]))
-        raise Ended(SOME_FAILED if counts.pages or not failures else exit_code(failures[0]))
+        failures.say_all(preview_of(name, options), alone=not counts.pages)
+        raise Ended(SOME_FAILED if counts.pages or failures.first is None else exit_code(failures.first))
 
 
 def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], progress: Progress) -> None:
@@ -257,9 +261,9 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
         return
     say_resumed(run)
     source.keep_in(run.folder)
-    if progress.shown:
-        progress.total = source.count()
-    progress.start_at(run.journal.counts)
+    progress.follow(made, output)
+    progress.count(source)
+    progress.start_at(run.journal.counts, name)
     known = open_known(made.assembly, made.runs, name, run, client=options["client"])
     publisher = made.publisher(
         name, given=parameters, client=options["client"], journal=run.journal, known=known
@@ -272,8 +276,8 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
         async with made:
             await run_outgoing(run, publisher, source, sink, dead)
 
-    def end() -> None:
-        say_end(run.journal, run.facts, source.count())
+    def end() -> str:
+        return say_end(run.journal, run.facts, source.count())
 
     used = partial(say_used, made, run.facts, options["client"])
     run_shown(main, publisher.stop, progress, dead, end=end, used=used, facts=run.facts)
@@ -286,13 +290,13 @@ def run_shown(
     progress: Progress,
     dead: DeadLetters,
     *,
-    end: Callable[[], None],
+    end: Callable[[], str],
     used: Callable[[], None],
     facts: Facts,
 ) -> None:
     """Run an outgoing and tell what came of it, and what it `used`.
 
-    `end` tells what is left of one that did not come to its end.
+    `end` tells what is left of one that did not come to its end, and gives the command that goes on with it.
     """
     try:
         with progress:
@@ -307,7 +311,8 @@ def run_shown(
     except ConnectoryError as error:
         _summarise(progress, dead)
         used()
-        end()
+        if (command := end()) and isinstance(error, RunInterruptedError):
+            error.command = command
         go_on_with(error, facts)
         raise
     else:
@@ -325,14 +330,9 @@ def _end(run: Run, options: dict[str, Any]) -> None:
         raise Ended(SOME_FAILED)
 
 
-def _summarise(progress: Progress, dead: DeadLetters, failures: Sequence[RecordError] = ()) -> None:
+def _summarise(progress: Progress, dead: DeadLetters) -> None:
     progress.summary()
-    for line in dead.summary():
-        say(line)
-    for failure in failures:
-        say(f"error: {failure}")
-    if dead.reasons:
-        say(f"failed records, each with its reason: {dead.path}")
+    dead.say_causes()
 
 
 def _run_route(made: AsyncConnector, name: str, options: dict[str, Any], progress: Progress) -> None:
@@ -342,9 +342,12 @@ def _run_route(made: AsyncConnector, name: str, options: dict[str, Any], progres
     _refuse_disabled(f"incoming {names[0]!r}", disabled=made.assembly.incoming(names[0]).disabled)
     for step in names[1:]:
         _refuse_disabled(f"outgoing {step!r}", disabled=made.assembly.outgoing(step).disabled)
-    run_route(
-        made, name, options, progress, confirm=lambda count: _confirm_deletion(count, yes=options["yes"])
-    )
+
+    def confirm_it(count: int | None) -> None:
+        with progress.hidden():
+            _confirm_deletion(count, yes=options["yes"])
+
+    run_route(made, name, options, progress, confirm=confirm_it)
 
 
 def _confirm_deletion(count: int | None, *, yes: bool) -> None:

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from connectory.cli.observing import log_options, observed
 from connectory.cli.outcome import Ended, say, typed_again
+from connectory.cli.saying import voice
 from connectory.errors import RunInterruptedError
 from connectory.events import Event, Held, Noticed, RequestRetried
 from connectory.jsontext import JsonTextError, loads_unique
@@ -40,7 +42,8 @@ CONFIG_NAME, CONFIG_VARIABLE = "connectory.yaml", "CONNECTORY_CONFIG"
 
 
 def config_options(command: F) -> F:
-    """Add `--config`, `--client` and `--sandbox`."""
+    """Add `--config`, `--client`, `--sandbox` and what says how it is told."""
+    command = log_options(command)
     for option in (
         click.option(
             "--sandbox", is_flag=True, help="Point every client to an embedded sandbox; no key is needed."
@@ -123,11 +126,12 @@ def connector(
     path = config_path(config)
     missing = optional and config is None and not path.exists()
     loaded = config_from_dict(NO_CONFIGURATION) if missing else load_config(path)
-    if not sandbox:
-        yield AsyncConnector(loaded, listen=listen or tell, endpoint=None if signed else Endpoint("none"))
-        return
-    with in_sandbox(loaded, listen=listen) as made:
-        yield made
+    with observed(listen or tell) as heard:
+        if not sandbox:
+            yield AsyncConnector(loaded, listen=heard, endpoint=None if signed else Endpoint("none"))
+            return
+        with in_sandbox(loaded, listen=heard) as made:
+            yield made
 
 
 @contextmanager
@@ -199,6 +203,8 @@ async def _interruptible(
 
 def tell(event: Event) -> None:
     """Print what a person should know: the listener of commands without progress."""
+    if voice.json:  # the log tells it
+        return
     match event:
         case Noticed(message):
             say(f"note: {message}")

@@ -12,9 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from connectory.cli.causes import Causes
 from connectory.cli.setup import loop_factory
 from connectory.errors import JobBusyError, RunStoppedError
-from connectory.events import Event, RecordFinished
+from connectory.events import Event, Noticed, RecordFinished
+from connectory.lanes import Standing
+from connectory.logs import tokens_of
 from connectory.processes import messages
 from connectory.redaction import blank, trace
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from connectory.building import ClientOptions
+    from connectory.connector import AsyncConnector
     from connectory.events import Listener
     from connectory.gate import Gate
     from connectory.journal import Run, Shard
@@ -43,8 +47,17 @@ def main() -> None:
     os.dup2(2, 1)  # what a transformer prints must not come between the messages
     heard = _lines()
     order = messages.read(next(heard, b"{}"))
-    if order:
-        _Shard(order, partial(_say, out), heard).work()
+    if not order:
+        return
+    shard = _Shard(order, partial(_say, out), heard)
+    if order["telemetry"] is None:
+        shard.work()
+        return
+    from connectory.telemetry import sending
+
+    os.environ.update(order["telemetry"])
+    with sending(shard.notice, f"connectory shard {order['number']}") as shard.telemetry:
+        shard.work()
 
 
 def _pass(*_: object) -> None:
@@ -95,12 +108,19 @@ class _Shard:
     def __init__(self, order: dict[str, Any], say: Any, heard: Iterator[bytes]) -> None:
         self.order, self._say, self._heard = order, say, heard
         self._counts: Counter[str] = Counter()
-        self._reasons: Counter[str] = Counter()
+        self._standing = Standing()
+        self.telemetry: Listener | None = None
+        self._causes = Causes()
+        self._made: AsyncConnector | None = None
         self._publisher: Publisher | None = None
         self._stopped: RunStoppedError | None = None
         self._told = False
         self._task: asyncio.Task[Any] | None = None
         self._go = asyncio.Event()
+
+    def notice(self, text: str) -> None:
+        """Tell something that stops nothing."""
+        self._say(event=messages.event_as(Noticed(text)))
 
     def work(self) -> None:
         """Do it, and say how it ended."""
@@ -118,7 +138,7 @@ class _Shard:
             self._tell_counts()
             if ended:
                 ended["text"] = blank(ended["text"])
-            self._say(ended=ended, reasons=dict(self._reasons))
+            self._say(ended=ended, causes=self._causes.as_data())
 
     async def _main(self) -> None:
         from connectory.journal import LOCK
@@ -155,10 +175,11 @@ class _Shard:
         commons = Commons(folder.parent / COMMONS, shard.number)
         shared = _Shared(commons, order["most"])
         try:
-            async with AsyncConnector(config, endpoint=endpoint, listen=self._hear, shared=shared) as made:
+            told: Any = {"listen": self._hear, "telemetry": self.telemetry}
+            async with AsyncConnector(config, endpoint=endpoint, shared=shared, **told) as made:
                 run = self._opened(folder)
                 letters = DeadLetters(folder / LETTERS)
-                self._reasons = letters.reasons
+                self._made, self._causes = made, letters.causes
                 given = Given(order["path"], order["query"])
                 publisher = made.publisher(
                     order["name"], given=given, client=order["client"], journal=run.journal
@@ -199,7 +220,12 @@ class _Shard:
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, RecordFinished):
+            if event.error is not None:
+                self._say(event=messages.event_as(event))
+                return
             self._counts[event.status] += 1
+            if event.usage is not None:
+                self._counts["tokens"] += tokens_of(event.usage) or 0
         elif (data := messages.event_as(event)) is not None:
             self._say(event=data)
 
@@ -251,3 +277,6 @@ class _Shard:
         counts, self._counts = self._counts, Counter()
         if counts:
             self._say(counts=dict(counts))
+        if self._made is not None and (standing := self._made.standing()) != self._standing:
+            self._standing = standing
+            self._say(standing=[standing.busy, standing.held_by])

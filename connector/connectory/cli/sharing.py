@@ -13,9 +13,13 @@ import click
 from connectory.adapters.jsonl import LineSource
 from connectory.cli.costing import say_used
 from connectory.cli.journaling import say_end, say_resumed
+from connectory.cli.observing import carried_on
+from connectory.cli.progress import stand_of
+from connectory.cli.saying import voice
 from connectory.cli.setup import config_path
 from connectory.cli.wiring import dead_letters
 from connectory.journal import SHARDS, cut, is_begun, read_plan, summarise, write_plan
+from connectory.logs import log_event
 from connectory.prices import billionths
 from connectory.processes import COMMONS, LINES, Crew, gather, join
 from connectory.running import ending
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from connectory.assembly import Input
     from connectory.cli.progress import Progress
     from connectory.connector import AsyncConnector
+    from connectory.events import Event
     from connectory.interfaces import NamedSource, Sink
     from connectory.journal import Job, Run, Runs, Shard
 
@@ -91,19 +96,38 @@ def run_shared(
         write_plan(run.folder, known)
     shared = _Sharing(made, run, known, sink, options)
     say_resumed(run, shared.doubtful)
-    progress.total = shared.total
-    progress.start_at(run.journal.counts)
-    shared.crew.listener = progress
+    progress.meter.total = shared.total
+    progress.start_at(run.journal.counts, run.facts.connection)
+    progress.follow(made, run.facts.output)
+    shared.crew.listener = _Hearing(progress)
+    progress.meter.standing = lambda: stand_of(shared.crew.standings)
 
     async def main() -> None:
         async with made:
             await shared.work()
 
-    def end() -> None:
-        say_end(run.journal, run.facts, shared.total)
+    def end() -> str:
+        return say_end(run.journal, run.facts, shared.total)
 
     used = partial(say_used, made, run.facts, options["client"])
     run_shown(main, shared.crew.stop, progress, shared.letters, end=end, used=used, facts=run.facts)
+
+
+class _Hearing:
+    """Takes in what the processes tell: for the user, and for the log; they send their telemetry themselves."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def hear(self, event: Event) -> None:
+        """Take in what happened."""
+        self._progress.hear(event)
+        if voice.json:
+            log_event(event)
+
+    def add(self, counts: Mapping[str, int]) -> None:
+        """Take in how many records are finished."""
+        self._progress.add(counts)
 
 
 class _Sharing:
@@ -133,7 +157,7 @@ class _Sharing:
             try:
                 await self.crew.work()
             finally:
-                self.letters.reasons.update(self.crew.reasons)
+                self.letters.causes.merge(self.crew.causes)
                 self._take_stock()
                 gather(self._run.folder, self._shards)
                 self.letters.give_copy()
@@ -179,6 +203,7 @@ class _Sharing:
             "most": self._publication.concurrency,
             "only_ok": not self._sink.failures,
             "power": settings.durability == "power",
+            "telemetry": carried_on(),
         }
 
     def _tidy(self) -> None:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from connectory.connector import AsyncConnector
-    from connectory.errors import RecordError
     from connectory.singer import TapSettings, TargetSettings
     from connectory.singer.lane import Lane
 
@@ -123,16 +122,10 @@ def _discover(settings: TapSettings) -> None:
 
 def _tap(made: AsyncConnector, settings: TapSettings, options: dict[str, Any]) -> None:
     from connectory.adapters.linesink import LineSink
-    from connectory.cli.wiring import MOST_SHOWN
+    from connectory.cli.failing import Failures
     from connectory.singer import Tap, TapState, read_catalog, read_state, selected, streams
 
-    failures: list[RecordError] = []
-
-    def hear(error: RecordError) -> None:
-        failures.append(error)
-        if len(failures) <= MOST_SHOWN:
-            say(f"error: {error}")
-
+    failures = Failures()
     chosen = selected(
         streams(made.assembly, made.catalogue, settings.incoming),
         read_catalog(options["catalog"] or options["properties"]),
@@ -142,7 +135,7 @@ def _tap(made: AsyncConnector, settings: TapSettings, options: dict[str, Any]) -
     state = TapState(read_state(options["state"]))
     if state.resumed:
         say("resuming the sync that broke off, where its last STATE says")
-    tap = Tap(made, chosen, state, LineSink("-"), client=settings.client, listen=tell, fail=hear)
+    tap = Tap(made, chosen, state, LineSink("-"), client=settings.client, listen=tell, fail=failures.hear)
 
     async def main() -> None:
         async with made:
@@ -197,8 +190,7 @@ def _say_counts(lane: Lane) -> None:
     from connectory.cli.wiring import DeadLetters
 
     if isinstance(lane.dead_letters, DeadLetters):
-        for line in lane.dead_letters.summary():
-            say(line)
+        lane.dead_letters.say_causes()
     done, dead = (lane.run.journal.counts.get(name, 0) for name in ("done", "dead"))
     say(
         f"outgoing {lane.name}: {lane.given} records = {done} done + {dead} dead + {lane.given - done - dead} pending"

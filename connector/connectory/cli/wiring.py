@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from connectory.adapters.linesink import LineSink
+from connectory.cli.causes import Causes
+from connectory.cli.saying import WARNING, say, voice
 from connectory.errors import ConfigError, StorageError
 from connectory.interfaces import Sink
 from connectory.journal import DEAD_LETTERS
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from connectory.record import Record, Result
 
 OutputMode = Literal["replace", "append"]
-MOST_SHOWN = 5
-"""Kinds of failure that the summary names."""
 
 
 def place(config: Config, given: str | None, configured: OutputForm | None) -> str:
@@ -90,7 +89,9 @@ def destination(
 
 def dead_letters(made: AsyncConnector, facts: Facts) -> DeadLetters:
     """Make the dead letters of a run: a file in its folder, and a copy where the connection wants one."""
-    return DeadLetters(made.runs.path(facts.run) / DEAD_LETTERS, copy_of_letters(made, facts.connection))
+    letters = DeadLetters(made.runs.path(facts.run) / DEAD_LETTERS, copy_of_letters(made, facts.connection))
+    letters.name(facts)
+    return letters
 
 
 def copy_of_letters(made: AsyncConnector, name: str) -> Path | None:
@@ -107,9 +108,14 @@ class DeadLetters(Sink):
 
     def __init__(self, path: Path, copy: Path | None = None) -> None:
         self.path = short(copy or path)
-        self.reasons: Counter[str] = Counter()
+        self.causes = Causes()
         self._file, self._copy = path, copy
         self._sink = LineSink(path, lazy=True, staged=False)
+
+    def name(self, facts: Facts) -> None:
+        """Say whose records they are, for what is advised about them."""
+        self.causes.preview = f"connectory preview outgoing {facts.connection}"
+        self.causes.replay = f"connectory replay {facts.run}"
 
     @property
     def position(self) -> Position:
@@ -132,7 +138,7 @@ class DeadLetters(Sink):
         """Take the lines of records that failed."""
         kept = list(lines)
         for line in kept:
-            self.reasons[_reason(line)] += 1
+            self.causes.add(line)
         await self._sink.write(kept)
 
     async def flush(self) -> None:
@@ -162,15 +168,18 @@ class DeadLetters(Sink):
                 f"cannot copy the dead letters to {str(self._copy)!r}: {why(error)}; they are in {str(self._file)!r}"
             ) from error
 
-    def summary(self) -> list[str]:
-        """Say what went wrong how often, most frequent first."""
-        lines = [f"  {count} x {reason}" for reason, count in self.reasons.most_common(MOST_SHOWN)]
-        more = len(self.reasons) - MOST_SHOWN
-        return lines + ([f"  and {more} other reasons"] if more > 0 else [])
-
-
-def _reason(line: dict[str, Any]) -> str:
-    return str(line["error"]["message"])
+    def say_causes(self) -> None:
+        """Say what went wrong how often, most frequent first, and where all of it lies."""
+        if not self.causes:
+            return
+        lines = self.causes.lines()
+        where = f"failed records, each with its reason: {self.path}"
+        if voice.json:
+            say(where, event="causes", level=WARNING, causes=self.causes.told())
+            return
+        for line in lines:
+            say(line, level=WARNING)
+        say(where, level=WARNING)
 
 
 def short(path: Path) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from connectory.errors import ProcessLostError, RunStoppedError, UnavailableError
+from connectory.lanes import Standing
 from connectory.processes import messages
 from connectory.processes.commons import Commons
 
@@ -47,8 +47,8 @@ class Crew:
     """Processes that each work on a shard of a run.
 
     None sends anything before all are ready. When one stops, for whatever reason, the others finish what is under way
-    and end; the first reason is raised. `reasons` counts why records were set aside, `before` is what earlier lives of
-    each shard have counted.
+    and end; the first reason is raised. `causes` say why records were set aside, `standings` how each process stands
+    now, `before` is what earlier lives of each shard have counted.
     """
 
     def __init__(
@@ -56,7 +56,8 @@ class Crew:
     ) -> None:
         self._orders, self._commons, self._before = orders, commons, before
         self.listener: Listening | None = None
-        self.reasons: Counter[str] = Counter()
+        self.causes: list[Any] = []
+        self.standings: dict[int, Standing] = {}
         self._members: list[_Member] = []
         self._failure: BaseException | None = None
         self._first: _Member | None = None
@@ -139,9 +140,12 @@ class Crew:
                     self._ready.set()
             case {"stopping": data}:
                 self._end(messages.error_of(data), member)
-            case {"ended": data, "reasons": reasons}:
+            case {"standing": [busy, held_by]}:
+                self.standings[member.number] = Standing(busy, held_by)
+            case {"ended": data, "causes": causes}:
                 member.ended = data
-                self.reasons.update(reasons)
+                self.causes += causes
+                self.standings.pop(member.number, None)
             case _:
                 pass
 

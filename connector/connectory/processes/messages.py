@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, cast
 from connectory import errors, events
 from connectory.errors import ConnectoryError, RunInterruptedError, RunStoppedError
 from connectory.jsontext import dumps, loads
+from connectory.record import Failure
 
 if TYPE_CHECKING:
     from connectory.events import Event
 
-_EVENTS = (events.RequestRetried, events.Held, events.Noticed, events.StateChanged)
-"""What is handed on one by one: it is told to a person. Records that are finished are only counted."""
+_EVENTS = (events.RequestRetried, events.Held, events.Noticed, events.StateChanged, events.RecordFinished)
+"""What is handed on one by one: it is told to a person. Of records only those that failed; the others are counted."""
 
 
 class BrokenProcessError(Exception):
@@ -38,6 +39,8 @@ def event_as(event: Event) -> list[Any] | None:
 def event_of(data: list[Any]) -> Event:
     """Make the event again."""
     name, fields = data
+    if fields.get("error") is not None:
+        fields = {**fields, "error": Failure(**fields["error"])}
     return cast("Event", getattr(events, name)(**fields))
 
 

@@ -223,9 +223,9 @@ class SharedGate(Gate):
         most: int,
         listen: Listener = ignore,
     ) -> None:
-        super().__init__(policy, limits, listen=listen)
+        super().__init__(policy, limits, listen=listen, name=name)
         self.crowd = SharedCrowd(commons, most, adapts=limits.concurrency is None)
-        self._commons, self._name, self._limits = commons, name, limits
+        self._commons, self._limits = commons, limits
 
     def _lane(self, key: str) -> Lane:
         limits = self._limits
