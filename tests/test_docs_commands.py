@@ -64,7 +64,7 @@ def test_every_reason_not_to_run_a_line_has_a_line():
     assert [pattern for pattern in NOT_RUN if not re.search(pattern, lines, re.MULTILINE)] == []
 
 
-REACHING = {"run", "preview", "read", "create", "delete", "request", "replay", "options"}
+REACHING = {"check", "run", "preview", "read", "create", "delete", "request", "replay", "options"}
 SHIM = """\
 #!/bin/sh
 case "$1" in %s) case " $* " in *" --sandbox "*) ;; *) set -- "$@" --sandbox ;; esac ;; esac
