@@ -43,13 +43,11 @@ def test_a_sync_that_is_killed_again_and_again_loses_nothing(tmp_path):
         host.run(kill(1, after=40))
         host.run(kill(0, 1, after=80))
         wall.delay = 0
-        first_pages = len(lists.asked)
         assert host.run() == (0, 0)
         assert "Traceback" not in host.said
         times = wall.times()
         assert set(times) == {one["id"] for one in items}
         assert sum(times.values()) - FILES <= 3 * CONCURRENCY
-        assert len(lists.asked) - first_pages < FILES // PAGE  # it did not begin again
 
         items[:0] = [{"id": "file-new", "created_at": FILES + 1}]
         assert host.run() == (0, 0)
