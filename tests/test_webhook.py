@@ -148,3 +148,32 @@ def test_a_file_on_the_command_line_replaces_the_webhook(tmp_path: Path):
     )
     assert done.code == 0, done.said
     assert len(done.lines) == 1
+
+
+def test_a_replay_posts_what_it_mends(tmp_path: Path):
+    with Hook() as hook:
+        moderate = {
+            "entity": "moderations",
+            "payload": {"input": "&{text}"},
+            "accept": "response.results[0].flagged",
+            "result": {"id": "&{input.id}"},
+            "output": {"webhook": hook.url},
+        }
+        config = {
+            "version": 1,
+            "clients": {"openai": {"token": "made-up"}},
+            "outgoing": {"moderate": moderate},
+        }
+        (tmp_path / "posts.jsonl").write_text('{"id": 1, "text": "a"}\n', encoding="utf-8")
+        (tmp_path / "connectory.yaml").write_text(json.dumps(config), encoding="utf-8")
+        first = connectory(
+            "run", "outgoing", "moderate", "--input", "posts.jsonl", "--sandbox", folder=tmp_path
+        )
+        assert (first.code, hook.taken[0]["status"]) == (1, "error")
+        del moderate["accept"]
+        (tmp_path / "connectory.yaml").write_text(json.dumps(config), encoding="utf-8")
+        (run,) = connectory("runs", "list", "--json", folder=tmp_path).lines
+        again = connectory("replay", run["run"], "--results", "--sandbox", folder=tmp_path)
+        assert again.code == 0, again.said
+        assert again.out == ""
+        assert hook.taken[1:] == [{"id": 1}]
