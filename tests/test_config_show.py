@@ -24,6 +24,7 @@ clients:
     headers: {X-Api-Key: "k-1", X-Team: search, X-Old: "${UNSET}"}
     proxy: "http://me:pass-word-9@localhost:3128"
     timeout: {total: 30}
+    prices: {models: {gpt-5-mini: {input: 0.5, output: 4}}}
 incoming:
   models:
     entity: models
@@ -64,13 +65,14 @@ EXPECTED: dict[str, tuple[Any, str, int]] = {
     "clients.ours.headers.X-Old": ("${UNSET}", "environment UNSET, which is not set", 8),
     "clients.ours.proxy": ("http://****@localhost:3128", "file", 9),
     "clients.ours.timeout.total": (30, "file", 10),
+    "clients.ours.prices.models.gpt-5-mini.input": (0.5, "file", 11),
     "clients.ours.timeout.idle": (60, "default", 0),
     "clients.ours.limits.concurrency": ("auto", "default", 0),
     "incoming.models.client": ("ours", "the only client", 0),
-    "incoming.models.transformer": ([{"set": {"a": "&{id}"}}], "file", 14),
+    "incoming.models.transformer": ([{"set": {"a": "&{id}"}}], "file", 15),
     "outgoing.purge.action": ("delete", "entity file", 0),
-    "outgoing.purge.validate": ("warn", "file", 16),
-    "outgoing.both.action": ("create", "file", 17),
+    "outgoing.purge.validate": ("warn", "file", 17),
+    "outgoing.both.action": ("create", "file", 18),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import AliasChoices, BaseModel, SecretStr
@@ -126,6 +127,8 @@ def _plain(value: Any, source: Any) -> Any:
         return BLANK if value.get_secret_value() else ""
     if value is None or isinstance(value, str | int | float):
         return value
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
     if is_map(source) or is_list(source) or isinstance(source, str):
         return cast("Any", source)
     if isinstance(value, Mapping):
