@@ -18,7 +18,7 @@ def log(
 
     Options:
         message: the line; a template
-        level: debug, info, warning or error; the command line shows the last two
+        level: debug, info, warning or error; the command line shows the last two, with --verbose all
 
     Examples:
         {"message": "&{id} has no text", "level": "warning"}

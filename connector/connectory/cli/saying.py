@@ -59,7 +59,8 @@ class Voice:
             self._handler.addFilter(FieldFilter())
             logging.getLogger().addHandler(self._handler)
         self._handler.setFormatter(JsonFormatter(self.about) if self.json else logging.Formatter())
-        self._handler.setLevel(self.level if self.json else max(self.level, WARNING))
+        told = self.json or self.level < INFO  # else a person is spared what transformers log below a warning
+        self._handler.setLevel(self.level if told else max(self.level, WARNING))
         logger.setLevel(min(self.level, WARNING))
 
     def say(
