@@ -12,7 +12,7 @@ from connectory.fanout import merged
 from connectory.firsts import firsts_of
 from connectory.parameters import checked
 from connectory.reading import Page, Reading
-from connectory.subscription import Parent, hashed
+from connectory.subscription import Parent, Portion, hashed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
@@ -130,6 +130,47 @@ class Subscriber:
                 yield page
                 if self._room() == 0:
                     return
+        self._tell_gone()
+
+    async def portions(self) -> AsyncGenerator[Portion, None]:
+        """Give what can be read apart: the outermost parents or records of the input, else sets of parameters."""
+        first = self.levels[0]
+        if self._source is not None:
+            async for item in self._source:
+                if item.error is not None:
+                    self._set_aside(item.error)
+                else:
+                    name = hashed(item.record).hex()
+                    yield Portion(Parent(item.record, (name,), given=True))
+            return
+        async with aclosing(first.sets(None)) as sets:
+            async for number, parameters in _numbered(sets):
+                if not self._above:
+                    yield Portion(parameters=checked(parameters))
+                    continue
+                async with aclosing(
+                    first.pages(f"{first.subscription.name}/{number}", parameters, None)
+                ) as pages:
+                    async for page in pages:
+                        for taken in page.taken:
+                            for record in taken.records:
+                                yield Portion(Parent(record, (taken.key,), page.path))
+
+    async def portion_pages(self, portions: Sequence[Portion]) -> AsyncGenerator[Page, None]:
+        """Walk every page of some portions."""
+        levels = self.levels
+        walks: list[AsyncGenerator[Page, None]] = []
+        for number, one in enumerate(portions):
+            stream = f"{self.subscription.name}/{number}"
+            if one.parent is None:
+                walks.append(levels[0].pages(stream, one.parameters or {}, None))
+                continue
+            below = levels if one.parent.given else levels[1:]
+            walks.append(self._below(below, _Family(one.parent, stream), one.parent))
+        async with aclosing(self), aclosing(merged(walks, AT_ONCE[1])) as pages:
+            async for page in pages:
+                self._count(page)
+                yield page
         self._tell_gone()
 
     async def aclose(self) -> None:
@@ -323,6 +364,13 @@ class Subscriber:
             self.counts.items += page.items
             self.counts.records += records
             self.listen(PageRead(self.subscription.name, page.items, records))
+
+
+async def _numbered(sets: AsyncGenerator[Record, None]) -> AsyncGenerator[tuple[int, Record], None]:
+    number = 0
+    async for one in sets:
+        yield number, one
+        number += 1
 
 
 def _unused(name: str, names: set[str]) -> str:

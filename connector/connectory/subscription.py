@@ -39,6 +39,14 @@ class Parent:
 
 
 @dataclass(frozen=True, slots=True)
+class Portion:
+    """What can be read apart from the rest: for a parent or a record of the input, else a set of request parameters."""
+
+    parent: Parent | None = None
+    parameters: Record | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Subscription:
     """What to read and how to shape it: an incoming connection, resolved.
 

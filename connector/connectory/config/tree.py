@@ -14,7 +14,7 @@ from connectory.errors import ConfigError, Problem, UnknownNameError
 from connectory.redaction import Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable, Mapping
 
     from connectory.config.clients import ClientConfig
     from connectory.config.fields import Section
@@ -105,20 +105,29 @@ class Config(ConfigModel):
 
     def without(self, place: tuple[str, str], options: Collection[str]) -> Config:
         """Give the configuration as it would be if a connection lacked some of its options."""
+        connection: Section = getattr(self, place[0])[place[1]]
+        fields = type(connection).model_fields
+        defaults: dict[str, Any] = {
+            one: fields[one].get_default(call_default_factory=True) for one in options
+        }
+        unset = [one for one in self._unset if one.path[:2] != place or not set(one.path[2:3]) & {*options}]
+        return self._changed(place, defaults, unset)
+
+    def with_options(self, place: tuple[str, str], options: Mapping[str, Any]) -> Config:
+        """Give the configuration as it would be if a connection had these options; they need no check."""
+        return self._changed(place, options, self._unset)
+
+    def _changed(self, place: tuple[str, str], options: Mapping[str, Any], unset: Iterable[Unset]) -> Config:
         section, name = place
         connections: dict[str, Section] = {**getattr(self, section)}
-        fields = type(connections[name]).model_fields
-        defaults = {one: fields[one].get_default(call_default_factory=True) for one in options}
-        connections[name] = connections[name].model_copy(update=defaults)
+        connections[name] = connections[name].model_copy(update=options)
         connections[name].model_fields_set.difference_update(options)
         made = self.model_copy(update={section: connections})
         made.attach(
             folder=self._folder,
             document=self._document,
             source=self._source,
-            unset=tuple(
-                one for one in self._unset if one.path[:2] != place or not set(one.path[2:3]) & {*options}
-            ),
+            unset=tuple(unset),
             redactor=self._redactor,
         )
         return made

@@ -9,6 +9,7 @@ of itself: what a dying machine left half written is told from what is whole.
 from __future__ import annotations
 
 import os
+import re
 import zlib
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, cast
@@ -31,6 +32,7 @@ LOG = "results.jsonl"
 _TAIL = len(b',"crc":"00000000"}')
 _CHUNK = 1024 * 1024
 _PIECE = 16 * 1024
+_KEY = re.compile(rb'\{"seq":\d+,"part":\d+,"key":"([^"]+)"')
 
 
 class Entry:
@@ -146,6 +148,14 @@ class ResultsLog:
                     yield Entry(parsed, offset)
         finally:
             os.close(file)
+
+    def places(self) -> Iterator[tuple[str, int]]:
+        """Give the key of each whole line with its offset, and read nothing else of it; cut nothing off."""
+        for offset, line in _lines(self._file, 0):
+            body = line[:-1]
+            text, tail = body[:-_TAIL], body[-_TAIL:]
+            if line.endswith(b"\n") and tail == _tail(text) and (found := _KEY.match(text)) is not None:
+                yield found[1].decode(), offset
 
     def entry(self, start: int) -> Entry:
         """Read the line at an offset that `scan` has given."""
