@@ -42,7 +42,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Run both type checkers, strict."""
-    install(session, "lint", "test")
+    install(session, "lint", "test", "counterparts")
     session.run("mypy")
     session.run("pyright", "--pythonpath", str(Path(session.virtualenv.location) / "bin" / "python"))
 
