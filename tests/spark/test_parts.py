@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pickle
 import subprocess
 import sys
 import time
@@ -35,11 +36,12 @@ from spark_server import CountingServer
 
 from connectory import Catalogue, ConfigError
 from connectory.engines.spark import sending as sending_module
-from connectory.engines.spark.columns import columns_of, fitted, json_ready, row_of
+from connectory.engines.spark.columns import columns_of, fitted, json_ready, raw_column, row_of
 from connectory.engines.spark.location import Location, WriteRun
 from connectory.engines.spark.options import POLL, READ, WRITE, Options, local_path, read_options
+from connectory.engines.spark.polling import Poller
 from connectory.engines.spark.presence import LostError, Presence, fresh_in
-from connectory.engines.spark.reading import schema_of
+from connectory.engines.spark.reading import BatchReader, schema_of
 from connectory.engines.spark.sending import begin
 from connectory.engines.spark.sharing import TaskBudget, TaskGate, TaskShare
 from connectory.engines.spark.writing import _write
@@ -277,6 +279,33 @@ def test_a_write_that_failed_is_taken_up_and_another_one_is_refused(tmp_path):
     assert location.unfinished() is None
 
 
+def test_a_damaged_location_is_told_and_new_begins_anew(tmp_path):
+    location = Location(tmp_path)
+    location.begin("write", "moderate", "POST /moderations", new=False)
+    (tmp_path / "_connectory" / "run.json").write_text("{")
+
+    with pytest.raises(ConfigError, match="begins anew"):
+        location.begin("write", "moderate", "POST /moderations", new=False)
+    assert location.begin("write", "moderate", "POST /moderations", new=True).lives == 1
+
+
+def test_lines_are_put_in_place_and_an_interrupted_commit_is_done_again(tmp_path):
+    location = Location(tmp_path)
+    for run in ("run-1", "run-2"):
+        parts = [
+            (tmp_path / f"{run}-{number}", f"results/part-0000{number}-{run}.jsonl") for number in range(2)
+        ]
+        for source, _ in parts:
+            source.write_text(run)
+        location.publish(run, parts[:1], overwrite=False)
+        location.publish(run, parts, overwrite=run == "run-2")
+
+    assert sorted(one.name for one in (tmp_path / "results").iterdir()) == [
+        "part-00000-run-2.jsonl",
+        "part-00001-run-2.jsonl",
+    ]
+
+
 def test_two_drivers_do_not_share_a_location(tmp_path, monkeypatch):
     monkeypatch.setattr("connectory.engines.spark.location.PATIENCE", 0)
     location = Location(tmp_path)
@@ -445,3 +474,40 @@ def test_options_name_request_parameters_and_uris():
 
     assert (made.query, made.path) == ({"purpose": "batch"}, {"id": "x"})
     assert Path("/a b") == local_path("file:///a%20b")
+
+
+def test_parents_are_read_in_portions(options, server):
+    server.lists["/fine_tuning/jobs"] = [{"id": f"job-{one}", "object": "fine_tuning.job"} for one in "abc"]
+    for one in "abc":
+        server.lists[f"/fine_tuning/jobs/job-{one}/events"] = [{"id": f"event-{one}"}]
+    reader = BatchReader(replace(options, connection="events", partitions=2), raw_column())
+
+    shares = [pickle.loads(pickle.dumps(one)) for one in reader.partitions()]  # noqa: S301 - as Spark sends them
+    read = [[json.loads(raw)["id"] for (raw,) in reader.read(one)] for one in shares]
+
+    assert read == [["event-a", "event-c"], ["event-b"]]
+
+
+def test_what_remembers_is_read_as_a_stream(options):
+    with pytest.raises(ConfigError, match=r"spark\.readStream"):
+        BatchReader(replace(options, connection="new-files"), raw_column()).partitions()
+
+
+@pytest.mark.parametrize("name", ["files", "new-files"])
+def test_a_stream_gives_each_item_once_and_the_same_again_until_it_is_committed(options, server, name):
+    server.lists["/files"] = [{"id": "file-1", "object": "file"}]
+    known = replace(options, connection=name, every=0)
+    begin_at = Poller(known, raw_column()).initialOffset()
+
+    first = Poller(known, raw_column()).latestOffset(begin_at)
+    server.lists["/files"].insert(0, {"id": "file-2", "object": "file"})
+    poller = Poller(known, raw_column())  # another life of the query
+    second = poller.latestOffset(first)
+
+    def between(start, end):
+        return [json.loads(raw)["id"] for one in poller.partitions(start, end) for (raw,) in poller.read(one)]
+
+    assert (between(begin_at, first), between(first, second)) == (["file-1"], ["file-2"])
+    assert poller.latestOffset(second) == second
+    poller.commit(second)
+    assert poller.partitions(begin_at, second) == []

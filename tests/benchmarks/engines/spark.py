@@ -12,8 +12,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -29,9 +29,10 @@ from spark_server import CountingServer  # noqa: E402 - the same
 HEAD = """# Measured: rows written by Spark
 
 `df.write.format("connectory")` with {rows:,} rows in 4 partitions, on a standalone cluster of one master and two workers with
-a core each, beside `connectory run outgoing` with the same rows in one process. The server counts the requests that it
-takes; it is a Python program with threads, so it bounds all rows alike. The session runs and has written some rows before;
-the time is that of the write, and of the command without that for one record. With *kills* two tasks are killed in the middle and three requests are answered 429.
+a core each, beside the same rows through `Connector.outgoing` with a journal in one process. The server counts the requests
+that it takes; it is a Python program with threads, so it bounds all rows alike. Process and session run already and have
+sent some rows; the time is that of the write. With *kills* two tasks are killed in the middle and three requests are
+answered 429.
 
     python tests/benchmarks/engines/spark.py
 
@@ -42,6 +43,23 @@ TAIL = """
 Medians of {rounds} rounds with Spark {spark}, Python {python} on {cores} shared cores; the load was {load:.1f}. **Other programs
 ran at the same time: trust the ratios, and not much.** The client's processes, the server and Spark's own four Java
 processes share these cores, so nothing here says how it goes on with more machines; that was not measured.
+"""
+PLAIN = """
+import json, sys, time
+from pathlib import Path
+from connectory import Connector
+
+folder = Path(sys.argv[1])
+rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+with Connector.from_file(folder / "connectory.yaml") as connector:
+    list(connector.outgoing("plain", rows[:8], job="warm"))
+    print("ready", flush=True)
+    for word in sys.stdin:
+        begun = time.perf_counter()
+        with (folder / "out.jsonl").open("w") as out:
+            for result in connector.outgoing("plain", rows, job=word):
+                out.write(json.dumps(result.as_dict()) + "\\n")
+        print(time.perf_counter() - begun, flush=True)
 """
 PROGRAM = """
 import json, sys, time
@@ -85,32 +103,18 @@ def main() -> None:
         lines = [json.dumps({"number": one, "text": f"text {one}"}) for one in range(rows)]
         (folder / "rows.jsonl").write_text("\n".join(lines) + "\n")
         env = environment() | {"PYTHONPATH": os.pathsep.join(sys.path[:4])}
-        spark = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, master, name, str(rows)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env,
-        )  # fmt: skip
-        assert spark.stdin is not None
-        assert spark.stdout is not None
-        assert spark.stdout.readline() == "ready\n"
+        plain = begun(PLAIN, name, env=env)
+        spark = begun(PROGRAM, master, name, str(rows), env=env)
         for number in range(rounds):
-            starting = one_process(folder, env, 1)  # it is not what is compared
-            alone = measure(server, rows, lambda: one_process(folder, env, rows))
-            alone.seconds -= starting
-            found["one process"].append(alone)
-            for what, outgoing in (("Spark", "plain"), ("Spark, kills", "moderate")):
-                if outgoing == "moderate":
-                    for one in folder.glob("died-*"):
-                        one.unlink()
-                    server.refused = {server.posts + rows // part for part in (5, 4, 3)}
-
-                def write(outgoing: str = outgoing, number: int = number) -> float:
-                    spark.stdin.write(f"{outgoing} {outgoing}-{number}\n")
-                    spark.stdin.flush()
-                    return float(spark.stdout.readline())
-
-                found[what].append(measure(server, rows, write))
-        spark.stdin.close()
-        spark.wait(60)
+            found["one process"].append(measure(server, rows, partial(told, plain, str(number))))
+            found["Spark"].append(measure(server, rows, partial(told, spark, "plain", f"plain-{number}")))
+            for one in folder.glob("died-*"):
+                one.unlink()
+            server.refused = {server.posts + rows // part for part in (5, 4, 3)}
+            kills = partial(told, spark, "moderate", f"moderate-{number}")
+            found["Spark, kills"].append(measure(server, rows, kills))
+        for process in (plain, spark):
+            process.communicate(timeout=60)
     PAGE.write_text(page(found, rows, rounds))
     print(PAGE.read_text())
 
@@ -124,15 +128,24 @@ def measure(server: CountingServer, rows: int, write) -> Measured:
     return Measured(seconds, server.posts - before, server.repeated)
 
 
-def one_process(folder: Path, env: dict[str, str], limit: int) -> float:
-    """Run the command with so many records, and give its time."""
-    begun = time.perf_counter()
-    words = ["run", "outgoing", "plain", "--input", "rows.jsonl", "--output", "out.jsonl", "--new"]
-    words += ["--limit", str(limit)]
-    subprocess.run(
-        [sys.executable, "-m", "connectory", *words], cwd=folder, env=env, check=True, capture_output=True
-    )
-    return time.perf_counter() - begun
+def begun(program: str, *words: str, env: dict[str, str]) -> subprocess.Popen[str]:
+    """Start a program that is ready to write, and wait until it says so."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *words],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def told(process: subprocess.Popen[str], *words: str) -> float:
+    """Let a program write, and give the seconds that it took."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(" ".join(words) + "\n")
+    process.stdin.flush()
+    return float(process.stdout.readline())
 
 
 def page(found: dict[str, list[Measured]], rows: int, rounds: int) -> str:

@@ -74,7 +74,9 @@ class Location:
         """Take up the write that is not at its end, or begin one. Raises ConfigError, JobBusyError, StorageError."""
         try:
             make_folder(self.state)
-            earlier = None if new else self.unfinished()
+            if new:
+                self._give_up()
+            earlier = self.unfinished()
             if earlier is None:
                 begun = WriteRun(new_run_id(), kind, connection, target, int(time.time()))
             else:
@@ -158,6 +160,14 @@ class Location:
     def forget(self, run: str) -> None:
         """Delete what was kept of a run for retries."""
         shutil.rmtree(self.state / run, ignore_errors=True)
+
+    def _give_up(self) -> None:
+        """Forget the write that is not at its end. Raises JobBusyError where it is at work."""
+        with suppress(ConfigError):  # what cannot be read is forgotten too
+            if (earlier := self.unfinished()) is not None:
+                self._refuse_busy(earlier.run)
+                self.forget(earlier.run)
+        (self.state / POINTER).unlink(missing_ok=True)
 
     def _refuse_busy(self, run: str) -> None:
         """Wait for the tasks of a driver that is gone, and raise JobBusyError where they go on."""

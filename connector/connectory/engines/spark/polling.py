@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql.datasource import DataSourceStreamReader, InputPartition
 
-from connectory.adapters.linesink import LineSink
+from connectory.adapters.linesink import PART, LineSink
 from connectory.assembly import input_above, remembers
 from connectory.connector import AsyncConnector
 from connectory.engines.spark.columns import row_of
@@ -62,7 +62,7 @@ class Poller(DataSourceStreamReader):
     def latestOffset(self, start: dict[str, str], limit: object = None) -> dict[str, str]:  # noqa: N802, ARG002 - Spark's names
         """Ask the server, not more often than `every` so many seconds, and give the newest file."""
         if time.monotonic() - self._asked >= self.options.every or not self._asked:
-            asyncio.run(self._poll())
+            asyncio.run(self._poll(start["after"]))
             self._asked = time.monotonic()
         return {"after": max([start["after"], *self._files()])}
 
@@ -92,7 +92,16 @@ class Poller(DataSourceStreamReader):
     def _files(self) -> list[str]:
         return sorted(one.name for one in self._items.glob("*.jsonl"))
 
-    async def _poll(self) -> None:
+    def _name(self, run: str, after: str) -> str:
+        """Name the file of a reading: the one that it has begun, else one that comes after all others."""
+        begun = [one.name.removesuffix(PART) for one in self._items.glob(f"*-{run}.jsonl*")]
+        if begun:
+            return begun[0]
+        last = max([after, *self._files()])
+        number = int(last.partition("-")[0]) + 1 if last else 1
+        return f"{number:012}-{run}.jsonl"
+
+    async def _poll(self, after: str) -> None:
         """Read what is new into a file; a reading that broke off goes on where it was, and gives no item twice."""
         config = remembering(self.options)
         make_folder(self._items)
@@ -107,7 +116,7 @@ class Poller(DataSourceStreamReader):
             run = runs.begin(job, new_facts(job, target=target, input=read and read.name))
             if source is not None:
                 source.keep_in(run.folder)
-            file = self._items / f"{run.facts.run}.jsonl"
+            file = self._items / self._name(run.facts.run, after)
             subscriber = connector.subscriber(
                 name,
                 given=given,
