@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,9 @@ from connectory import publisher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# The tests start hundreds of processes: where no compiled modules may be kept, each would compile all of them anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 collect_ignore = ["example_package"]
 """A package with tests of its own, which `test_package.py` installs and runs."""

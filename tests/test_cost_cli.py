@@ -132,7 +132,8 @@ def test_a_model_without_a_price_is_said_once_and_is_not_0(folder):
 def test_without_prices_a_run_is_quiet_and_its_tokens_are_still_there(folder, sandbox):
     write(folder, sandbox, prices=None)
     done = run(folder, "ask")
-    assert "tokens" not in done.said
+    assert "70 tokens" in done.said
+    assert "cost" not in done.said
     used = shown(folder)
     assert used["usage"]["models"]["gpt-5-mini"]["requests"] == COUNT
     assert used["cost"] is None

@@ -127,7 +127,9 @@ def test_an_example_that_was_killed_leaves_the_same(example, place, tmp_path, mo
 
     def kept(*words, **options):
         done = ended(*words, **options)
-        printed.extend(done.stdout.splitlines())  # what left the process before it was killed is not printed again
+        printed.extend(
+            done.stdout.splitlines()
+        )  # what left the process before it was killed is not printed again
         return done
 
     def killed_first(words, sandbox, folder):

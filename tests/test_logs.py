@@ -72,7 +72,11 @@ def test_the_environment_asks_for_json_also_of_what_ends_a_command(project):
     unknown = connectory("run", "outgoing", "chatt", folder=project, **asked)
     mistyped = connectory("run", "outgoing", "chat", "--bogus", folder=project, **asked)
     (found,) = logged(unknown)
-    assert (found["code"], found["error_class"], found["next"]) == (3, "UnknownNameError", "connectory lint")
+    assert (found["code"], found["error_class"], found["next"]) == (
+        3,
+        "UnknownNameError",
+        "connectory config show",
+    )
     (found,) = logged(mistyped)
     assert found["code"] == mistyped.code == 2
     assert found["next"].endswith("run outgoing --help")

@@ -67,7 +67,7 @@ def test_the_target_prints_states_alone_and_says_what_failed_and_how_to_send_it_
         stdin=lines_of([SCHEMA, *records, message("STATE", value={"at": 3})]),
     )
     assert (done.code, done.out) == (1, '{"at":3}\n')
-    assert "1 x expression 'text'" in done.said
+    assert "1 x expression: expression 'text'" in done.said
     assert "outgoing moderate: 3 records = 2 done + 1 dead + 0 pending" in done.said
     assert done.last.startswith("connectory replay ")
     lists = connectory("runs", "list", folder=folder)

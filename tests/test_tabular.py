@@ -76,9 +76,8 @@ def test_pages_become_batches_as_they_are_asked_for(connector, caplog):
     assert first["id"].to_pylist() + rest["id"].to_pylist() == [
         f"file-{n}" for n in range(1, PAGES * SIZE + 1)
     ]
-    assert [record.getMessage() for record in caplog.records] == [
-        "the stream of Arrow has no column for the field later"
-    ]
+    told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert told == ["the stream of Arrow has no column for the field later"]
 
 
 def test_a_shape_of_ones_own_is_found_out_and_one_that_is_asked_for_is_kept(connector):

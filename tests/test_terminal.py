@@ -131,7 +131,7 @@ def test_records_that_go_to_the_same_terminal_are_not_drawn_over(project):
 )
 def test_a_pipe_gets_a_line_now_and_then(project, words, line, monkeypatch):
     (project / "sitecustomize.py").write_text(
-        "import sys\nif '-m' in sys.orig_argv:\n    import connectory.cli.progress as one\n    one.EVERY = 0.3\n"
+        "import sys\nif '-m' in sys.orig_argv:\n    import connectory.cli.progress as one\n    one.EVERY = 0.05\n"
     )
     done = connectory(
         *words, folder=project, traceback=True, PYTHONPATH=os.pathsep.join([str(project), *ROOTS])
@@ -143,7 +143,7 @@ def test_a_pipe_gets_a_line_now_and_then(project, words, line, monkeypatch):
 
 def test_colours_are_forced_where_there_is_no_terminal(project):
     words = [*RUN, "--limit", "1"]
-    assert "\x1b[31m" in connectory(*words, folder=project, FORCE_COLOR="1").said
+    assert "\x1b[31m" in connectory(*words, folder=project, FORCE_COLOR="1", NO_COLOR="").said
     assert "\x1b" not in connectory(*words, folder=project, FORCE_COLOR="0").said
     assert "\x1b" not in connectory(*words, folder=project, FORCE_COLOR="1", NO_COLOR="1").said
 

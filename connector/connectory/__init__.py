@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from connectory.plugins import transformer
     from connectory.record import Record, Result
     from connectory.schemas import Schema
+    from connectory.usage import Tally
 
 _HOMES = {
     "ApiError": "errors",
@@ -79,6 +80,7 @@ _HOMES = {
     "Source": "interfaces",
     "Template": "placeholders",
     "TooLargeError": "errors",
+    "Tally": "usage",
     "TransformerError": "errors",
     "TransportError": "errors",
     "UnavailableError": "errors",
@@ -120,6 +122,7 @@ __all__ = [
     "SetupError",
     "Sink",
     "Source",
+    "Tally",
     "Template",
     "TooLargeError",
     "TransformerError",

@@ -46,6 +46,7 @@ from connectory.engines.spark.sending import begin
 from connectory.engines.spark.sharing import TaskBudget, TaskGate, TaskShare
 from connectory.engines.spark.writing import _write
 from connectory.errors import JobBusyError, RunStoppedError
+from connectory.guards import Amount, Standing
 from connectory.journal.log import LOG
 from connectory.lanes import Limits
 from connectory.retry import Policy
@@ -353,11 +354,11 @@ def test_tasks_that_follow_each_other_do_not_begin_with_a_burst_each():
 
 def test_a_budget_counts_what_the_others_have_used():
     company = Company(live=2, requests=90)
-    budget = TaskBudget(100, None, company=company)
+    budget = TaskBudget(100, company=company)
 
-    assert budget.spent(9, 0) is None
-    assert "budget of 100 requests is used up" in budget.spent(10, 0)
-    assert company.noted == {"requests": 10, "tokens": 0}
+    assert budget.decide(Standing(Amount(8), Amount(1)), Amount(1)) is None
+    assert company.noted == {"requests": 9, "tokens": 0, "cost": 0}
+    assert "budget of 100 requests is used up" in budget.decide(Standing(Amount(10)), Amount(1))
 
 
 def test_a_connection_without_bounds_needs_no_guards(options):

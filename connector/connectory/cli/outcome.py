@@ -56,6 +56,8 @@ class Ended(Exception):  # noqa: N818 - a signal: the command has said everythin
 
 _typed: list[str] = []
 """The words after `connectory`."""
+_followed = [False]
+"""Whether it was said already what to type next, be it another program's command."""
 _COMMAND = re.compile(r"(?:connectory|pip|export) \S")
 _LONGEST = 400
 
@@ -64,6 +66,7 @@ def begin(words: Sequence[str]) -> None:
     """Remember what was typed: a failure may have to be told in these words."""
     _typed[:] = words
     voice.last = ""
+    _followed[0] = False
 
 
 def end(error: BaseException) -> int:
@@ -71,7 +74,7 @@ def end(error: BaseException) -> int:
     code = report(error)
     is_failure = code != DONE and not (isinstance(error, Ended) and not error.failed)
     helped = isinstance(error, click.exceptions.NoArgsIsHelpError | click.exceptions.Exit | SystemExit)
-    if is_failure and not helped and not _COMMAND.match(voice.last.rpartition("\n")[2]):
+    if is_failure and not helped and not _followed[0] and not _COMMAND.match(voice.last.rpartition("\n")[2]):
         follows = "connectory doctor" if code == BUG else typed_again()
         say(follows, level=ERROR, event="next", next=follows)
     return code
@@ -163,6 +166,7 @@ def _expected(error: ConnectoryError) -> int:
         say(f"error: {error}", **kind)
     if not voice.json:
         say(follows, level=ERROR)
+    _followed[0] = True
     return code
 
 
@@ -227,7 +231,7 @@ def after_problems(problems: Sequence[Problem]) -> str:
 def _bug(error: BaseException) -> int:
     told = "this is a bug in connectory, not in your data; please report it with the lines above, and with those of:"
     if voice.json:
-        say(told, level=ERROR, event="error", code=BUG, exception=trace(error))
+        say(told, level=ERROR, event="error", code=BUG, exception=trace(error), next="connectory doctor")
     else:
         say(trace(error), lines=True, level=ERROR)
         say(told, level=ERROR)
