@@ -30,6 +30,7 @@ GROUPS = {
         "Source",
         "Sink",
         "Journal",
+        "Tally",
     ),
 }
 ABOUT = """\
