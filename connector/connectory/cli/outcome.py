@@ -56,6 +56,10 @@ class Ended(Exception):  # noqa: N818 - a signal: the command has said everythin
 
 _typed: list[str] = []
 """The words after `connectory`."""
+_HELP: tuple[type[BaseException], ...] = tuple(
+    filter(None, [getattr(click.exceptions, "NoArgsIsHelpError", None)])
+)
+"""Raised by a command without its words, which then prints its help; an older click ends with `Exit` instead."""
 _followed = [False]
 """Whether it was said already what to type next, be it another program's command."""
 _COMMAND = re.compile(r"(?:connectory|pip|export) \S")
@@ -73,7 +77,7 @@ def end(error: BaseException) -> int:
     """Say what went wrong, at last the command to type next, and give the exit code."""
     code = report(error)
     is_failure = code != DONE and not (isinstance(error, Ended) and not error.failed)
-    helped = isinstance(error, click.exceptions.NoArgsIsHelpError | click.exceptions.Exit | SystemExit)
+    helped = isinstance(error, (*_HELP, click.exceptions.Exit, SystemExit))
     if is_failure and not helped and not _followed[0] and not _COMMAND.match(voice.last.rpartition("\n")[2]):
         follows = "connectory doctor" if code == BUG else typed_again()
         say(follows, level=ERROR, event="next", next=follows)
@@ -113,7 +117,7 @@ def report(error: BaseException) -> int:  # noqa: PLR0911 - one line for each wa
 def _show(error: click.ClickException) -> None:
     """Show what is wrong with a command line, and where it is said how it is written."""
     context = error.ctx if isinstance(error, click.UsageError) else None
-    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+    if isinstance(error, _HELP):
         error.show()
         return
     path = context.command_path if context is not None else "connectory"
