@@ -25,7 +25,6 @@ GATES = [
     "tests/test_quality.py",
     *map(str, sorted(Path("tests").glob("test_docs*.py"))),
     "tests/test_site.py",
-    "tests/test_pictures.py",
     "tests/test_image.py",
     "tests/test_entity_pages.py",
     "tests/test_pictures.py",
