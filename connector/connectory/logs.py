@@ -189,10 +189,10 @@ def _record_line(event: RecordFinished) -> Line:
     return _line(logging.WARNING, "record", fields, message, event.connection, event.id, error.message)
 
 
-def _request_line(event: RequestEnded) -> Line:
+def _asked(event: RequestEnded | RequestRetried) -> dict[str, Any]:
+    """Give what is known of one attempt of a request."""
     method, _, path = event.what.partition(" ")
-    fields: dict[str, Any] = {
-        **_whose(*event.whose),
+    return {
         "client": event.client,
         "entity": event.entity,
         "method": method,
@@ -200,6 +200,13 @@ def _request_line(event: RequestEnded) -> Line:
         "http_status": event.status,
         "request_id": event.request_id,
         "attempt": event.attempt,
+    }
+
+
+def _request_line(event: RequestEnded) -> Line:
+    fields: dict[str, Any] = {
+        **_whose(*event.whose),
+        **_asked(event),
         "seconds": round(event.seconds, 6),
         "waited": round(event.waited, 6),
         "tokens": tokens_of(event.usage),
@@ -210,16 +217,9 @@ def _request_line(event: RequestEnded) -> Line:
 
 
 def _retry_line(event: RequestRetried) -> Line:
-    method, _, path = event.what.partition(" ")
     fields: dict[str, Any] = {
         **_whose(event.run, event.connection, event.record),
-        "client": event.client,
-        "entity": event.entity,
-        "method": method,
-        "path": path,
-        "http_status": event.status,
-        "request_id": event.request_id,
-        "attempt": event.attempt,
+        **_asked(event),
         "wait": round(event.wait, 3),
     }
     message = "%s: attempt %d failed, next in %.1f s: %s"
