@@ -588,8 +588,8 @@ def test_reading_results_directly_acknowledges_too_and_keeps_nothing():
 
 def test_deliveries_that_an_earlier_attempt_settled_are_not_sent_and_their_records_are_acknowledged():
     class Resumed(MemoryJournal):
-        def is_shown(self, seq: int, part: int | None = None) -> bool:
-            return (seq, part) in {(0, 0), (1, 0), (1, 1)}
+        def shown_parts(self, seq: int) -> set[int]:
+            return {0: {0}, 1: {0, 1}}[seq]
 
     server, source = Server(), Listed([{"items": [{"x": n}, {"x": n + 1}]} for n in (1, 3)])
     lines, _, _, _ = send(

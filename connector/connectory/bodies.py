@@ -42,9 +42,10 @@ def compose(
         raise RequestError(f"{what}: the entity takes no payload")
     if isinstance(payload, str) and (text := _text_type(body)):
         return text, payload.encode("utf-8", "replace")
-    form = _form(what, body, payload, schema=schema, files_root=files_root)
-    if form is not None:
-        return form.content_type, form
+    if _FORM in body.content:
+        form = _form(what, body, payload, schema=schema, files_root=files_root)
+        if form is not None:
+            return form.content_type, form
     try:
         return _JSON, dumps(payload)
     except JsonTextError as error:
@@ -60,8 +61,6 @@ def _form(
     files_root: Path | None,
 ) -> Form | None:
     """Lay out a form where the entity takes nothing else, or where the payload holds a file; else give None."""
-    if _FORM not in body.content:
-        return None
     if not isinstance(payload, dict):
         if _JSON in body.content:
             return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 
-from connectory.answers import Answer, Expected, asks_for_text, is_key_reused
+from connectory.answers import Answer, Expected, asks_for_text, interpret, is_key_reused
 from connectory.attempts import Outcome, Progress, failure
 from connectory.building import MOST_KEPT, REQUEST_ID, Builder, Call, ClientOptions
 from connectory.deadlines import Deadlines
@@ -26,7 +26,7 @@ from connectory.errors import (
 from connectory.events import Listener, ignore
 from connectory.gate import Gate
 from connectory.headers import AnswerHeaders
-from connectory.receiving import receive
+from connectory.receiving import receive, whole
 from connectory.retry import Again, Aside, Decision, Stop
 from connectory.telling import hears_requests
 from connectory.transport import ProxyRefusedError, Ready, Transport, UnknownServerError, UntrustedError
@@ -100,8 +100,8 @@ class Client:
         progress, visit = Progress(), self._gate.visit(*_counted(call))
         if self._closely:
             progress.asked_at = time.monotonic()
-        if (stop := await self._gate.enter(visit)) is not None:  # no part of the request's own time
-            return progress.ended(stop)
+        if not self._gate.lets_in(visit) and (stop := await self._gate.line_up(visit)) is not None:
+            return progress.ended(stop)  # waiting is no part of the request's own time
         if begin is not None:
             try:
                 await begin()
@@ -192,10 +192,11 @@ class Client:
             else:
                 status, headers, stream = await self._answered(request)
             self._reached = True
+            expected = self._expect(call)
+            if (body := whole(stream, headers, call.save)) is not None:
+                return interpret(expected, status, headers, body), None
             events = call.stream == "events" or call.action.method == "GET"
-            return await receive(
-                self._expect(call), status, headers, stream, save=call.save, events=events
-            ), None
+            return await receive(expected, status, headers, stream, save=call.save, events=events), None
         except httpx.LocalProtocolError as error:
             return None, RequestError(self.redactor.text(f"{call.what}: {error}"))
         except _NEVER_SENT as error:

@@ -203,9 +203,10 @@ class Delivering:
         self, part: Part, call: Call, request: httpx.Request, doubt: Intent | None, hold: Hold | None
     ) -> Result:
         body = fingerprint(request)
-        self._notice_change(part, body, doubt)
+        if doubt is not None:
+            self._notice_change(part, body, doubt)
         outcome = await self._asked(call, request, partial(self._begin, part, body, hold))
-        if isinstance(outcome.error, RunStoppedError):
+        if outcome.error is not None and isinstance(outcome.error, RunStoppedError):
             if not (outcome.in_doubt or doubt):  # it was refused, so nothing is in doubt
                 self._journal.withdraw(part.delivery)
             raise outcome.error
@@ -215,12 +216,12 @@ class Delivering:
             result.model = model_of(call.payload)
         if hold is not None and self._waiting is None:
             hold.settle([result])
-        if result.ok:
+        if self._known is not None and result.ok:
             self._remember(part, body)
         return result
 
-    def _notice_change(self, part: Part, body: str, doubt: Intent | None) -> None:
-        if doubt is not None and doubt.body not in {"", body}:
+    def _notice_change(self, part: Part, body: str, doubt: Intent) -> None:
+        if doubt.body not in {"", body}:
             self._listen(
                 Noticed(
                     f"record {part.id!r} was under way when the run broke off, and is sent changed",
@@ -257,11 +258,14 @@ class Delivering:
         await self._journal.flush()  # so that it is known in every later life
 
     async def _record(self, part: Part, result: Result, call: Call | None = None) -> Result:
-        blank_error(result, self._client.redactor)
-        await self.holding.settle(part, result)
-        if call is not None and result.ok:
+        if result.error is None:
+            await self._journal.record(part.delivery, result)
+        else:
+            blank_error(result, self._client.redactor)
+            await self.holding.settle(part, result)
+        if call is not None and result.status == "ok":
             await self._shape(part, call, result)
-        if result.status != "skipped":
+        if result.status != "skipped" and not self.holding.settled:
             await self._listen_for_alarm(result)
         return result
 
@@ -314,13 +318,17 @@ class Delivering:
         """Shape an ok result. It was bought and is in the journal: a failure here keeps it and sends nothing again."""
         http = seen_http(result) if self._publication.shows_http else {}
         try:
-            if not self._publication.accepts(part, call, result.response, http=http):
+            if self._publication.accept is not None and not self._publication.accepts(
+                part, call, result.response, http=http
+            ):
                 result.status, result.error = "error", Failure("accept", NOT_ACCEPTED)
                 result.cause = AcceptError(NOT_ACCEPTED)
                 return
-            shape = partial(self._publication.shape, part, call, result.response, http=http)
-            chain = self._publication.response_chain
-            output = shape() if chain is None else await chain.aside(shape)
+            shape, chain = self._publication.shape, self._publication.response_chain
+            if chain is None:
+                output = shape(part, call, result.response, http=http)
+            else:
+                output = await chain.aside(partial(shape, part, call, result.response, http=http))
             # what a response transformer gave may be no JSON, and would break the sink for all
             if output is not None:
                 self._write(result, output)
@@ -331,12 +339,14 @@ class Delivering:
     def _write(self, result: Result, output: list[Any]) -> None:
         """Write the lines of a result, and blank the secrets in them. Raises JsonTextError."""
         texts, redactor = [dumps(line) for line in output], self._client.redactor
-        if any(map(redactor.seen_in, texts)):
+        if redactor.seen_in(texts[0] if len(texts) == 1 else b"\n".join(texts)):
             result.output = redactor.value(output)
         else:
             result.output, result.texts = output, texts
 
     async def _listen_for_alarm(self, result: Result) -> None:
+        if self.holding.settled:
+            return
         if (reason := await self.holding.hear(result)) is not None:
             self._stop(cause_of(result)(reason))
 

@@ -31,7 +31,6 @@ from connectory.retry import (
 from connectory.tokens import Size, usage_of
 
 if TYPE_CHECKING:
-    from collections import deque
     from collections.abc import Mapping
 
     from connectory.deadlines import Deadline
@@ -93,16 +92,19 @@ class Gate:
 
     async def enter(self, visit: Visit, *, again: bool = False) -> Stop | None:
         """Wait for a turn to send; each `enter` that gives None is followed by a `leave`."""
-        lane, now = visit.lane, asyncio.get_running_loop().time()
-        if again:
-            if (stop := self._sentence(visit)) is not None:
-                return stop
-        else:
+        if again and (stop := self._sentence(visit)) is not None:
+            return stop
+        return None if self.lets_in(visit, again=again) else await self.line_up(visit, again=again)
+
+    def lets_in(self, visit: Visit, *, again: bool = False) -> bool:
+        """Let a call in at once, and say so; a `leave` follows. Who is not let in lines up."""
+        if not again:
             self._budget.earn()
-        if lane not in self._lines and self._wait(visit, now) == 0.0:
-            self._admit(visit, now)
-            return None
-        return await self._line_up(visit, lane.again if again else lane.first)
+        now = asyncio.get_running_loop().time()
+        if visit.lane in self._lines or self._wait(visit, now) != 0.0:
+            return False
+        self._admit(visit, now)
+        return True
 
     async def again(self, visit: Visit, decision: Again, deadline: Deadline) -> Stop | None:
         """Wait until an attempt may be repeated. While nobody is served, the call's own time stands still."""
@@ -129,12 +131,16 @@ class Gate:
     def succeeded(self, visit: Visit, headers: Mapping[str, str], value: Any) -> None:
         """Hear of an answer that is usable."""
         now, lane = asyncio.get_running_loop().time(), visit.lane
-        self._in_touch()
-        lane.let_through(visit.sent_at, now)
+        self._reached, self._failing = True, 0
+        if self.down:
+            self._in_touch()
+        if lane.refusals:
+            lane.let_through(visit.sent_at, now)
         if visit.size is not None and (usage := usage_of(value)) is not None:
             lane.estimate.learn(visit.size, usage, wanted=visit.wanted)
             lane.pace.settle(visit.taken, sum(usage) * lane.estimate.factor)
-        self._learn(visit, headers, now)
+        if lane.pace.learn(headers, visit.taken, now):
+            self.crowd.trust()
         self.crowd.answered(now)
         if self._lines:
             self._wake()
@@ -199,7 +205,7 @@ class Gate:
             wait = max(wait, self._next_try - now)
         if wait > 0:
             return wait
-        return lane.pace.wait(now, self._cost(visit))
+        return lane.pace.wait(now, 0.0 if lane.pace.tokens is None else self._cost(visit))
 
     def _cost(self, visit: Visit) -> float:
         if visit.lane.pace.tokens is None:
@@ -210,7 +216,7 @@ class Gate:
 
     def _admit(self, visit: Visit, now: float) -> None:
         lane = visit.lane
-        visit.taken = lane.pace.take(now, self._cost(visit))
+        visit.taken = lane.pace.take(now, 0.0 if lane.pace.tokens is None else self._cost(visit))
         visit.sent_at = now
         self.crowd.busy += 1
         if self.down:
@@ -218,8 +224,10 @@ class Gate:
         if lane.alone:
             lane.trying = visit
 
-    async def _line_up(self, visit: Visit, line: deque[Visit]) -> Stop | None:
+    async def line_up(self, visit: Visit, *, again: bool = False) -> Stop | None:
+        """Wait for a turn to send where a call was not let in; None is followed by a `leave`."""
         lane, loop = visit.lane, asyncio.get_running_loop()
+        line = lane.again if again else lane.first
         line.append(visit)
         self._lines[lane] = None
         try:

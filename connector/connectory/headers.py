@@ -38,20 +38,17 @@ class AnswerHeaders(Mapping[str, str]):
 
     def get(self, name: str, default: Any = None) -> Any:
         """Give a header, or the default."""
-        needle = _needles.get(name) or _needle(name)
-        start = self._lower.find(needle)
+        needle, lower = _needles.get(name) or _needle(name), self._lower
+        start = lower.find(needle)
         if start < 0:
             return default
-        start += len(needle)
-        end = self._end(start)
-        value = _text(self._lines[start:end])
-        again = self._lower.find(needle, end)
-        while again >= 0:
-            start = again + len(needle)
+        values: list[str] = []
+        while start >= 0:
+            start += len(needle)
             end = self._end(start)
-            value = f"{value}, {_text(self._lines[start:end])}"
-            again = self._lower.find(needle, end)
-        return value
+            values.append(_text(self._lines[start:end]))
+            start = lower.find(needle, end)
+        return values[0] if len(values) == 1 else ", ".join(values)
 
     def count(self, name: str) -> int:
         """Count how often a header is there."""
@@ -83,7 +80,7 @@ class AnswerHeaders(Mapping[str, str]):
         """Find where a header ends: a line that begins with a space goes on with it."""
         lines = self._lines
         end = lines.find(b"\n", start)
-        while end >= 0 and lines[end + 1 : end + 2] in {b" ", b"\t"}:
+        while end >= 0 and lines.startswith((b" ", b"\t"), end + 1):
             end = lines.find(b"\n", end + 1)
         return len(lines) if end < 0 else end
 
@@ -114,7 +111,7 @@ def _unfolded(value: bytes) -> bytes:
 
 
 def _text(raw: bytes) -> str:
-    raw = _unfolded(raw)
+    raw = raw.strip() if raw.find(b"\n") < 0 else _unfolded(raw)
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:

@@ -79,7 +79,8 @@ def duration(text: str | None) -> float | None:
 
 
 def _told(headers: Mapping[str, str], kind: str) -> Told:
-    limit = _number(headers.get(_LIMIT + kind))
+    said = headers.get(_LIMIT + kind)
+    limit = None if said is None else _number(said)
     if limit is None or not 0 < limit <= MOST:
         return NOTHING
     remaining = _number(headers.get(_REMAINING + kind))

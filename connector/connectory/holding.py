@@ -37,6 +37,11 @@ class Holding:
         """Say whether all that was heard so far was the same failure, or nothing was heard yet."""
         return self._alarm.undecided
 
+    @property
+    def settled(self) -> bool:
+        """Say that nothing is held back, and that nothing ever will be: nobody need listen any more."""
+        return not (self._held or self._alarm.undecided or self._alarm.rang)
+
     async def settle(self, part: Part, result: Result) -> None:
         """Write down what became of a delivery, unless it is a failure that may not have to count."""
         if self._has_to_wait(result):

@@ -11,7 +11,7 @@ from connectory.frozen import value
 from connectory.logs import transformers_logger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Container, Iterable, Mapping, Sequence
     from logging import Logger
     from pathlib import Path
 
@@ -282,6 +282,10 @@ class Journal(Protocol):
 
     def is_shown(self, seq: int, part: int | None = None) -> bool:
         """Say whether the lines of an item, or of one part of it, are in the output."""
+        ...
+
+    def shown_parts(self, seq: int) -> Container[int]:
+        """Give the parts of an item whose lines are in the output while others are not; nearly always none."""
         ...
 
     def recall(self, delivery: Delivery) -> Result | None:

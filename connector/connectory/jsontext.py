@@ -44,11 +44,27 @@ def loads(text: bytes | str) -> Any:
     Integers of any size keep their value. `NaN` and `Infinity` are refused, as are numbers too large for a float.
     A byte order mark is accepted. Of a key that an object has twice the last value counts. Raises JsonTextError.
     """
+    if orjson is not None and type(text) is bytes:
+        alike = text.translate(_ALIKE)
+        if alike.find(_LONG) < 0 and alike.count(b"[") <= DEEPEST:
+            try:
+                return orjson.loads(text)
+            except orjson.JSONDecodeError:
+                pass  # the standard library decides what is wrong, so that both installs say the same
     return _read(text, _read_fast)
 
 
 def loads_unique(text: bytes | str) -> Any:
     """Parse JSON text like `loads`, and refuse an object that has a key twice: one of its values would be lost."""
+    if orjson is not None and type(text) is bytes:
+        alike = text.translate(_ALIKE)
+        if alike.count(b"[") <= DEEPEST and not _is_suspicious(alike) and alike.find(b'" ') < 0:
+            try:
+                value = orjson.loads(text)
+            except orjson.JSONDecodeError:
+                value = _ABSENT
+            if value is not _ABSENT and _are_all(value, text.count(b'":')):
+                return value
     return _read(text, _read_unique)
 
 
@@ -101,7 +117,7 @@ def _read_fast(raw: bytes, alike: bytes) -> Any:
         try:
             return orjson.loads(raw)
         except orjson.JSONDecodeError:
-            pass  # the standard library decides what is wrong, so that both installs say the same
+            pass
     return (_strict if _is_suspicious(alike) else _plain).decode(raw.decode("utf-8-sig"))
 
 
@@ -114,9 +130,14 @@ def _read_unique(raw: bytes, alike: bytes) -> Any:
             value = orjson.loads(raw)
         except orjson.JSONDecodeError:
             value = _ABSENT
-        if value is not _ABSENT and raw.count(b'":') == _keys(value):
+        if value is not _ABSENT and _are_all(value, raw.count(b'":')):
             return value
     return (_unique_strict if suspicious else _unique).decode(raw.decode("utf-8-sig"))
+
+
+def _are_all(value: Any, quoted: int) -> bool:
+    """Say whether a value has as many names as its text has quotes before colons."""
+    return (type(value) is dict and len(cast("dict[str, Any]", value)) == quoted) or _keys(value) == quoted
 
 
 def _keys(value: Any) -> int:

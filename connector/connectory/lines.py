@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from connectory.errors import RecordError
@@ -67,11 +68,10 @@ class LineSplitter:
         Raises InputError before the first line when the stream is clearly no JSON Lines, RunStoppedError when it is a
         gzip stream that is damaged.
         """
-        for piece in self._unpacker.pieces(chunk):
-            if self._first is not None:
-                yield from self._judged(piece)
-            else:
-                yield from self._completed(piece)
+        return chain.from_iterable(map(self._given, self._unpacker.pieces(chunk)))
+
+    def _given(self, piece: bytes) -> Iterator[Line]:
+        return self._completed(piece) if self._first is None else self._judged(piece)
 
     def _judged(self, piece: bytes) -> Iterator[Line]:
         """Hold the beginning back until it is clear that it is lines."""

@@ -205,8 +205,9 @@ class PackSending(Delivering):
         hold: Hold | None,
     ) -> Outcome:
         body = fingerprint(request)
-        for one in group.members[:1]:
-            self._notice_change(one.part, body, doubts.get(one.part.delivery.key))
+        first = group.members[0].part
+        if (doubt := doubts.get(first.delivery.key)) is not None:
+            self._notice_change(first, body, doubt)
         outcome = await self._asked(call, request, partial(self._begin_pack, group.members, body, pack, hold))
         if isinstance(outcome.error, RunStoppedError):
             self._withdraw(group.members, doubts, in_doubt=group.in_doubt or outcome.in_doubt)

@@ -172,7 +172,7 @@ def _copying(constant: Any) -> Fill | None:
 def _alone(fill: Fill) -> Fill:
     def copied(root: Any, scope: Scope) -> Any:
         value = fill(root, scope)
-        return value if type(value) is str else fresh(value)
+        return fresh(value) if isinstance(value, (dict, list)) else value
 
     return copied
 

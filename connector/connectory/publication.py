@@ -117,6 +117,8 @@ class Publication:
     shows_http: bool = field(init=False, default=False)
     shows_derived: bool = field(init=False, default=True)
     templates: tuple[tuple[str, Template], ...] = field(init=False, default=())
+    plain: bool = field(init=False, default=False)
+    only_action: Action | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         """Find out, once, what the records need: to make `http` of an answer costs more than most results."""
@@ -131,6 +133,12 @@ class Publication:
         own = [("path", self.path), ("query", self.query), ("payload", self.payload)]
         templates = tuple((name, template) for name, template in own if template is not None)
         object.__setattr__(self, "templates", templates)
+        object.__setattr__(
+            self, "only_action", next(iter(self.actions.values())) if len(self.actions) == 1 else None
+        )
+        object.__setattr__(
+            self, "plain", not (self.chain.steps or self.identifier or self.sequence or self.only)
+        )
 
     @property
     def counted(self) -> bool:
@@ -153,7 +161,11 @@ class Publication:
         `seq` counts the items of the source; `run` is the run in whose name they are sent, unless the item repeats a
         delivery of another one. `apply` gives what the chain made, where it was run already.
         """
-        origin = item.origin
+        origin, record = item.origin, item.record
+        if origin is None and apply is None and self.plain and item.error is None:  # one part, as it was read
+            delivery, own = Delivery(run, item.position, 0, seq), record.get("id")
+            name = str(own) if type(own) is str or type(own) is int else item.position
+            return [Part(item, seq, delivery, name, record, whole=False)]
         if origin is None:
             return self._made(item, seq, seq, run, apply)
         parts = self._made(item, seq, origin.index, origin.run, apply)
@@ -226,10 +238,16 @@ class Publication:
     def _call(self, part: Part) -> Call:
         record = part.record or {}
         scope = self._scope(part)
-        own = self._own(record, scope)
+        own = (
+            {name: fill.render(record, scope) for name, fill in self.templates} if self.templates else record
+        )
         defaults = _NO_DEFAULTS if self.defaults.is_empty else self.defaults.render(record, scope)
-        action = self._action(record)
-        payload, query = self._payload(action, own), as_object(own.get("query"), "'query'")
+        action = self.only_action or self._action(record)
+        # A deletion takes no body: a payload that the record carries for other reasons is left where it is.
+        payload = own.get("payload") if action.body is not None or self.payload is not None else None
+        path, query = own.get("path"), own.get("query")
+        path = defaults["path"] if path is None else {**defaults["path"], **as_object(path, "'path'")}
+        query = defaults["query"] if query is None else {**defaults["query"], **as_object(query, "'query'")}
         if self.stream is not None:
             payload, query = streamed(action, payload, query)
         save = None
@@ -239,8 +257,8 @@ class Publication:
         call = Call(
             self.entity,
             action,
-            {**defaults["path"], **as_object(own.get("path"), "'path'")},
-            {**defaults["query"], **query},
+            path,
+            query,
             payload,
             self.validate,
             files_root=self.files_root,
@@ -282,19 +300,8 @@ class Publication:
             return list(shaped)
         return [self.result.render(line, scope) for line in shaped]
 
-    def _own(self, record: Record, scope: Mapping[str, Any]) -> Record:
-        if not self.templates:
-            return record
-        return {name: template.render(record, scope) for name, template in self.templates}
-
-    def _payload(self, action: Action, own: Record) -> Any:
-        # A deletion takes no body: a payload that the record carries for other reasons is left where it is.
-        return own.get("payload") if action.body is not None or self.payload is not None else None
-
     def _action(self, record: Record) -> Action:
         default = next(iter(self.actions.values()))
-        if len(self.actions) == 1:
-            return default
         method = record.get("method", default.method)
         if not isinstance(method, str) or method not in self.actions:
             allowed = ", ".join(self.actions)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from connectory.batchable import BatchOption
     from connectory.client import Client
-    from connectory.interfaces import Item, Journal, Sink, Source
+    from connectory.interfaces import Journal, Sink, Source
     from connectory.journal import Known
     from connectory.packing import Pack
     from connectory.publication import Part, Publication
@@ -185,7 +185,8 @@ class Publisher:
         seq = part.delivery.seq
         if seq not in self._open:
             beside = part.beside or (part.delivery.part,)
-            self._open[seq] = _Open(sum(not self.journal.is_shown(seq, one) for one in beside))
+            shown = self.journal.shown_parts(seq)
+            self._open[seq] = _Open(sum(one not in shown for one in beside))
 
     async def _directly(self, source: Source) -> AsyncGenerator[list[tuple[Part, Result]], None]:
         """Give settled deliveries in groups; a failure waits as long as all fail alike: it may have to stay pending."""
@@ -262,13 +263,16 @@ class Publisher:
         made = self._making.items(source, start, below)
         try:
             async for item, seq, parts in made:
-                pending = [one for one in parts if not self.journal.is_shown(seq, one.delivery.part)]
+                shown = self.journal.shown_parts(seq)
+                pending = [one for one in parts if one.delivery.part not in shown] if shown else parts
                 if parts and (note := self._repeats.hear(parts[0].id, item.position)):
                     self.listen(Noticed(note, self.journal.run, self.publication.name))
                 self._open[seq] = _Open(len(pending))
                 if not pending:  # all its lines are out; only the item itself was not closed
                     self.journal.close_item(seq, dead=False)
-                    await self._close(source, item, seq)
+                    del self._open[seq]
+                    self.finished += 1
+                    await source.acknowledge(item)
                 if self._batched is not None and len(pending) > 1:
                     beside = tuple(part.delivery.part for part in pending)
                     pending = [replace(part, beside=beside) for part in pending]
@@ -355,13 +359,10 @@ class Publisher:
         for part, _ in settled:
             opened = self._open.get(part.delivery.seq)
             if opened is not None and not opened.parts:
-                await self._close(source, part.item, part.delivery.seq)
+                del self._open[part.delivery.seq]
+                self.finished += 1
+                await source.acknowledge(part.item)
         self._check_dead()
-
-    async def _close(self, source: Source, item: Item, seq: int) -> None:
-        del self._open[seq]
-        self.finished += 1
-        await source.acknowledge(item)
 
     def _check_dead(self) -> None:
         most = self.publication.max_dead

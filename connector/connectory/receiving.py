@@ -42,6 +42,14 @@ class Stream(Protocol):
     async def aclose(self) -> None: ...  # noqa: D102 - said above
 
 
+def whole(stream: Stream, headers: Mapping[str, str], save: Target | None) -> bytes | None:
+    """Give the body of an answer that only has to be understood: it came with the head, and nothing is open."""
+    body: bytes | None = getattr(stream, "content", None)
+    if body is None or save is not None or len(body) > LARGEST_BODY or media_type(headers) == EVENTS:
+        return None
+    return body
+
+
 async def receive(
     expected: Expected,
     status: int,
@@ -81,9 +89,9 @@ async def _whole(expected: Expected, headers: Mapping[str, str], stream: Stream)
     announced = headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > LARGEST_BODY:  # not one byte of it is taken
         raise _too_large(expected, "answer")
-    whole: bytes | None = getattr(stream, "content", None)  # it came with the head
-    if whole is not None and len(whole) <= LARGEST_BODY:
-        return whole
+    came: bytes | None = getattr(stream, "content", None)  # with the head
+    if came is not None and len(came) <= LARGEST_BODY:
+        return came
     parts: list[bytes] = []
     size = 0
     async for chunk in stream:

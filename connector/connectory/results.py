@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
+from connectory.answers import request_id
 from connectory.errors import (
     ApiError,
     ConnectoryError,
@@ -52,14 +53,27 @@ def unsent(part: Part, error: RecordError | None) -> Result:
 
 def result_of(part: Part, call: Call, outcome: Outcome) -> Result:
     """Make the result of a request that was sent, or tried to be."""
+    answer = outcome.answer
+    if answer is not None:
+        return Result(
+            part.index,
+            part.id,
+            "ok",
+            answer.status,
+            request_id(answer.headers),
+            outcome.attempts,
+            outcome.in_doubt,
+            usage_of(answer.value),
+            answer.value,
+            None,
+            answer.events if call.stream == "events" else None,
+            None,
+            part.item.record,
+            None,
+            answer.headers,
+        )
     result = unsent(part, None)
     result.status, result.attempts, result.in_doubt = "ok", outcome.attempts, outcome.in_doubt
-    if outcome.answer is not None:
-        result.http_status, result.request_id = outcome.answer.status, outcome.answer.request_id
-        result.response, result.usage = outcome.answer.value, usage_of(outcome.answer.value)
-        result.events = outcome.answer.events if call.stream == "events" else None
-        result.headers = outcome.answer.headers
-        return result
     error = cast("ConnectoryError", outcome.error)
     if isinstance(error, ApiError):
         result.http_status, result.request_id = error.status, error.request_id
@@ -141,6 +155,8 @@ def dead_letter(connection: str, part: Part, result: Result) -> Record:
 def text_of(result: Result) -> bytes:
     """Give the output lines of a result as JSON, each with its line feed."""
     texts = result.written()
+    if texts is not None and len(texts) == 1:
+        return texts[0] + b"\n"
     if texts is None:
         texts = [dumps(line) for line in result.lines()]
     return b"".join([text + b"\n" for text in texts])
@@ -183,8 +199,8 @@ def signature(result: Result) -> tuple[Any, ...]:
 
 def usage_of(value: Any) -> Record | None:
     """Give what an answer says it used."""
-    usage = cast("Record", value).get("usage") if isinstance(value, dict) else None
-    return cast("Record", usage) if isinstance(usage, dict) else None
+    usage: Any = cast("Record", value).get("usage") if type(value) is dict else None
+    return cast("Record", usage) if type(usage) is dict else None
 
 
 def fingerprint(request: httpx.Request) -> str:

@@ -246,7 +246,8 @@ class Budget:
 
     def earn(self) -> None:
         """Hear of a request that is sent for the first time."""
-        self._left = min(self.RESERVE, self._left + self.SHARE)
+        if self._left < self.RESERVE:
+            self._left = min(self.RESERVE, self._left + self.SHARE)
 
     def spend(self, now: float) -> float:
         """Take one retry, and give the seconds until it may leave."""

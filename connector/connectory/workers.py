@@ -122,31 +122,40 @@ class Workers(Generic[T, R]):
             self._changed.set()
 
     async def _claim(self, task: asyncio.Task[Any] | None) -> tuple[_Slot[R], T]:
-        while True:
-            if self._reading:
-                await self._wait_for_turn()
-            elif len(self._slots) >= self._window and not self._ended:
-                self._room.clear()
-                await self._room.wait()
-            else:
-                break
-        self._reading = True
+        while self._reading or (len(self._slots) >= self._window and not self._ended):
+            await self._wait_for_turn()
+        self._reading, self._taking = True, task
         try:
-            item = await self._next(task)
+            if self._ended:
+                raise _NoMoreError
+            item = await anext(self._source)
+            if self._failure is not None:  # stopped by the source's own code: the item stays pending
+                raise _NoMoreError
             slot: _Slot[R] = _Slot()
             if self._ordered:
                 self._slots.append(slot)
             return slot, item
+        except StopAsyncIteration:
+            raise _NoMoreError from None
+        except asyncio.CancelledError:
+            if self._failure is None:
+                raise
+            raise _NoMoreError from None
         finally:
-            self._reading = False
-            self._call_next()
+            self._reading, self._taking = False, None
+            if self._waiters:
+                self._call_next()
 
     async def _wait_for_turn(self) -> None:
-        """Wait until nobody is in the source.
+        """Wait until nobody is in the source, and for room.
 
         Whoever comes when nobody is in it need not queue. With a lock, which is fair, workers that had to wait together
         once would wait for each other ever after.
         """
+        if not self._reading:
+            self._room.clear()
+            await self._room.wait()
+            return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
@@ -162,24 +171,6 @@ class Workers(Generic[T, R]):
             if not waiter.done():
                 waiter.set_result(None)
                 return
-
-    async def _next(self, task: asyncio.Task[Any] | None) -> T:
-        if self._ended:
-            raise _NoMoreError
-        self._taking = task
-        try:
-            item = await anext(self._source)
-        except StopAsyncIteration:
-            raise _NoMoreError from None
-        except asyncio.CancelledError:
-            if self._failure is None:
-                raise
-            raise _NoMoreError from None
-        finally:
-            self._taking = None
-        if self._failure is not None:  # stopped by the source's own code: the item stays pending
-            raise _NoMoreError
-        return item
 
     def _take_ready(self) -> list[R]:
         taken: list[R] = []

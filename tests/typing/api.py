@@ -210,6 +210,9 @@ class Remembered:
     def is_shown(self, seq: int, part: int | None = None) -> bool:
         return (seq, part) == (0, None)
 
+    def shown_parts(self, seq: int) -> frozenset[int]:
+        return frozenset()
+
     def recall(self, delivery: Delivery) -> Result | None:
         del delivery
         return None

@@ -97,18 +97,21 @@ class LineSource:
             splitter = self._splitter(self._mark["line"], self._mark["offset"])
             os.lseek(self._file, self._mark["offset"], os.SEEK_SET)
         chunks = self._chunks()
-        marked = _placed if self._seekable else _Hashing(self.path, self._mark)
+        hashing = None if self._seekable else _Hashing(self.path, self._mark)
         try:
             async for chunk in chunks:
-                for line, mark in marked(splitter.numbered(chunk)):
+                for line in splitter.numbered(chunk):
+                    mark = line.mark if hashing is None else hashing.mark(line)
+                    if mark is None:
+                        continue
                     if given == self.limit:
                         return
                     yield self._item(line, mark)
                     given += 1
                     if given == self.limit:
                         return
-            if isinstance(marked, _Hashing):
-                marked.end()
+            if hashing is not None:
+                hashing.end()
         finally:
             await chunks.aclose()
             self.close()
@@ -133,32 +136,24 @@ class LineSource:
             self._file = -1
 
 
-def _placed(lines: Iterator[Line]) -> Iterator[tuple[Line, Any]]:
-    """Give each line with where it ends: a file is read on from there."""
-    for line in lines:
-        yield line, line.mark
-
-
 class _Hashing:
-    """Gives each line with a hash of all until there: what is read from its start again is held against it.
-
-    Up to the line of the mark where an earlier life ended, nothing is given.
-    """
+    """Marks each line by a hash of all until there: what is read from its start again is held against it."""
 
     def __init__(self, path: str | Path, mark: Any) -> None:
         self._path, self._skipping = path, mark
         self._running = blake2b(digest_size=16)
 
-    def __call__(self, lines: Iterator[Line]) -> Iterator[tuple[Line, Any]]:
-        for line in lines:
-            self._running.update(line.text)
-            mark = {"line": line.number, "hash": self._running.copy().hexdigest()}
-            if self._skipping is None:
-                yield line, mark
-            elif line.number >= self._skipping["line"]:
-                if mark != self._skipping:
-                    raise _changed(self._path, line.number)
-                self._skipping = None
+    def mark(self, line: Line) -> dict[str, Any] | None:
+        """Give the mark of the next line; None up to that where an earlier life ended."""
+        self._running.update(line.text)
+        mark = {"line": line.number, "hash": self._running.copy().hexdigest()}
+        if self._skipping is None:
+            return mark
+        if line.number >= self._skipping["line"]:
+            if mark != self._skipping:
+                raise _changed(self._path, line.number)
+            self._skipping = None
+        return None
 
     def end(self) -> None:
         """Hear that there are no more lines. Raises ConfigError when the mark was not reached."""

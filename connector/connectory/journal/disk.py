@@ -19,7 +19,7 @@ from connectory.journal.using import Use
 from connectory.record import Intent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterator, Sequence
     from pathlib import Path
 
     from connectory.interfaces import Position, Row
@@ -110,6 +110,10 @@ class DiskJournal:
             return True
         return part is not None and part in self._parts.get(seq, ())
 
+    def shown_parts(self, seq: int) -> Container[int]:
+        """Give the parts of an item whose lines are in the output while others are not; nearly always none."""
+        return self._parts.get(seq, ())
+
     def recall(self, delivery: Delivery) -> Result | None:
         """Give the result that an earlier life bought and did not show, without its record."""
         offset = self._recalled.get(delivery.seq, delivery.part)
@@ -181,22 +185,23 @@ class DiskJournal:
     def read(self, seq: int, mark: Any) -> None:
         """Note where the source goes on after an item."""
         self._marks.note(seq, mark)
-        self._advance()
+        if seq < self._shown.reach:
+            self._advance()
 
     def show(self, delivery: Delivery, result: Result) -> None:
         """Note that the lines of a delivery are in the output."""
         self._unshown.pop((delivery.seq, delivery.part), None)
         self._parts.setdefault(delivery.seq, {})[delivery.part] = result.error is not None
-        self.count(result.status)
+        self.counts[result.status] = self.counts.get(result.status, 0) + 1
         self._committer.touch()
 
     def close_item(self, seq: int, *, dead: bool) -> None:
         """Note that all parts of an item are in the output."""
-        if seq in self._shown:
+        if not self._shown.add(seq):
             return
-        self._shown.add(seq)
-        dead = any(self._parts.pop(seq, {}).values()) or dead
-        self.count("dead" if dead else "done")
+        dead = dead or True in self._parts.pop(seq, {}).values()
+        name = "dead" if dead else "done"
+        self.counts[name] = self.counts.get(name, 0) + 1
         self._advance()
 
     def count(self, name: str, amount: int = 1) -> None:
@@ -329,14 +334,16 @@ class DiskJournal:
         return end
 
     def _intent(self, delivery: Delivery, body_hash: str, pack: str = "") -> Intent:
-        earlier = self.doubt(delivery)
+        earlier = self.doubt(delivery) if self._doubts or self.state.doubt_below else None
         lives = earlier.lives if earlier else 0
         return Intent(delivery.key, delivery.seq, delivery.part, body_hash, lives + 1, pack)
 
     def _written_down(self, delivery: Delivery, start: int) -> None:
-        self._unshown.pop((delivery.seq, delivery.part), None)  # its place is the end
-        self._unshown[delivery.seq, delivery.part] = start
-        self._doubts.pop(delivery.key, None)
+        place = delivery.seq, delivery.part
+        self._unshown.pop(place, None)  # its place is the end
+        self._unshown[place] = start
+        if self._doubts:
+            self._doubts.pop(delivery.key, None)
         if self._power:  # the outcome may still be lost, and then this delivery is in doubt
             self._settled.append(delivery.key)
         else:

@@ -140,7 +140,7 @@ def encode(intent: Intent) -> bytes:
     """Give the text of a slot."""
     numbers = f"{intent.seq} {intent.part} {intent.lives}"
     text = f"{intent.key} {numbers} {intent.body or '-'} {intent.pack or '-'}".encode()
-    return (b"%s %08x" % (text, zlib.crc32(text))).ljust(_SIZE - 1) + b"\n"
+    return b"%-191b\n" % (b"%b %08x" % (text, zlib.crc32(text)))
 
 
 def decode(slot: bytes) -> Intent | None:

@@ -32,12 +32,12 @@ class Intervals:
     def __len__(self) -> int:
         return sum(hi - lo for lo, hi in self)
 
-    def add(self, number: int) -> None:
-        """Put a number in; one that is there already changes nothing."""
+    def add(self, number: int) -> bool:
+        """Put a number in; False for one that is there already."""
         bounds = self._bounds
         place = bisect_right(bounds, number)
         if place % 2:
-            return
+            return False
         touches_left = place > 0 and bounds[place - 1] == number
         touches_right = place < len(bounds) and bounds[place] == number + 1
         if touches_left and touches_right:
@@ -48,6 +48,7 @@ class Intervals:
             bounds[place] = number
         else:
             bounds[place:place] = (number, number + 1)
+        return True
 
     @property
     def reach(self) -> int:

@@ -9,7 +9,7 @@ from connectory.journal.names import new_run_id
 from connectory.usage import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     from connectory.interfaces import Position, Row
     from connectory.record import Delivery, Intent, Result
@@ -36,6 +36,10 @@ class MemoryJournal:
     def is_shown(self, seq: int, part: int | None = None) -> bool:  # noqa: ARG002 - the protocol's parameters
         """Say that nothing was shown before: the run began with this process."""
         return False
+
+    def shown_parts(self, seq: int) -> Container[int]:  # noqa: ARG002 - the protocol's parameter
+        """Give none, for the same reason."""
+        return ()
 
     def recall(self, delivery: Delivery) -> Result | None:  # noqa: ARG002 - the protocol's parameter
         """Give nothing: no earlier life of the run has a result."""

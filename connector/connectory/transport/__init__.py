@@ -88,17 +88,24 @@ class Transport(httpx.AsyncBaseTransport):
 
     async def exchange(self, request: httpx.Request) -> Exchange:
         """Send one request, once, and give the exchange as soon as the answer's head is there."""
+        pool = self._pool or self._open_pool()
         head, place, content, timeouts = self._ready(request) or self._read(request)
-        pool = self._open_pool()
-        connection = await self._connection(pool, place, request, timeouts)
-        exchange = Exchange(request, pool.loop, read_timeout=timeouts.read, write_timeout=timeouts.write)
+        origin = pool.origin(place)
+        connection = origin.take()
+        if connection is None:
+            dial = functools.partial(self._dial, request, timeouts.connect)
+            connection = await origin.acquire(request, dial, within=timeouts.pool)
+        exchange = Exchange(request, pool.loop, timeouts.read, timeouts.write)
         pool.watch(min(timeouts.read or self._max_idle, timeouts.write or self._max_idle))
         if content is None:
             connection.start(exchange, head.data, close=head.close)
             exchange.upload = pool.loop.create_task(upload(connection, exchange, head.length))
         else:
             connection.start(exchange, head.data + content, close=head.close)
-        await exchange.answered()
+        while not exchange.headed:
+            if exchange.error is not None:
+                raise exchange.error
+            await exchange.wait()
         if self._proxy is not None and exchange.status == _PROXY_REFUSES:
             exchange.abandon()
             raise failure(ProxyRefusedError, request, f"not sent: no way{self._via}: {WANTS_CREDENTIALS}")
@@ -106,16 +113,15 @@ class Transport(httpx.AsyncBaseTransport):
 
     def _ready(self, request: httpx.Request) -> tuple[Head, Place, bytes, Timeouts] | None:
         """Take a request whose head is written already, if it may go out like that."""
-        if not isinstance(request, Ready) or len(request.content) > PIECE:
+        if not isinstance(request, Ready):
             return None
-        shared = request.shared
-        if self._proxy is not None and shared.place.scheme == "http":
+        shared, content = request.shared, request.content
+        if len(content) > PIECE or (self._proxy is not None and shared.place.scheme == "http"):
             return None
         data = request.head()
         if data is None:
             return None
-        head = Head(data, len(request.content), framed=True, close=shared.close)
-        return head, shared.place, request.content, shared.timeouts
+        return Head(data, len(content), True, shared.close), shared.place, content, shared.timeouts
 
     def _read(self, request: httpx.Request) -> tuple[Head, Place, bytes | None, Timeouts]:
         """Read what a request of anybody's says, and refuse what cannot be sent."""
@@ -135,20 +141,6 @@ class Transport(httpx.AsyncBaseTransport):
             self._pool = Pool(loop, limit=self._limit, max_idle=self._max_idle)
             self._pool.closed = self._closed
         return self._pool
-
-    async def _connection(
-        self,
-        pool: Pool,
-        place: Place,
-        request: httpx.Request,
-        timeouts: Timeouts,
-    ) -> Connection:
-        origin = pool.origin(place)
-        connection = origin.take()
-        if connection is None:
-            dial = functools.partial(self._dial, request, timeouts.connect)
-            connection = await origin.acquire(request, dial, within=timeouts.pool)
-        return connection
 
     async def _dial(
         self,

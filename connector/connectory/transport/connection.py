@@ -249,7 +249,8 @@ class Connection(asyncio.Protocol):
         """Part with an exchange whose answer is whole, and lend the connection out again if it is clean."""
         self.exchange = exchange.connection = None
         clean = self._reusable and self.usable and not self._excess
-        if clean and exchange.is_sent() and not self.pending():
+        sent = exchange.upload is None or exchange.upload.done()
+        if clean and sent and not self._transport.get_write_buffer_size():
             self.owner.release(self)
         else:
             exchange.stop_upload()

@@ -45,7 +45,6 @@ class Exchange:
         self,
         request: httpx.Request,
         loop: asyncio.AbstractEventLoop,
-        *,
         read_timeout: float | None,
         write_timeout: float | None,
     ) -> None:
@@ -90,13 +89,6 @@ class Exchange:
     def is_sent(self) -> bool:
         """Say whether the whole request was handed on."""
         return self.upload is None or self.upload.done()
-
-    async def answered(self) -> None:
-        """Wait for the head of the answer; its body may still be on its way."""
-        while not self.headed:
-            if self.error is not None:
-                raise self.error
-            await self.wait()
 
     def body(self) -> Whole | Body:
         """Give the answer's body, once."""

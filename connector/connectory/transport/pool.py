@@ -227,7 +227,7 @@ class Origin:
 
     def release(self, connection: Connection) -> None:
         """Hand a free connection to the first who waits, or keep it."""
-        waiter = self._next()
+        waiter = self._next() if self.waiters else None
         if waiter is None:
             self.idle[connection] = None
             connection.idle = True

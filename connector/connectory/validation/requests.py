@@ -89,7 +89,7 @@ class RequestChecker:
             raise RequestError(f"{what}: {' | '.join(errors)}")
         for error in errors:
             self._warn_once(f"{what}: {error}")
-        for name in unknown_parameters(action, query):
+        for name in unknown_parameters(action, query) if query else ():
             self._warn_once(f"{what}: unknown query parameter {name!r}{did_you_mean(name, action.query)}")
         if validator is not None and self._is_looked_at(validator):
             for notice in validator.notices(value):
@@ -105,7 +105,10 @@ class RequestChecker:
 
     def _payload(self, action: Action, payload: Any) -> tuple[Any, Validator | None]:
         """Give what of the payload is to be checked, and by what."""
-        content: Mapping[str, Schema] = action.body.content if action.body and payload is not None else {}
+        body = action.body
+        content: Mapping[str, Schema] = body.content if body is not None and payload is not None else {}
+        if _JSON in content and len(content) == 1:
+            return payload, self.validator(content[_JSON])
         if isinstance(payload, str) and any(media not in {_JSON, _FORM} for media in content):
             return payload, None
         if _FORM in content and isinstance(payload, Mapping):
