@@ -124,12 +124,12 @@ class Builder:
 
         Raises RequestError when path, query or payload do not fit, CredentialsError without a usable token.
         """
-        mode = call.validate or self._options.prototype.validate
-        self._checker.check(call.action, call.query, call.payload, what=call.what, mode=mode)
+        mode, what = call.validate or self._options.prototype.validate, call.what
+        self._checker.check(call.action, call.query, call.payload, what=what, mode=mode)
         shared = self._shared_of(call)
         own: list[tuple[bytes, bytes]] = []
         body = bodies.compose(
-            call.what, call.action.body, call.payload, schema=self._schema, files_root=call.files_root
+            what, call.action.body, call.payload, schema=self._schema, files_root=call.files_root
         )
         if key is not None and shared.method != "GET":
             sign = key.encode()

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from connectory.interfaces import Journal
     from connectory.journal import Known
     from connectory.publication import Part, Publication
-    from connectory.record import Intent, Result
+    from connectory.record import Delivery, Intent, Result
     from connectory.spending import Hold
 
 NOT_ACCEPTED = "the request is done; its answer does not meet `accept`"
@@ -205,7 +205,8 @@ class Delivering:
         body = fingerprint(request)
         if doubt is not None:
             self._notice_change(part, body, doubt)
-        outcome = await self._asked(call, request, partial(self._begin, part, body, hold))
+        begin = self._journal.intend if hold is None else partial(self._begin_within_budget, hold)
+        outcome = await self._asked(call, request, partial(begin, part.delivery, body))
         if outcome.error is not None and isinstance(outcome.error, RunStoppedError):
             if not (outcome.in_doubt or doubt):  # it was refused, so nothing is in doubt
                 self._journal.withdraw(part.delivery)
@@ -247,14 +248,9 @@ class Delivering:
             self._journal.count("requests", max(0, outcome.attempts - 1))
         return outcome
 
-    def _begin(self, part: Part, body: str, hold: Hold | None) -> Awaitable[None]:
-        if hold is None:
-            return self._journal.intend(part.delivery, body)
-        return self._begin_within_budget(part, body, hold)
-
-    async def _begin_within_budget(self, part: Part, body: str, hold: Hold) -> None:
+    async def _begin_within_budget(self, hold: Hold, delivery: Delivery, body: str) -> None:
         hold.begin()
-        await self._journal.intend(part.delivery, body)
+        await self._journal.intend(delivery, body)
         await self._journal.flush()  # so that it is known in every later life
 
     async def _record(self, part: Part, result: Result, call: Call | None = None) -> Result:

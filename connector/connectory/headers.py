@@ -54,6 +54,10 @@ class AnswerHeaders(Mapping[str, str]):
         """Count how often a header is there."""
         return self._lower.count(_needles.get(name) or _needle(name))
 
+    def framing(self) -> tuple[int, int]:
+        """Count how often they say how long the body is, and how often that it comes in another coding."""
+        return self._lower.count(b"\ncontent-length:"), self._lower.count(b"\ntransfer-encoding:")
+
     def block(self) -> bytes:
         """Give all of them as they came, a line each."""
         return self._lines

@@ -36,15 +36,11 @@ class Capacity:
     def __init__(self, limit: int) -> None:
         self._free = asyncio.Semaphore(limit)
         self._stopping = asyncio.Event()
-        self.detached = False
-
-    @property
-    def stopped(self) -> bool:
-        """Say that nothing more may leave."""
-        return self._stopping.is_set()
+        self.detached = self.stopped = False
 
     def stop(self) -> None:
         """Let nothing more leave, and wake everybody who waits."""
+        self.stopped = True
         self._stopping.set()
 
     async def pause(self, seconds: float) -> None:

@@ -312,7 +312,7 @@ class Connection(asyncio.Protocol):
         if status < _INTERIM_FIRST or status == _SWITCHING:
             raise _BadAnswerError(f"status {status} was not asked for")
         # The parser refuses most of this by itself; two readings of one body are too dangerous for "most".
-        lengths, codings = headers.count("content-length"), headers.count("transfer-encoding")
+        lengths, codings = headers.framing()
         if lengths + codings > 1:
             raise _BadAnswerError("it says twice how long its body is")
         if codings and headers["transfer-encoding"].lower() != "chunked":
