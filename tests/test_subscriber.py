@@ -524,9 +524,10 @@ def test_the_first_page_can_be_looked_at_alone():
         server = Pages(THREE_PAGES)
         async with connected(server, incoming={"in": RAW}) as made:
             subscriber = made.subscriber("in")
-            (parameters,) = [one async for one in subscriber.parameter_sets()]
+            (level,) = subscriber.levels
+            (parameters,) = [level.first_query(one) async for one in level.sets(None)]
             assert parameters == {"path": {}, "query": {}}
-            assert ids(await subscriber.first_items(parameters)) == ["a", "b"]
+            assert ids(await level.first_items(parameters)) == ["a", "b"]
         assert len(server.requests) == 1
 
     run(main)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from connectory.errors import ApiError, RecordError
 from connectory.events import Listener, Noticed, PageRead, ignore
@@ -18,7 +18,6 @@ from connectory.telling import told
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
 
-    from connectory.building import Call
     from connectory.client import Client
     from connectory.interfaces import Item, Journal, Past, Position, Sink, Source
     from connectory.record import Record
@@ -196,20 +195,6 @@ class Subscriber:
             self.journal.counts[name] = count
         self.journal.place(position, None)
         await self.journal.commit(page.stream, page.cursor, drop=page.drop, seen=page.seen)
-
-    async def parameter_sets(self) -> AsyncGenerator[Record, None]:
-        """Give the sets of `{path, query}` to ask with, after the input transformers. Raises RecordError."""
-        async with aclosing(self.levels[-1].sets(None)) as sets:
-            async for one in sets:
-                yield checked(one)
-
-    def call(self, parameters: Record) -> Call:
-        """Put a set of request parameters into the catalogue's words."""
-        return self.levels[-1].call(parameters)
-
-    async def first_items(self, parameters: Record) -> list[Any]:
-        """Fetch the first page of a set of request parameters, as the server gives it."""
-        return await self.levels[-1].first_items(parameters)
 
     async def _given(self, levels: list[Reading], source: Source) -> AsyncGenerator[Page, None]:
         """Read for the records of the input, some of them together."""

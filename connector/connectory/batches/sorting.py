@@ -36,7 +36,6 @@ class Sorted:
     answers: list[tuple[int, int, int]] = field(default_factory=list[tuple[int, int, int]])
     again: set[int] = field(default_factory=set[int])
     stop: str = ""
-    strangers: int = 0
 
 
 def sort(spool: Spool, lot: Lot, errors: Any, *, policy: Policy, cancelled: bool) -> Sorted:
@@ -52,8 +51,7 @@ def sort(spool: Spool, lot: Lot, errors: Any, *, policy: Policy, cancelled: bool
             said = read_line(line)
             index = left.get(said["custom_id"]) if said is not None else None
             if said is None or index is None:
-                sorted_.strangers += 1
-                continue
+                continue  # a line of no request of ours
             verdict = judge(said, attempt=lot.attempt, policy=policy)
             if verdict is FINAL or (cancelled and verdict.kind == "again"):
                 del left[said["custom_id"]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from connectory.catalogue.dialect import Dialect, Usage
 from connectory.catalogue.entity import (
-    METHODS,
     Action,
     ActionName,
     Body,
@@ -18,7 +17,6 @@ from connectory.catalogue.entity import (
 from connectory.catalogue.lookup import Catalogue
 
 __all__ = [
-    "METHODS",
     "Action",
     "ActionName",
     "Body",

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from connectory.config.checks import check_against
 from connectory.config.clients import (
-    CertificateConfig,
     ClientConfig,
-    LimitsConfig,
-    RetryConfig,
-    TimeoutConfig,
 )
-from connectory.config.connections import OutputForm, RequestParameters, WebhookConfig
-from connectory.config.document import Place
+from connectory.config.connections import OutputForm, WebhookConfig
 from connectory.config.effective import Effective, effective
-from connectory.config.incoming import IncomingConfig, IncomingRequest, IncrementalConfig, PagesConfig
+from connectory.config.incoming import IncomingConfig, IncrementalConfig
 from connectory.config.input import (
     CsvInput,
     FilesInput,
@@ -37,44 +32,30 @@ from connectory.config.loader import (
     one_client,
     read_text,
 )
-from connectory.config.model import OutgoingConfig, OutgoingRequest
-from connectory.config.prices import PriceConfig, PricesConfig
+from connectory.config.model import OutgoingConfig
 from connectory.config.schema import config_schema
 from connectory.config.steps import StepConfig, parse_step
-from connectory.config.tests import ExpectedRequest, MappingTest, OutgoingTest, tests_of
-from connectory.config.tree import Config, Unset
+from connectory.config.tests import MappingTest, OutgoingTest, tests_of
+from connectory.config.tree import Config
 
 __all__ = [
-    "CertificateConfig",
     "ClientConfig",
     "Config",
     "CsvInput",
     "Effective",
-    "ExpectedRequest",
     "FilesInput",
     "IncomingConfig",
-    "IncomingRequest",
     "IncrementalConfig",
     "InputForm",
-    "LimitsConfig",
     "MappingTest",
     "OutgoingConfig",
-    "OutgoingRequest",
     "OutgoingTest",
     "OutputForm",
-    "PagesConfig",
     "ParquetInput",
-    "Place",
-    "PriceConfig",
-    "PricesConfig",
-    "RequestParameters",
-    "RetryConfig",
     "SqlInput",
     "SqlOutput",
     "StepConfig",
     "TableOutput",
-    "TimeoutConfig",
-    "Unset",
     "UsedInput",
     "UsedOutput",
     "WebhookConfig",

@@ -231,7 +231,6 @@ HeaderText = Annotated[str | None, EmptyText, AfterValidator(lambda v: v and _he
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
 BaseUri = Annotated[str | None, EmptyText, AfterValidator(_base_uri)]
-RelativePath = Annotated[str, AfterValidator(_relative_path)]
 WebhookUrl = Annotated[str, AfterValidator(_webhook)]
 Length = Annotated[str, AfterValidator(_length)]
 RequestPath = Annotated[str, AfterValidator(_request_path)]

@@ -10,12 +10,11 @@ from connectory.expressions.compiling import compile_tree
 from connectory.expressions.functions import Clock
 from connectory.expressions.options import CompiledOption
 from connectory.expressions.reading import closing_brace, parse
-from connectory.expressions.refusals import SCOPES, AbsentError, RefusedError, is_false
+from connectory.expressions.refusals import AbsentError, RefusedError, is_false
 from connectory.expressions.walking import Scope
 
 __all__ = [
     "NOTHING",
-    "SCOPES",
     "Clock",
     "CompiledOption",
     "Expression",

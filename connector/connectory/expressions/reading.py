@@ -24,7 +24,6 @@ DEEPEST = 100
 _TOO_DEEP = f"the expression nests more than {DEEPEST} levels deep; write it as several steps"
 _SIGNS = {"eq", "ne", "lt", "lte", "gt", "gte"}
 _GOES_ON = {"dot", "lbracket", "lparen", "flatten", "filter"}
-_WHOLE_ARGUMENT = {("lparen", "rparen"), ("lparen", "comma"), ("comma", "rparen")}
 _WORDS = {"and": "&&", "or": "||", "not": "!", "AND": "&&", "OR": "||", "NOT": "!"}
 _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from connectory.plugins.describing import A_STEP
 from connectory.plugins.lookup import (
-    GROUP,
     Listed,
     describe,
     list_transformers,
@@ -17,18 +16,15 @@ from connectory.plugins.marks import transformer
 from connectory.plugins.signatures import (
     Complaint,
     NestedError,
-    Option,
     Transformer,
     read_signature,
 )
 
 __all__ = [
     "A_STEP",
-    "GROUP",
     "Complaint",
     "Listed",
     "NestedError",
-    "Option",
     "Transformer",
     "describe",
     "list_transformers",

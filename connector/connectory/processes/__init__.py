@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from connectory.processes.commons import COMMONS, Commons
-from connectory.processes.crew import Crew, Listening
+from connectory.processes.crew import Crew
 from connectory.processes.guarding import shared_guards
 from connectory.processes.joining import LETTERS, LINES, gather, join
 from connectory.processes.pacing import SharedGate
@@ -14,7 +14,6 @@ __all__ = [
     "LINES",
     "Commons",
     "Crew",
-    "Listening",
     "SharedGate",
     "gather",
     "join",

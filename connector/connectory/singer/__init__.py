@@ -9,12 +9,11 @@ from __future__ import annotations
 from connectory.singer.catalog import read_catalog, selected
 from connectory.singer.settings import TapSettings, TargetSettings, about
 from connectory.singer.state import TapState, read_state
-from connectory.singer.streams import Stream, streams
+from connectory.singer.streams import streams
 from connectory.singer.tap import Tap
 from connectory.singer.target import Target
 
 __all__ = [
-    "Stream",
     "Tap",
     "TapSettings",
     "TapState",

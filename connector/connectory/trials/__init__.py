@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from connectory.trials.comparing import Difference, differences
+from connectory.trials.comparing import differences
 from connectory.trials.judging import Trial, Verdict, needs_server, trials, try_out
 from connectory.trials.junit import junit
 
 __all__ = [
-    "Difference",
     "Trial",
     "Verdict",
     "differences",

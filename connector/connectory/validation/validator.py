@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from connectory.errors import ConfigError
 from connectory.validation.names import Walker
-from connectory.validation.wording import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
 
     from connectory.validation.names import Notice
-    from connectory.validation.wording import Path
 
 
 class Validator:
@@ -61,16 +59,6 @@ class Validator:
         """Say whether the value is valid."""
         decided = self._decided(value)
         return not self.errors(value) if decided is None else decided
-
-    def unknown(self, value: Any) -> list[tuple[Path, str, str | None]]:
-        """Give fields that the schema does not name where it names others: path, name, nearest known name."""
-        found = (one for one in self.notices(value) if one.is_name)
-        return [(one.path, one.name, nearest(one.name, one.known)) for one in found]
-
-    def unlisted(self, value: Any) -> list[tuple[Path, str, str | None]]:
-        """Give texts that an open list, as of model names, does not have: path, text, nearest in the list."""
-        found = (one for one in self.notices(value) if not one.is_name)
-        return [(one.path, one.name, nearest(one.name, one.known)) for one in found]
 
     def notices(self, value: Any) -> Iterator[Notice]:
         """Give what is allowed and still looks like a mistake."""
