@@ -15,12 +15,12 @@ from journaled import Crash, hasten, lines_of
 from connectory.adapters.jsonl import LineSource
 from connectory.adapters.linesink import LineSink
 from connectory.assembly import Endpoint
-from connectory.batches import asking, driving
 from connectory.config import config_from_dict
 from connectory.connector import AsyncConnector
+from connectory.delivery.batches import asking, driving
 from connectory.journal import DEAD_LETTERS, Job, Runs, Summary, new_facts
-from connectory.remembered import open_known
-from connectory.running import run_outgoing
+from connectory.runs.remembered import open_known
+from connectory.runs.running import run_outgoing
 from connectory.sandbox import EmbeddedSandbox
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ OUT: dict[str, Any] = {
 
 def hurry(monkeypatch: Any) -> None:
     """Let nobody wait for seconds."""
-    monkeypatch.setattr("connectory.states.SHORTEST", 0.005)
-    monkeypatch.setattr("connectory.states.LONGEST", 0.01)
+    monkeypatch.setattr("connectory.delivery.states.SHORTEST", 0.005)
+    monkeypatch.setattr("connectory.delivery.states.LONGEST", 0.01)
     monkeypatch.setattr(driving, "TOKEN_WAIT", 0.01)
     monkeypatch.setattr(asking, "LAG", 0.01)
 

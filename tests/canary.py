@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from connectory.redaction import Redactor
+from connectory.text.redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

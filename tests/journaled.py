@@ -20,8 +20,8 @@ from connectory.adapters.linesink import LineSink
 from connectory.config import config_from_dict
 from connectory.connector import AsyncConnector
 from connectory.journal import DEAD_LETTERS, DiskJournal, Job, Run, Runs, Summary, new_facts
-from connectory.remembered import open_known
-from connectory.running import run_incoming, run_outgoing
+from connectory.runs.remembered import open_known
+from connectory.runs.running import run_incoming, run_outgoing
 
 ECHO: dict[str, Any] = {**POSTS, "payload": "&{@}", "concurrency": 2, "on_uncertain": "resend"}
 

@@ -13,8 +13,8 @@ from journaled import Crash, Life, Project, hasten, lines_of, plan, watched
 from connectory.adapters.linesink import LineSink
 from connectory.connector import AsyncConnector
 from connectory.journal import DEAD_LETTERS, Job, Run, new_facts
-from connectory.remembered import open_known
-from connectory.route import Route, Step
+from connectory.runs.remembered import open_known
+from connectory.runs.route import Route, Step
 
 READS: dict[str, Any] = {"request": {"path": "/things"}}
 ECHO: dict[str, Any] = {**POSTS, "payload": "&{@}", "on_uncertain": "resend"}

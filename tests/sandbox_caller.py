@@ -10,8 +10,8 @@ from jsonschema import Draft202012Validator
 from referencing import Registry
 
 from connectory.catalogue import Catalogue
-from connectory.examples import minimal
 from connectory.sandbox.app import create_app
+from connectory.schemas.examples import minimal
 
 CATALOGUE = Catalogue.load()
 JSON = "application/json"

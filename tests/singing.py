@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from connected import run
 
 from connectory.cli.singer import _lane
+from connectory.formats.lines import Line, item_of
 from connectory.interfaces import Item
-from connectory.lines import Line, item_of
 from connectory.singer import Tap, TapState, Target, TargetSettings, selected, streams
 
 if TYPE_CHECKING:

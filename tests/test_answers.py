@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectory import answers, unpacking
-from connectory.answers import Expected, interpret, is_key_reused, meant_status
+from connectory.answers import meaning as answers
+from connectory.answers import unpacking
+from connectory.answers.meaning import Expected, interpret, is_key_reused, meant_status
 from connectory.errors import ApiError, OutcomeUnknownError, TooLargeError
 
 JSON = {"content-type": "application/json"}

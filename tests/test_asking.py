@@ -10,13 +10,13 @@ import pytest
 from command import connectory
 from connected import POSTS, configuration, connected, refusal, run
 
-from connectory.asking import Asking
 from connectory.catalogue import Catalogue
 from connectory.chain import build_chain
+from connectory.concurrency.passing import AHEAD, Passage, ahead
 from connectory.config import parse_step
 from connectory.connector import AsyncConnector
 from connectory.errors import ConfigError, CredentialsError, TransformerError
-from connectory.passing import AHEAD, Passage, ahead
+from connectory.reading.asking import Asking
 
 ASK = {"request": {"entity": "file", "path": {"file_id": "&{file}"}, "into": "details"}}
 
@@ -114,7 +114,7 @@ def test_equal_requests_are_asked_once_a_run():
 
 
 def test_the_answers_that_are_kept_are_bounded(monkeypatch):
-    monkeypatch.setattr("connectory.asking.KEPT", 600)
+    monkeypatch.setattr("connectory.reading.asking.KEPT", 600)
     server = Files()
     records = [{"file": f"f{number}"} for number in [*range(40), 0]]
     sent(server, [ASK], records, concurrency=1)

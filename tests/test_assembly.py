@@ -9,13 +9,13 @@ import pytest
 import trustme
 
 from connectory.assembly import Assembly, Endpoint, problems, raw_call
-from connectory.building import Call
 from connectory.catalogue import Catalogue
 from connectory.client import Client
 from connectory.config import config_from_dict, load_config
 from connectory.errors import ConfigError, RequestError, UnknownNameError
-from connectory.lanes import Limits
-from connectory.parameters import Given
+from connectory.pace.lanes import Limits
+from connectory.requests.building import Call
+from connectory.requests.parameters import Given
 from connectory.retry import Policy
 
 CATALOGUE = Catalogue.load()

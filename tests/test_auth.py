@@ -7,7 +7,7 @@ import pytest
 
 from connectory.auth import ALLOW_COMMANDS, Credential
 from connectory.errors import ConfigError, CredentialsError
-from connectory.redaction import Redactor
+from connectory.text.redaction import Redactor
 
 SECRET = "sk-made-up-1234"
 ALLOWED = {ALLOW_COMMANDS: "1"}

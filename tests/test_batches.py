@@ -11,9 +11,8 @@ import pytest
 from batched import batches, faults_of, hurry, texts
 
 from connectory.assembly import connections
-from connectory.attempts import Outcome
-from connectory.batches.asking import Asking
 from connectory.client import Client
+from connectory.delivery.batches.asking import Asking
 from connectory.errors import (
     ApiError,
     GuardError,
@@ -23,6 +22,7 @@ from connectory.errors import (
     UnavailableError,
 )
 from connectory.events import BatchChanged, Noticed
+from connectory.requests.attempts import Outcome
 from connectory.sandbox import batching
 from connectory.sandbox.refusal import RefusedError
 
@@ -511,7 +511,7 @@ def test_with_durability_power_everything_is_on_the_disk_first(tmp_path):
 
 
 def test_records_of_more_models_than_files_may_be_open_make_smaller_parts(tmp_path, monkeypatch):
-    monkeypatch.setattr("connectory.batches.taking.MOST_MODELS", 2)
+    monkeypatch.setattr("connectory.delivery.batches.taking.MOST_MODELS", 2)
     payload = {"model": "&{model}", "input": "&{text}"}
     with batches(tmp_path, payload=payload) as project:
         project.give([{**one, "model": f"m{one['id'] % 3}"} for one in texts(9)])

@@ -19,10 +19,10 @@ import pytest
 from connected import BASE, POSTS, Server, body_of, configuration, refusal, router, transport
 
 from connectory import Connector
+from connectory.concurrency.exchange import MOST_AHEAD
+from connectory.concurrency.workers import WINDOW
 from connectory.errors import ApiError, CredentialsError, RequestError, UnknownNameError
-from connectory.exchange import MOST_AHEAD
 from connectory.sandbox import EmbeddedSandbox
-from connectory.workers import WINDOW
 
 ECHO = {**POSTS, "payload": "&{@}"}
 READS = {"request": {"path": "/things"}}

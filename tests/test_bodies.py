@@ -12,12 +12,13 @@ import pytest
 from connected import connected, run
 from fault_server import FaultServer, answer, chunked
 
-from connectory import Connector, disk
+from connectory import Connector
 from connectory.assembly import problems
 from connectory.config import config_from_dict
 from connectory.connector import AsyncConnector
+from connectory.delivery.results import fingerprint as _fingerprint
 from connectory.errors import ApiError, ConfigError, OutcomeUnknownError, RequestError
-from connectory.results import fingerprint as _fingerprint
+from connectory.files import sent
 from connectory.sandbox import EmbeddedSandbox
 
 UPLOAD = {"entity": "files", "payload": {"purpose": "batch", "file": {"path": "&{name}"}}}
@@ -118,8 +119,8 @@ def test_a_second_attempt_sends_the_file_from_its_beginning_again(rows):
 def test_a_server_that_refuses_before_the_end_of_the_file_is_heard_and_the_file_closed(rows, monkeypatch):
     rows.write_bytes(b"x" * 50_000_000)
     opened = []
-    real = disk._opened
-    monkeypatch.setattr(disk, "_opened", lambda *given: opened.append(real(*given)) or opened[-1])
+    real = sent._opened
+    monkeypatch.setattr(sent, "_opened", lambda *given: opened.append(real(*given)) or opened[-1])
 
     async def refuse(peer):
         await peer.read(100_000)

@@ -14,9 +14,9 @@ from jsonschema import Draft202012Validator
 import connectory_schemas
 from connectory import AsyncConnector
 from connectory.catalogue import Catalogue
-from connectory.examples import full, minimal
 from connectory.expressions import compile_expression
 from connectory.sandbox.app import create_app
+from connectory.schemas.examples import full, minimal
 
 SEEDS = json.loads((Path(__file__).parent / "cases" / "seed_names.json").read_text())
 CATALOGUE = Catalogue.load()

@@ -12,9 +12,9 @@ from fault_server import FaultServer, answer, chunked, gzip_bomb, html, replies
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectory import answers, receiving
+from connectory.answers import meaning as answers
+from connectory.answers import receiving
 from connectory.auth import Credential
-from connectory.building import Call, ClientOptions
 from connectory.catalogue import Catalogue
 from connectory.client import Client
 from connectory.errors import (
@@ -27,6 +27,7 @@ from connectory.errors import (
     UnavailableError,
 )
 from connectory.events import RequestRetried
+from connectory.requests.building import Call, ClientOptions
 from connectory.retry import Policy
 from connectory.transport import Transport
 

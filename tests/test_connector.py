@@ -36,7 +36,7 @@ from connectory.errors import (
     UnknownNameError,
 )
 from connectory.events import Held, Noticed, RecordFinished, RequestRetried, RunStarted
-from connectory.logs import log_event
+from connectory.listeners.logs import log_event
 from connectory.sandbox import EmbeddedSandbox
 
 ECHO = {**POSTS, "payload": "&{@}"}

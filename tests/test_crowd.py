@@ -9,7 +9,7 @@ import pytest
 import virtual
 from virtual_client import Network, ok, refused
 
-from connectory.lanes import Limits
+from connectory.pace.lanes import Limits
 
 
 def serial(seconds):

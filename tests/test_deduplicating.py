@@ -8,10 +8,10 @@ import httpx
 import pytest
 from journaled import ECHO, Project, Wall
 
-from connectory import firsts
 from connectory.chain import build_chain
 from connectory.config import parse_step
-from connectory.firsts import FIRST, Firsts, OfPage
+from connectory.steps import firsts
+from connectory.steps.firsts import FIRST, Firsts, OfPage
 
 RECORDS = [{"id": number, "half": number % 4} for number in range(12)]
 """The first four are the first with their half."""

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from connectory import disk
-from connectory.disk import locate
 from connectory.errors import RequestError
+from connectory.files import sent
+from connectory.files.sent import locate
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_a_file_that_changed_size_is_an_error(root, text):
     "change", [lambda file: file.truncate(4), lambda file: file.write(b"more")], ids=["cut", "grown"]
 )
 def test_a_file_that_changes_while_it_is_read_is_an_error(root, monkeypatch, change):
-    monkeypatch.setattr(disk, "PIECE", 4)
+    monkeypatch.setattr(sent, "PIECE", 4)
     file = locate("in/rows.csv", root)
 
     async def main():
@@ -150,10 +150,10 @@ def test_a_part_of_a_file_is_read_alone(root):
 
 
 def test_leaving_in_the_middle_closes_the_file(root, monkeypatch):
-    monkeypatch.setattr(disk, "PIECE", 1)
+    monkeypatch.setattr(sent, "PIECE", 1)
     opened = []
-    real = disk._opened
-    monkeypatch.setattr(disk, "_opened", lambda *given: opened.append(real(*given)) or opened[-1])
+    real = sent._opened
+    monkeypatch.setattr(sent, "_opened", lambda *given: opened.append(real(*given)) or opened[-1])
     file = locate("in/rows.csv", root)
 
     async def main():

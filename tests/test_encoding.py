@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectory.encoding import NamedFile, encode_query, expand_path, split_multipart
 from connectory.errors import RequestError
+from connectory.requests.encoding import NamedFile, encode_query, expand_path, split_multipart
 
 CASES = Path(__file__).parent / "cases"
 PATHS = json.loads((CASES / "paths.json").read_text())

@@ -12,7 +12,7 @@ from referencing import Registry
 
 from connectory.catalogue import Catalogue
 from connectory.errors import ConfigError
-from connectory.examples import full, minimal
+from connectory.schemas.examples import full, minimal
 
 CATALOGUE = Catalogue.load()
 BODIES = [

@@ -9,7 +9,7 @@ from contextlib import aclosing
 import pytest
 from connected import run
 
-from connectory.fanout import merged
+from connectory.concurrency.fanout import merged
 
 
 class Walks:

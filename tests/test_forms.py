@@ -5,11 +5,11 @@ from email import message_from_bytes
 
 import pytest
 
-from connectory.bodies import compose
 from connectory.catalogue import Body
-from connectory.disk import locate
 from connectory.errors import RequestError
-from connectory.forms import Form
+from connectory.files.sent import locate
+from connectory.requests.bodies import compose
+from connectory.requests.forms import Form
 
 JSON, FORM = "application/json", "multipart/form-data"
 SCHEMA = {

@@ -16,7 +16,7 @@ from virtual_client import Network, ok, refused
 
 from connectory.errors import ApiError, CredentialsError, UnavailableError
 from connectory.events import Held
-from connectory.lanes import Limits
+from connectory.pace.lanes import Limits
 from connectory.retry import Policy
 
 

@@ -9,8 +9,8 @@ import pytest
 from connected import body_of
 from journaled import ECHO, Project, Wall, numbered, refusing
 
+from connectory.cost.guards import Amount, Budget, MostDead
 from connectory.errors import GuardError
-from connectory.guards import Amount, Budget, MostDead
 
 ONE = {**ECHO, "concurrency": 1}
 

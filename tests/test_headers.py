@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectory.headers import AnswerHeaders
+from connectory.text.headers import AnswerHeaders
 
 NAMES = st.text("abcXYZ-", min_size=1, max_size=8).map(str.encode)
 VALUES = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=10).map(str.encode)

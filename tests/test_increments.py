@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectory.errors import RequestError
-from connectory.increments import Incremental, moment
+from connectory.reading.increments import Incremental, moment
 
 
 def rule(**options: Any) -> Incremental:

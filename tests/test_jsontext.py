@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectory import jsontext
-from connectory.jsontext import JsonTextError, dumps, loads, loads_unique
+from connectory.text import json as jsontext
+from connectory.text.json import JsonTextError, dumps, loads, loads_unique
 
 JSON = st.recursive(
     st.none()

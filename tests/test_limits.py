@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectory.connector import AsyncConnector
-from connectory.crowd import Crowd
 from connectory.limits import REGROWTH_TIME, Bucket, Pace
-from connectory.tokens import Estimate, Size, text_size, usage_of
+from connectory.pace.crowd import Crowd
+from connectory.pace.tokens import Estimate, Size, text_size, usage_of
 
 
 def leave(bucket: Bucket, now: float, cost: float = 1.0) -> float:

@@ -14,9 +14,9 @@ from command import ROOTS, connectory
 
 from connectory.cli.saying import Voice
 from connectory.events import BatchChanged, PageRead, RunBroken, RunFinished, StateChanged
-from connectory.logs import FIELDS, JsonFormatter, line_of, log_event
-from connectory.redaction import Redactor
-from connectory.telling import Everyone, hears_requests
+from connectory.listeners.logs import FIELDS, JsonFormatter, line_of, log_event
+from connectory.listeners.telling import Everyone, hears_requests
+from connectory.text.redaction import Redactor
 
 CONFIG = """
 version: 1

@@ -12,10 +12,11 @@ import pytest
 from command import connectory
 from pydantic import TypeAdapter, ValidationError
 
-from connectory import Chain, ConfigError, Context, InFile, Memory, TransformerError, nearby, read_file
+from connectory import Chain, ConfigError, Context, InFile, Memory, TransformerError, read_file
 from connectory.chain import build_chain
 from connectory.config import parse_step
 from connectory.plugins import A_STEP, load_code, load_transformer
+from connectory.steps import nearby
 
 Record = dict[str, Any]
 
@@ -168,7 +169,7 @@ def test_each_step_has_a_memory_of_its_own():
 
 
 def test_a_line_of_the_log_has_its_level_and_no_secret(caplog):
-    from connectory.redaction import Redactor  # noqa: PLC0415 - alive for this test alone
+    from connectory.text.redaction import Redactor  # noqa: PLC0415 - alive for this test alone
 
     redactor = Redactor(["made-up-secret"])
     made = chain({"log": {"message": "&{id} has made-up-secret", "level": "info"}})

@@ -10,10 +10,10 @@ import httpx
 import pytest
 from connected import Kept, Listed, Server, connected, refusal, run
 
+from connectory.delivery.packing.joining import Member, Pack
+from connectory.delivery.packs import Bounds, PackOption, Value
+from connectory.delivery.publication import Part
 from connectory.interfaces import Item
-from connectory.packing import Member, Pack
-from connectory.packs import Bounds, PackOption, Value
-from connectory.publication import Part
 from connectory.record import Delivery
 
 FILE = re.compile(

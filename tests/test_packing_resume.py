@@ -14,9 +14,9 @@ import pytest
 from connected import body_of, refusal
 from journaled import Project, Wall
 
+from connectory.cost.usage import Tally
 from connectory.errors import StorageError, UnavailableError
 from connectory.events import Noticed
-from connectory.usage import Tally
 
 COUNT, SIZE, CONCURRENCY = 22, 4, 2
 PACKED: dict[str, Any] = {

@@ -11,8 +11,8 @@ from connected import Server, connected
 
 from connectory.catalogue import Catalogue
 from connectory.config import config_schema
+from connectory.delivery.packs import Bounds, MismatchError, PackOption, pack_key
 from connectory.errors import ConfigError
-from connectory.packs import Bounds, MismatchError, PackOption, pack_key
 
 EMBED: dict[str, Any] = {"entity": "embeddings", "payload": {"model": "m", "input": "&{text}"}}
 

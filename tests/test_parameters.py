@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from connectory.errors import ExpressionError, RequestError
-from connectory.parameters import Given, RequestParameters, as_object, checked
 from connectory.placeholders import compile_template
+from connectory.requests.parameters import Given, RequestParameters, as_object, checked
 
 
 def test_a_set_of_request_parameters_always_has_both_parts():

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectory import ConfigError, Pattern, TransformerError, patterns
+from connectory import ConfigError, Pattern, TransformerError
+from connectory.steps import patterns
 
 ENDLESS = [
     "(a+)+b",

@@ -10,8 +10,8 @@ from connected import CLIENT, connected, run, transport
 
 from connectory.blocking import Connector
 from connectory.catalogue import Catalogue
+from connectory.catalogue.picklists import MODES, model_options, model_text, schema_options, suggested_modes
 from connectory.errors import ConfigError, UnknownNameError
-from connectory.picklists import MODES, model_options, model_text, schema_options, suggested_modes
 
 CATALOGUE = Catalogue.load()
 

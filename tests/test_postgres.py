@@ -12,8 +12,8 @@ from test_sources import Moderating, kill_at, killed, run_shown
 
 pytest.importorskip("sqlalchemy", reason="SQLAlchemy is not installed: the extra 'sql' brings it")
 
-from connectory.alchemy import Server
 from connectory.errors import ConfigError, RunStoppedError, StorageError
+from connectory.sql.alchemy import Server
 
 TABLE = (
     "DROP TABLE IF EXISTS posts, flags",
@@ -98,7 +98,7 @@ INSERT = {"table": "flags", "write": "insert", "key": "id"}
 @pytest.mark.parametrize(
     ("place", "output"),
     [
-        (kill_at("connectory.alchemy", "Server", "execute", 3, done=True), UPDATE),
+        (kill_at("connectory.sql.alchemy", "Server", "execute", 3, done=True), UPDATE),
         (kill_at("connectory.journal.disk", "DiskJournal", "place", 2, done=False), INSERT),
     ],
     ids=["after a commit", "before the note of an insert"],

@@ -24,6 +24,7 @@ from connected import (
     run,
 )
 
+from connectory.concurrency.workers import WINDOW
 from connectory.connector import AsyncConnector
 from connectory.errors import (
     ApiError,
@@ -35,7 +36,6 @@ from connectory.errors import (
 from connectory.events import RecordFinished, RunFinished, RunStarted
 from connectory.journal import MemoryJournal
 from connectory.record import Delivery
-from connectory.workers import WINDOW
 
 ECHO = {**POSTS, "payload": "&{@}"}
 DELETES = {"entity": "file", "action": "delete", "path": {"file_id": "&{id}"}}

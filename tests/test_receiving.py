@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectory import receiving, unpacking
-from connectory.answers import Expected
+from connectory.answers import receiving, unpacking
+from connectory.answers.meaning import Expected
+from connectory.answers.receiving import receive
 from connectory.errors import ApiError, OutcomeUnknownError, TooLargeError
-from connectory.receiving import receive
-from connectory.saving import Target
+from connectory.files.saving import Target
 
 STREAM = {"content-type": "text/event-stream; charset=utf-8"}
 BINARY = {"content-type": "audio/mpeg"}
@@ -191,7 +191,7 @@ def test_an_encoding_that_cannot_be_undone_leaves_no_file(tmp_path, body, encodi
 
 
 def test_a_saved_answer_is_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr("connectory.saving.LARGEST_FILE", 10)
+    monkeypatch.setattr("connectory.files.saving.LARGEST_FILE", 10)
     with pytest.raises(Exception, match="larger than 10 bytes"):
         received(b"x" * 11, headers=BINARY, kind="binary", save=Target.at(tmp_path / "x"))
     assert [*tmp_path.iterdir()] == []

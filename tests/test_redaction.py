@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from connectory.errors import ApiError, RecordError
-from connectory.redaction import LogFilter, Redactor, blank, trace, visible
+from connectory.text.redaction import LogFilter, Redactor, blank, trace, visible
 
 PLAIN = "canary-Plain0123456789"
 ODD = 'canary/Odd+"quoted"\\&<x> %41é'

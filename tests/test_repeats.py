@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from connectory.repeats import MOST, Repeats
+from connectory.delivery.repeats import MOST, Repeats
 
 
 def test_the_first_id_that_repeats_is_noted_once():

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectory.hints import LONGEST_HINT, duration, reset_hint, told, wait_hint
 from connectory.retry import (
     ALIKE,
     OUT_OF_MONEY,
@@ -23,6 +22,7 @@ from connectory.retry import (
     classify,
     decide,
 )
+from connectory.text.hints import LONGEST_HINT, duration, reset_hint, told, wait_hint
 
 CASES = Path(__file__).parent / "cases"
 DECISIONS = json.loads((CASES / "retry.json").read_text())

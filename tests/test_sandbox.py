@@ -10,7 +10,7 @@ from struct import unpack
 import pytest
 from sandbox_caller import CATALOGUE, JSON, OPERATIONS, Caller, filled_path, fitted, request_of, violations
 
-from connectory.examples import full
+from connectory.schemas.examples import full
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectory.errors import ExpressionError, RequestError, SaveError
+from connectory.files.saving import SaveTo, Saving, Target, has_pictures, save_pictures
 from connectory.placeholders import compile_template
-from connectory.saving import SaveTo, Saving, Target, has_pictures, save_pictures
 
 
 def target(folder, template, value, *, key="k", save=None):

@@ -16,7 +16,7 @@ import pytest
 from connectory import AsyncConnector, Catalogue
 from connectory.catalogue import Entity
 from connectory.errors import RequestError
-from connectory.validation import RequestChecker
+from connectory.schemas.validation import RequestChecker
 from connectory_schemas.generate import CONSTRAINTS
 from connectory_schemas.modules import Package
 from connectory_schemas.naming import nameless

@@ -13,8 +13,8 @@ from connected import POSTS, Kept, Listed, Server, body_of, connected, refusal, 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from connectory.concurrency.sequence import Sequence
 from connectory.errors import ConfigError, CredentialsError, RunInterruptedError, RunStoppedError
-from connectory.sequence import Sequence
 
 SAY: dict[str, Any] = {**POSTS, "payload": "&{@}", "sequence": "thread"}
 

@@ -169,11 +169,11 @@ def kill_at(module, owner, method, call, *, done):
         # the database has the flags, and the journal does not know it yet: the query does not give these rows any more
         (kill_at("connectory.journal.disk", "DiskJournal", "place", 1, done=False), "input"),
         (kill_at("connectory.journal.disk", "DiskJournal", "place", 5, done=False), "completion"),
-        (kill_at("connectory.databases", "Sqlite", "execute", 3, done=False), "input"),
-        (kill_at("connectory.databases", "Sqlite", "execute", 3, done=True), "input"),
-        (kill_at("connectory.kept", "Kept", "add", 1, done=False), "input"),
-        (kill_at("connectory.kept", "Kept", "add", 1, done=True), "input"),
-        (kill_at("connectory.kept", "Kept", "add", 2, done=True), "input"),
+        (kill_at("connectory.sql.databases", "Sqlite", "execute", 3, done=False), "input"),
+        (kill_at("connectory.sql.databases", "Sqlite", "execute", 3, done=True), "input"),
+        (kill_at("connectory.files.kept", "Kept", "add", 1, done=False), "input"),
+        (kill_at("connectory.files.kept", "Kept", "add", 1, done=True), "input"),
+        (kill_at("connectory.files.kept", "Kept", "add", 2, done=True), "input"),
         (kill_at("connectory.journal.log", "ResultsLog", "append", 7, done=True), "completion"),
     ],
     ids=[

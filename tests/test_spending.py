@@ -14,10 +14,10 @@ from connectory.assembly import problems
 from connectory.catalogue import Catalogue
 from connectory.config import config_from_dict
 from connectory.connector import AsyncConnector
+from connectory.cost.guards import WAIT, Amount, Budget, Standing
+from connectory.cost.prices import Prices
+from connectory.cost.usage import Tally
 from connectory.errors import ConfigError, GuardError, SetupError
-from connectory.guards import WAIT, Amount, Budget, Standing
-from connectory.prices import Prices
-from connectory.usage import Tally
 
 PRICES = {"currency": "XTS", "models": {"m": {"input": 1, "output": "2.50"}}}
 ASK: dict[str, Any] = {

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectory import sse
-from connectory.sse import Event, EventStreamError, Parser
+from connectory.answers import sse
+from connectory.answers.sse import Event, EventStreamError, Parser
 
 
 def parse(*chunks: bytes) -> list[Event]:

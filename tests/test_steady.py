@@ -10,7 +10,7 @@ from steady import steady
 
 from connectory.catalogue import Catalogue
 from connectory.connector import AsyncConnector
-from connectory.examples import minimal
+from connectory.schemas.examples import minimal
 
 __all__ = ["steady"]
 

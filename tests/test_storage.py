@@ -10,12 +10,12 @@ import sys
 
 import pytest
 
-from connectory.storage import Lock, datasync, why
+from connectory.files.storage import Lock, datasync, why
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from connectory.storage import Lock
+from connectory.files.storage import Lock
 lock = Lock(Path(sys.argv[1]))
 assert lock.take()
 lock.write(b"held by another")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from connectory.streaming import Rebuilding, error_of
+from connectory.answers.streaming import Rebuilding, error_of
 
 CASES = json.loads((Path(__file__).parent / "cases" / "streams.json").read_text())
 

@@ -23,7 +23,7 @@ from connectory.errors import (
 )
 from connectory.events import Noticed, PageRead, RunFinished, RunStarted
 from connectory.journal import MemoryJournal
-from connectory.parameters import Given
+from connectory.requests.parameters import Given
 from connectory.subscriber import Subscriber
 
 RAW = {"request": {"path": "/things"}}

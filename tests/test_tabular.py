@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from connectory import Catalogue, Connector
-from connectory.tabular import BATCH, Rows, columns_of
+from connectory.formats.tabular import BATCH, Rows, columns_of
 
 pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed: the extra 'arrow' brings it")
 

@@ -30,7 +30,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from connectory.connector import AsyncConnector
 from connectory.errors import ConfigError, CredentialsError
-from connectory.telemetry import Telemetry
+from connectory.listeners.telemetry import Telemetry
 
 SECRET = "sk-canary-telemetry-1234"
 CONFIG = {
@@ -265,6 +265,6 @@ def test_without_the_extra_the_error_names_it(monkeypatch):
 
 
 def test_the_engine_does_not_import_the_library_unasked():
-    code = "import connectory.connector, connectory.telemetry, sys; sys.exit('opentelemetry' in sys.modules)"
+    code = "import connectory.connector, connectory.listeners.telemetry, sys; sys.exit('opentelemetry' in sys.modules)"
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(ROOTS)}
     assert subprocess.run([sys.executable, "-c", code], env=environ, timeout=120, check=False).returncode == 0

@@ -22,7 +22,7 @@ from connectory.cli.causes import Causes
 from connectory.cli.meter import Meter, clock_of
 from connectory.cli.progress import Progress
 from connectory.events import PageRead, RecordFinished
-from connectory.lanes import Standing
+from connectory.pace.lanes import Standing
 
 CONFIG = """
 version: 1

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from journaled import ECHO, Project, Wall, numbered
 
-from connectory.results import POISON
+from connectory.delivery.results import POISON
 
 RESEND = {**ECHO, "concurrency": 1, "on_uncertain": "resend"}
 HOLD = {**ECHO, "concurrency": 1, "on_uncertain": "hold"}

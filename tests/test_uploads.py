@@ -8,10 +8,10 @@ import httpx
 import pytest
 from connected import configuration, connected, extend, run
 
-from connectory import uploads
 from connectory.assembly import problems
 from connectory.config import config_from_dict
 from connectory.connector import AsyncConnector
+from connectory.delivery import uploads
 from connectory.errors import CredentialsError
 
 OUTGOING = {

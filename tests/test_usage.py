@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from connectory.prices import Price, Prices, billionths, money
+from connectory.cost.prices import Price, Prices, billionths, money
+from connectory.cost.usage import Tally, read_usage
+from connectory.pace.tokens import Forecast, Size
 from connectory.record import Result
-from connectory.tokens import Forecast, Size
-from connectory.usage import Tally, read_usage
 
 CHAT = {
     "prompt_tokens": 100,

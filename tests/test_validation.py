@@ -12,10 +12,10 @@ from jsonschema import Draft202012Validator
 from connectory.catalogue import Catalogue, Parameter
 from connectory.catalogue.entity import build_entity
 from connectory.errors import ConfigError, RequestError
-from connectory.examples import full, minimal
-from connectory.validation import RequestChecker, Validator, query_errors
-from connectory.validation.validator import import_module
-from connectory.validation.wording import nearest
+from connectory.schemas.examples import full, minimal
+from connectory.schemas.validation import RequestChecker, Validator, query_errors
+from connectory.schemas.validation.validator import import_module
+from connectory.schemas.validation.wording import nearest
 
 JSON = "application/json"
 CASES = json.loads((Path(__file__).parent / "cases" / "validation.json").read_text())

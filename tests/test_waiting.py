@@ -13,13 +13,13 @@ import pytest
 from connected import Kept, Listed, Server, connected, refusal, run
 
 from connectory.catalogue import Catalogue
+from connectory.cost.usage import Tally
+from connectory.delivery.states import LONGEST, POLL_AFTER, SHORTEST, Until, id_of, state_of, why
+from connectory.delivery.waiting import AT_ONCE
 from connectory.errors import ConfigError, RunInterruptedError, RunStoppedError, WorkError
 from connectory.events import StateChanged
 from connectory.journal import Job, Runs, new_facts
-from connectory.running import run_outgoing
-from connectory.states import LONGEST, POLL_AFTER, SHORTEST, Until, id_of, state_of, why
-from connectory.usage import Tally
-from connectory.waiting import AT_ONCE
+from connectory.runs.running import run_outgoing
 
 ORDER = {"input_file_id": "file-1", "endpoint": "/v1/moderations", "completion_window": "24h"}
 BATCHES: dict[str, Any] = {"entity": "batches", "payload": ORDER, "until": {"every": 0.001}}

@@ -11,7 +11,7 @@ from connected import OWN_TASKS, run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectory.workers import WINDOW, Workers
+from connectory.concurrency.workers import WINDOW, Workers
 
 
 class Counting:

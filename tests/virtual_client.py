@@ -8,10 +8,10 @@ import httpx
 import virtual
 
 from connectory.auth import Credential
-from connectory.building import Call, ClientOptions
 from connectory.catalogue import Catalogue
 from connectory.client import Client
 from connectory.errors import RunStoppedError
+from connectory.requests.building import Call, ClientOptions
 from connectory.retry import Policy
 
 CATALOGUE = Catalogue.load()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from connectory.catalogue import Catalogue, Entity
     from connectory.chain import Chain
     from connectory.connector import AsyncConnector
+    from connectory.cost.usage import Tally
     from connectory.errors import (
         ApiError,
         ConfigError,
@@ -36,15 +37,14 @@ if TYPE_CHECKING:
         WorkError,
     )
     from connectory.expressions import Expression
-    from connectory.fields import Field
     from connectory.interfaces import Context, Journal, Memory, Reader, Sink, Source
-    from connectory.nearby import InFile, read_file
-    from connectory.patterns import Pattern
     from connectory.placeholders import Template
     from connectory.plugins import transformer
     from connectory.record import Record, Result
-    from connectory.schemas import Schema
-    from connectory.usage import Tally
+    from connectory.steps.fields import Field
+    from connectory.steps.nearby import InFile, read_file
+    from connectory.steps.patterns import Pattern
+    from connectory.steps.schemas import Schema
 
 _HOMES = {
     "ApiError": "errors",
@@ -59,14 +59,14 @@ _HOMES = {
     "Entity": "catalogue",
     "Expression": "expressions",
     "ExpressionError": "errors",
-    "Field": "fields",
-    "InFile": "nearby",
+    "Field": "steps.fields",
+    "InFile": "steps.nearby",
     "InputError": "errors",
     "Journal": "interfaces",
     "Memory": "interfaces",
     "NotSentError": "errors",
     "OutcomeUnknownError": "errors",
-    "Pattern": "patterns",
+    "Pattern": "steps.patterns",
     "Reader": "interfaces",
     "Record": "record",
     "RecordError": "errors",
@@ -74,19 +74,19 @@ _HOMES = {
     "Result": "record",
     "RunStoppedError": "errors",
     "SaveError": "errors",
-    "Schema": "schemas",
+    "Schema": "steps.schemas",
     "SetupError": "errors",
     "Sink": "interfaces",
     "Source": "interfaces",
     "Template": "placeholders",
     "TooLargeError": "errors",
-    "Tally": "usage",
+    "Tally": "cost.usage",
     "TransformerError": "errors",
     "TransportError": "errors",
     "UnavailableError": "errors",
     "UnknownNameError": "errors",
     "WorkError": "errors",
-    "read_file": "nearby",
+    "read_file": "steps.nearby",
     "transformer": "plugins",
 }
 

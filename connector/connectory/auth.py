@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from connectory.errors import ConfigError, CredentialsError
-from connectory.redaction import Redactor
+from connectory.text.redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

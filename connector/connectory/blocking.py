@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from anyio.from_thread import start_blocking_portal
 
+from connectory.concurrency.exchange import Exchange, hop
 from connectory.config import config_from_dict, load_config, one_client
 from connectory.connector import AsyncConnector, pages_of
-from connectory.exchange import Exchange, hop
-from connectory.parameters import Given
+from connectory.formats.tabular import Rows
 from connectory.record import Result
-from connectory.tabular import Rows
+from connectory.requests.parameters import Given
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import httpx
     from anyio.from_thread import BlockingPortal
 
-    from connectory.answers import Answer
+    from connectory.answers.meaning import Answer
     from connectory.catalogue import Catalogue
     from connectory.config import Config
     from connectory.record import Record

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 
 from pydantic import ValidationError
 
-from connectory.aside import off_loop
 from connectory.config import parse_step
 from connectory.errors import ConfigError, Problem, RecordError, TransformerError
 from connectory.interfaces import Context, Memory, Step
-from connectory.opening import Opening
 from connectory.placeholders import fresh
 from connectory.plugins import (
     A_STEP,
@@ -23,7 +21,9 @@ from connectory.plugins import (
     load_transformer,
     transformer_names,
 )
-from connectory.step import BuiltStep
+from connectory.steps.aside import off_loop
+from connectory.steps.opening import Opening
+from connectory.steps.step import BuiltStep
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 
-from connectory.answers import Answer, Expected, asks_for_text, interpret, is_key_reused
-from connectory.attempts import Outcome, Progress, failure
-from connectory.building import MOST_KEPT, REQUEST_ID, Builder, Call, ClientOptions
-from connectory.deadlines import Deadlines
+from connectory.answers.meaning import Answer, Expected, asks_for_text, interpret, is_key_reused
+from connectory.answers.receiving import receive, whole
 from connectory.errors import (
     ApiError,
     ConfigError,
@@ -24,21 +22,23 @@ from connectory.errors import (
     TooLargeError,
 )
 from connectory.events import Listener, ignore
-from connectory.gate import Gate
-from connectory.headers import AnswerHeaders
-from connectory.receiving import receive, whole
+from connectory.listeners.telling import hears_requests
+from connectory.pace.deadlines import Deadlines
+from connectory.pace.gate import Gate
+from connectory.requests.attempts import Outcome, Progress, failure
+from connectory.requests.building import MOST_KEPT, REQUEST_ID, Builder, Call, ClientOptions
+from connectory.requests.watching import Watch, retried
 from connectory.retry import Again, Aside, Decision, Stop
-from connectory.telling import hears_requests
+from connectory.text.headers import AnswerHeaders
 from connectory.transport import ProxyRefusedError, Ready, Transport, UnknownServerError, UntrustedError
-from connectory.watching import Watch, retried
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from connectory.answers.receiving import Stream
     from connectory.catalogue import Action
-    from connectory.deadlines import Deadline
-    from connectory.lanes import Standing, Visit
-    from connectory.receiving import Stream
+    from connectory.pace.deadlines import Deadline
+    from connectory.pace.lanes import Standing, Visit
 
 _NEVER_SENT = (
     httpx.ConnectError,

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from connectory.adapters.memory import IterableSource
 from connectory.assembly import input_above, raw_call
-from connectory.building import Call
+from connectory.assembly.flows import Flows
+from connectory.catalogue.picklists import MODEL, model_options, property_options
 from connectory.config import config_from_dict, load_config, one_client
-from connectory.flows import Flows
+from connectory.formats.tabular import columns_of
 from connectory.journal import Job, MemoryJournal, Runs, new_facts
-from connectory.parameters import Given
-from connectory.picklists import MODEL, model_options, property_options
 from connectory.publisher import Publisher
-from connectory.remembered import open_known, open_seen
-from connectory.running import closing_run
-from connectory.tabular import columns_of
+from connectory.requests.building import Call
+from connectory.requests.parameters import Given
+from connectory.runs.remembered import open_known, open_seen
+from connectory.runs.running import closing_run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from connectory.answers import Answer
-    from connectory.publication import Part
+    from connectory.answers.meaning import Answer
+    from connectory.delivery.publication import Part
     from connectory.record import Record, Result
     from connectory.subscriber import Subscriber
 

@@ -8,16 +8,16 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast, runtime_checkable
 
 from connectory.frozen import value
-from connectory.logs import transformers_logger
+from connectory.listeners.logs import transformers_logger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Container, Iterable, Mapping, Sequence
     from logging import Logger
     from pathlib import Path
 
+    from connectory.cost.usage import Tally
     from connectory.errors import RecordError
     from connectory.record import Delivery, Intent, Origin, Record, Result
-    from connectory.usage import Tally
 
 Position: TypeAlias = Any
 """How far a destination has come, as JSON; None for one that cannot be cut back, such as a pipe."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from connectory.hints import told
+from connectory.text.hints import told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

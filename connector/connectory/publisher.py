@@ -6,7 +6,15 @@ from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from connectory.batches import Batched
+from connectory.concurrency.sequence import Sequence
+from connectory.concurrency.workers import WINDOW, Workers, close
+from connectory.delivery.batches import Batched
+from connectory.delivery.making import Making
+from connectory.delivery.packing.joining import Packing
+from connectory.delivery.packing.sending import PackSending
+from connectory.delivery.repeats import Repeats
+from connectory.delivery.results import dead_letter, refused_lines, text_of
+from connectory.delivery.waiting import AT_ONCE
 from connectory.errors import (
     ConnectoryError,
     CredentialsError,
@@ -17,26 +25,18 @@ from connectory.errors import (
 )
 from connectory.events import Listener, Noticed, RecordFinished, RecordRefused, ignore
 from connectory.interfaces import Refuses, TakesText
-from connectory.making import Making
-from connectory.packing import Packing
-from connectory.packsending import PackSending
+from connectory.listeners.telling import told
 from connectory.record import Result
-from connectory.repeats import Repeats
-from connectory.results import dead_letter, refused_lines, text_of
-from connectory.sequence import Sequence
-from connectory.telling import told
-from connectory.waiting import AT_ONCE
-from connectory.workers import WINDOW, Workers, close
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from connectory.batchable import BatchOption
+    from connectory.catalogue.batchable import BatchOption
     from connectory.client import Client
+    from connectory.delivery.packing.joining import Pack
+    from connectory.delivery.publication import Part, Publication
     from connectory.interfaces import Journal, Sink, Source
     from connectory.journal import Known
-    from connectory.packing import Pack
-    from connectory.publication import Part, Publication
 
     Settled: TypeAlias = list[tuple[Part, Result]]
 

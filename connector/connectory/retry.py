@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from connectory.hints import reset_hint, wait_hint
+from connectory.text.hints import reset_hint, wait_hint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -6,22 +6,22 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from connectory.concurrency.fanout import merged
 from connectory.errors import ApiError, RecordError
 from connectory.events import Listener, Noticed, PageRead, ignore
-from connectory.fanout import merged
-from connectory.firsts import firsts_of
-from connectory.parameters import checked
-from connectory.reading import Page, Reading
-from connectory.subscription import Parent, Portion, hashed
-from connectory.telling import told
+from connectory.listeners.telling import told
+from connectory.reading.pages import Page, Reading
+from connectory.reading.subscription import Parent, Portion, hashed
+from connectory.requests.parameters import checked
+from connectory.steps.firsts import firsts_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
 
     from connectory.client import Client
     from connectory.interfaces import Item, Journal, Past, Position, Sink, Source
+    from connectory.reading.subscription import Subscription
     from connectory.record import Record
-    from connectory.subscription import Subscription
 
 AT_ONCE = (1, 8, 3, 2)
 """How many parents are read for at once, by how many levels of parents there are: about eight walks in all."""

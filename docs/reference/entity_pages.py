@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cells import cell, flow
 
 from connectory.catalogue import Catalogue
-from connectory.examples import minimal
+from connectory.schemas.examples import minimal
 
 if TYPE_CHECKING:
     from connectory.catalogue import Action, Entity

@@ -17,7 +17,7 @@ from python_page import python
 from connectory.catalogue import Catalogue
 from connectory.cli import main as command_line
 from connectory.config import config_schema
-from connectory.logs import EVENTS, FIELDS
+from connectory.listeners.logs import EVENTS, FIELDS
 from connectory.plugins import list_transformers
 
 if TYPE_CHECKING:

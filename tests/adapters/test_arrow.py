@@ -11,13 +11,13 @@ from decimal import Decimal
 import pytest
 from connected import run
 
-from connectory import pouring
 from connectory.adapters import arrowsource
 from connectory.adapters.arrowsource import ArrowSource
 from connectory.adapters.linesink import LineSink
-from connectory.arrowing import Shape
 from connectory.errors import ConfigError, InputError, RecordError, StorageError
-from connectory.pouring import pouring_of
+from connectory.formats import pouring
+from connectory.formats.arrow import Shape
+from connectory.formats.pouring import pouring_of
 
 pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed: the extra 'arrow' brings it")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -293,6 +293,6 @@ def test_without_pyarrow_the_extra_is_named(monkeypatch):
     def missing(name):
         raise ModuleNotFoundError(name=name)
 
-    monkeypatch.setattr("connectory.arrowing.import_module", missing)
+    monkeypatch.setattr("connectory.formats.arrow.import_module", missing)
     with pytest.raises(ConfigError, match=r"pip install 'connectory\[arrow\]'"):
         pouring_of("x.parquet")

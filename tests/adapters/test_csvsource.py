@@ -17,11 +17,11 @@ from connected import run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectory import rows
 from connectory.adapters import jsonl
 from connectory.adapters.csvsource import CsvSource
 from connectory.errors import ConfigError, InputError, RunStoppedError
-from connectory.rows import Form
+from connectory.formats import csv as rows
+from connectory.formats.csv import Form
 
 POSTS = Form("posts.csv")
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from connectory.adapters.jsonl import LineSource
 from connectory.errors import InputError
-from connectory.foreign import LINES, LOOK, Foreign, judge
-from connectory.lines import Line, LineSplitter
+from connectory.formats.foreign import LINES, LOOK, Foreign, judge
+from connectory.formats.lines import Line, LineSplitter
 
 RECORDS = [{"id": "a", "text": "x, y"}, {"id": "b", "text": "é"}]
 LIST = json.dumps(RECORDS, indent=2).encode()

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from connectory.adapters import jsonl
 from connectory.adapters.jsonl import LineSource
 from connectory.errors import ConfigError, RecordError, RunStoppedError
-from connectory.lines import LineSplitter
+from connectory.formats.lines import LineSplitter
 
 if TYPE_CHECKING:
     from connectory.interfaces import Item
@@ -111,7 +111,7 @@ def test_the_text_of_a_line_that_is_no_json_is_kept(read):
 @pytest.mark.parametrize("end", [b'\n{"n":2}\n', b'\n{"n":2}'])
 def test_a_line_over_the_limit_is_one_error_and_the_next_line_works(read, monkeypatch, end: bytes):
     monkeypatch.setattr(jsonl, "CHUNK", 10)
-    monkeypatch.setattr("connectory.lines.LONGEST_LINE", 25)
+    monkeypatch.setattr("connectory.formats.lines.LONGEST_LINE", 25)
     for length in (26, 27, 50, 99, 100, 101):
         long, good = read(b"x" * length + end)
         assert (long.position, long.record) == ("1", "x" * length)
@@ -121,20 +121,20 @@ def test_a_line_over_the_limit_is_one_error_and_the_next_line_works(read, monkey
 
 def test_a_line_over_the_limit_may_be_the_last_one(read, monkeypatch):
     monkeypatch.setattr(jsonl, "CHUNK", 10)
-    monkeypatch.setattr("connectory.lines.LONGEST_LINE", 25)
+    monkeypatch.setattr("connectory.formats.lines.LONGEST_LINE", 25)
     assert summary(read(b"{}\n" + b"x" * 60)) == [("1", {}), ("2", "error")]
 
 
 def test_a_line_as_long_as_the_limit_is_read(read, monkeypatch):
     monkeypatch.setattr(jsonl, "CHUNK", 10)
-    monkeypatch.setattr("connectory.lines.LONGEST_LINE", 25)
+    monkeypatch.setattr("connectory.formats.lines.LONGEST_LINE", 25)
     line = b'{"a":"' + b"x" * 17 + b'"}'
     assert len(line) == 25
     assert summary(read(line + b"\n{}\n")) == [("1", json.loads(line)), ("2", {})]
 
 
 def test_a_line_over_the_limit_is_not_held_in_memory(monkeypatch):
-    monkeypatch.setattr("connectory.lines.LONGEST_LINE", 1000)
+    monkeypatch.setattr("connectory.formats.lines.LONGEST_LINE", 1000)
     splitter = LineSplitter()
     for _ in range(100):
         assert list(splitter.numbered(b"x" * 400)) == []

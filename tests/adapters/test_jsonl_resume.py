@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from connectory.adapters import jsonl
 from connectory.adapters.jsonl import LineSource
 from connectory.errors import ConfigError
+from connectory.files.storage import SAMPLE
 from connectory.interfaces import Item
-from connectory.storage import SAMPLE
 
 LINES = b'\xef\xbb\xbf{"n":1}\n\n{"n":2}\r\n   \n{bad\n{"n":4}\n{"n":5}'
 
@@ -173,7 +173,7 @@ def test_a_pipe_may_have_more_lines_than_then(piped):
 
 
 def test_a_line_that_is_too_long_to_keep_counts_like_every_other(piped, monkeypatch):
-    monkeypatch.setattr("connectory.lines.LONGEST_LINE", 30)
+    monkeypatch.setattr("connectory.formats.lines.LONGEST_LINE", 30)
     data = b"{}\n" + b"x" * 100 + b"\n{}\n{}\n"
     items = items_of(piped(data))
     source = piped(data)

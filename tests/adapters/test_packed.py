@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from connectory.adapters.jsonl import LineSource
 from connectory.errors import RunStoppedError
-from connectory.lines import LineSplitter
-from connectory.packed import PIECE, Unpacker
+from connectory.formats.gzip import PIECE, Unpacker
+from connectory.formats.lines import LineSplitter
 
 LINES = b'{"a":1}\n{"a":2}\n{"a":3}\n'
 
@@ -96,7 +96,7 @@ def test_a_bomb_is_undone_in_bounded_memory():
 
 
 def test_a_bomb_of_one_line_is_one_bad_record_and_what_follows_is_read(monkeypatch):
-    monkeypatch.setattr("connectory.lines.LONGEST_LINE", 1_000_000)
+    monkeypatch.setattr("connectory.formats.lines.LONGEST_LINE", 1_000_000)
     bomb = gzip.compress(b'{"a":1}\n' + b"x" * 50_000_000 + b'\n{"a":2}\n')
     splitter = LineSplitter()
     lines = [line for chunk in (bomb, b"") for line in splitter.numbered(chunk)]

@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 from connected import run
 
-from connectory import databases
 from connectory.adapters import sqlsource
 from connectory.adapters.sqlsink import SqlSink as Sink
 from connectory.adapters.sqlsource import SqlSource
-from connectory.databases import Sqlite
 from connectory.errors import ConfigError, RunStoppedError, StorageError
 from connectory.events import Noticed
-from connectory.writings import Statement, Table
+from connectory.sql import databases
+from connectory.sql.databases import Sqlite
+from connectory.sql.statements import Statement, Table
 
 QUERY = "SELECT id, text FROM posts WHERE flagged IS NULL ORDER BY id"
 FLAG = "UPDATE posts SET flagged = :flagged WHERE id = :id"

@@ -15,10 +15,10 @@ from command import connectory
 from connected import POSTS, Kept, Server, connected, run
 from fuzzing import nested
 
-from connectory import lines
 from connectory.adapters.jsonl import LineSource
 from connectory.errors import InputError, RunStoppedError
 from connectory.events import Noticed
+from connectory.formats import lines
 
 CONFIG = """
 version: 1

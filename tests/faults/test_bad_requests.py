@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectory.connector import AsyncConnector
-from connectory.encoding import expand_path
 from connectory.errors import ConfigError, ConnectoryError, RequestError
+from connectory.requests.encoding import expand_path
 
 DELETES = {"entity": "file", "action": "delete", "path": {"file_id": "&{id}"}}
 

@@ -15,7 +15,7 @@ from virtual_client import Network, ok, refused
 
 from connectory.connector import AsyncConnector
 from connectory.errors import UnavailableError
-from connectory.lanes import Limits
+from connectory.pace.lanes import Limits
 from connectory.retry import Policy
 
 MANY = [{"model": "m", "input": "x"}] * 700

@@ -13,9 +13,9 @@ from command import connectory
 from connected import Server, connected, run
 from echo_server import EchoServer
 
-from connectory.disk import locate
 from connectory.errors import RequestError
-from connectory.private import make_folder, open_private
+from connectory.files.private import make_folder, open_private
+from connectory.files.sent import locate
 
 TOKEN = canary("local-token")
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="links, FIFOs and permissions are POSIX's")

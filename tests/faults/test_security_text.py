@@ -13,8 +13,8 @@ from echo_server import EchoServer
 
 from connectory.errors import ConfigError
 from connectory.events import RequestRetried
-from connectory.logs import log_event
-from connectory.validation.validator import Validator
+from connectory.listeners.logs import log_event
+from connectory.schemas.validation.validator import Validator
 
 TOKEN = canary("local-token")
 JSON = {"Content-Type": "application/json"}

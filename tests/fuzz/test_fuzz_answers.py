@@ -13,14 +13,14 @@ from fuzzing import TEXTS, VALUES, examples
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from connectory.answers import Answer, Expected, interpret, refusal
+from connectory.answers.meaning import Answer, Expected, interpret, refusal
+from connectory.answers.receiving import receive
+from connectory.answers.sse import EventStreamError, Parser
 from connectory.catalogue import Catalogue
 from connectory.errors import ApiError, OutcomeUnknownError, RecordError, RunStoppedError
-from connectory.jsontext import dumps
 from connectory.pagination import MOST_EMPTY_PAGES
-from connectory.receiving import receive
 from connectory.retry import Failed, Policy, decide, wait_hint
-from connectory.sse import EventStreamError, Parser
+from connectory.text.json import dumps
 
 ENVELOPES = st.fixed_dictionaries(
     {

@@ -12,14 +12,14 @@ from fuzzing import RECORDS, TEXTS, VALUES, examples, nested
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from connectory.delivery.results import dead_letter
 from connectory.errors import ConfigError, InputError, RecordError, RunStoppedError
 from connectory.expressions import Expression
+from connectory.formats.lines import LineSplitter, item_of
 from connectory.interfaces import Item
-from connectory.jsontext import DEEPEST, dumps, loads_unique
-from connectory.lines import LineSplitter, item_of
 from connectory.placeholders import compile_template
 from connectory.record import Failure, Result
-from connectory.results import dead_letter
+from connectory.text.json import DEEPEST, dumps, loads_unique
 
 OUTGOINGS: dict[str, Any] = {
     "moderate": {

@@ -7,13 +7,14 @@ from typing import Any
 
 from kill.crashing import Place, around, around_waiting, prepare
 
-from connectory import saving, states
-from connectory.batches import asking, driving
-from connectory.batches.asking import Asking
-from connectory.batches.ledger import Ledger
-from connectory.batches.spool import Spool
 from connectory.cli import main as program
 from connectory.client import Client
+from connectory.delivery import states
+from connectory.delivery.batches import asking, driving
+from connectory.delivery.batches.asking import Asking
+from connectory.delivery.batches.ledger import Ledger
+from connectory.delivery.batches.spool import Spool
+from connectory.files import saving
 
 STEPS = {
     "spool": "a record is in the spool's memory",

@@ -20,9 +20,9 @@ from typing import Any
 from connectory import publisher
 from connectory.cli import main as program
 from connectory.client import Client
+from connectory.files.storage import Lock
 from connectory.journal import DiskJournal, committing, runs
 from connectory.publisher import Publisher
-from connectory.storage import Lock
 
 WRITTEN = {
     "results.jsonl": "record",

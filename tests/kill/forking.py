@@ -16,7 +16,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
-HEAVY = ("connectory.sandbox", "connectory.examples", "connectory.testing", "connectory.blocking")
+HEAVY = ("connectory.sandbox", "connectory.schemas.examples", "connectory.testing", "connectory.blocking")
 
 
 def preload() -> None:

@@ -22,16 +22,16 @@ from connectory import publisher
 from connectory.adapters.linesink import LineSink
 from connectory.cli import main as program
 from connectory.client import Client
-from connectory.delivering import Delivering
+from connectory.delivery.delivering import Delivering
+from connectory.delivery.packs import PackOption
+from connectory.delivery.results import unsent
 from connectory.errors import StorageError
 from connectory.journal import DiskJournal, committing
 from connectory.journal import log as results_log
 from connectory.journal.log import ResultsLog
-from connectory.jsontext import JsonTextError, loads
-from connectory.packs import PackOption
 from connectory.publisher import Publisher
-from connectory.results import unsent
 from connectory.subscriber import Subscriber
+from connectory.text.json import JsonTextError, loads
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from connectory.adapters.linesink import LineSink
 from connectory.errors import CredentialsError, RunInterruptedError, StorageError
 from connectory.events import Held, Noticed, PageRead, RequestRetried
 from connectory.journal import Job, Runs, Shard, new_facts, write_plan
-from connectory.processes import LETTERS, LINES, gather, join
-from connectory.processes.messages import error_as, error_of, event_as, event_of
-from connectory.running import ending
+from connectory.runs.processes import LETTERS, LINES, gather, join
+from connectory.runs.processes.messages import error_as, error_of, event_as, event_of
+from connectory.runs.running import ending
 
 SHARDS = (Shard(1, 0, 3), Shard(2, 3, 2), Shard(3, 5, 4))
 COUNT = 9

@@ -11,10 +11,10 @@ from connected import run
 from connectory.adapters.csvsource import CsvSource
 from connectory.adapters.jsonl import LineSource
 from connectory.errors import ConfigError
+from connectory.formats.csv import Form
+from connectory.formats.lines import Line
 from connectory.journal import Shard, ShardJournal, cut, is_begun, read_plan, write_plan
 from connectory.journal.plan import MOST_KEPT
-from connectory.lines import Line
-from connectory.rows import Form
 
 
 def items(source, start=0):

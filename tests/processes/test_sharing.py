@@ -9,12 +9,12 @@ from contextlib import suppress
 import pytest
 from connected import run
 
-from connectory.guards import WAIT, Amount, Budget, MostDead, Standing
-from connectory.lanes import Limits
-from connectory.processes import Commons, SharedGate
-from connectory.processes.guarding import SharedBudget, SharedMostDead
-from connectory.processes.pacing import SharedCrowd, SharedPace
+from connectory.cost.guards import WAIT, Amount, Budget, MostDead, Standing
+from connectory.pace.lanes import Limits
 from connectory.retry import Failed, Policy
+from connectory.runs.processes import Commons, SharedGate
+from connectory.runs.processes.guarding import SharedBudget, SharedMostDead
+from connectory.runs.processes.pacing import SharedCrowd, SharedPace
 
 
 @pytest.fixture

@@ -35,6 +35,7 @@ from pyspark.sql.types import (
 from spark_server import CountingServer
 
 from connectory import Catalogue, ConfigError
+from connectory.cost.guards import Amount, Standing
 from connectory.engines.spark import sending as sending_module
 from connectory.engines.spark.columns import columns_of, fitted, json_ready, raw_column, row_of
 from connectory.engines.spark.location import Location, WriteRun
@@ -46,9 +47,8 @@ from connectory.engines.spark.sending import begin
 from connectory.engines.spark.sharing import TaskBudget, TaskGate, TaskShare
 from connectory.engines.spark.writing import _write
 from connectory.errors import JobBusyError, RunStoppedError
-from connectory.guards import Amount, Standing
 from connectory.journal.log import LOG
-from connectory.lanes import Limits
+from connectory.pace.lanes import Limits
 from connectory.retry import Policy
 
 CONFIG = """

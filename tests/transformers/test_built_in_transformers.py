@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectory.asking import Asking
 from connectory.catalogue import Catalogue
 from connectory.chain import build_chain
 from connectory.config import parse_step
 from connectory.errors import ApiError, ConfigError, RecordError
 from connectory.plugins import list_transformers, load_transformer
+from connectory.reading.asking import Asking
 
 ROOT = Path(__file__).parent.parent.parent
 CASES = json.loads((Path(__file__).parent.parent / "cases" / "transformers.json").read_text("utf-8"))

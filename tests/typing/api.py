@@ -42,10 +42,10 @@ from connectory import (
     read_file,
     transformer,
 )
+from connectory.delivery.publication import Part
+from connectory.formats.tabular import Rows
 from connectory.interfaces import Item, Position, Row
-from connectory.publication import Part
 from connectory.record import Delivery, Intent
-from connectory.tabular import Rows
 
 
 def use_the_blocking_door(network: httpx.AsyncBaseTransport) -> None:

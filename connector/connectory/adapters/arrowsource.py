@@ -6,12 +6,12 @@ import asyncio
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from connectory.arrowing import arrow
 from connectory.errors import ConfigError, InputError, RecordError, did_you_mean
+from connectory.files.storage import known_by, why
+from connectory.formats.arrow import arrow
 from connectory.interfaces import Item
-from connectory.jsontext import JsonTextError, dumps
-from connectory.storage import known_by, why
-from connectory.values import jsonable
+from connectory.text.json import JsonTextError, dumps
+from connectory.text.values import jsonable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Sequence

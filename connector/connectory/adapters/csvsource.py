@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from connectory.adapters.jsonl import CHUNK, LineSource
-from connectory.rows import RowSplitter
+from connectory.formats.csv import RowSplitter
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from connectory.formats.csv import Form
+    from connectory.formats.lines import Line
     from connectory.interfaces import Item
-    from connectory.lines import Line
-    from connectory.rows import Form
 
 
 class CsvSource(LineSource):

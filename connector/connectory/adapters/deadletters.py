@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, cast
 from connectory.adapters.jsonl import LineSource
 from connectory.errors import RecordError
 from connectory.interfaces import Item
-from connectory.jsontext import loads
 from connectory.record import Origin, Result
+from connectory.text.json import loads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from connectory.lines import Line
+    from connectory.formats.lines import Line
     from connectory.record import Record
 
 SHAPED = frozenset({"accept", "result", "work"})

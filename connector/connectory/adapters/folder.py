@@ -7,9 +7,9 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from connectory.errors import ConfigError, RecordError
+from connectory.files.kept import Kept
+from connectory.files.storage import why
 from connectory.interfaces import Item
-from connectory.kept import Kept
-from connectory.storage import why
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Sequence

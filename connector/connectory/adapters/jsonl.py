@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from connectory.errors import ConfigError, RunStoppedError
-from connectory.lines import LineSplitter, item_of
-from connectory.packed import MAGIC
-from connectory.storage import known_by, why
+from connectory.files.storage import known_by, why
+from connectory.formats.gzip import MAGIC
+from connectory.formats.lines import LineSplitter, item_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
 
+    from connectory.formats.lines import Line
     from connectory.interfaces import Item
-    from connectory.lines import Line
 
 CHUNK = 256 * 1024
 CHUNKS_AHEAD = 4

@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from connectory.errors import ConfigError, ConnectoryError, StorageError
+from connectory.files.private import make_folder, open_private, refuse_link
+from connectory.files.storage import datasync, lock, why
 from connectory.interfaces import Sink
-from connectory.jsontext import dumps
-from connectory.private import make_folder, open_private, refuse_link
 from connectory.record import Unchanged
-from connectory.storage import datasync, lock, why
+from connectory.text.json import dumps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from connectory.formats.pouring import Pouring
     from connectory.interfaces import Position
-    from connectory.pouring import Pouring
 
 BUFFERED = 1024 * 1024
 """Bytes a sink holds at most before it writes."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from connectory.databases import RefusedError
 from connectory.events import Listener, Noticed, ignore
 from connectory.interfaces import Sink
+from connectory.sql.databases import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from connectory.databases import Database, Work
-    from connectory.writings import Writing
+    from connectory.sql.databases import Database, Work
+    from connectory.sql.statements import Writing
 
 MOST = 1000
 """Lines that are held at most."""

@@ -9,17 +9,17 @@ from contextlib import closing
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from connectory.databases import Undecodable
 from connectory.errors import ConfigError, RecordError, RunStoppedError, did_you_mean
+from connectory.files.kept import Kept
 from connectory.interfaces import Item
-from connectory.jsontext import JsonTextError, dumps
-from connectory.kept import Kept
+from connectory.sql.databases import Undecodable
+from connectory.text.json import JsonTextError, dumps
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Sequence
     from pathlib import Path
 
-    from connectory.databases import Database
+    from connectory.sql.databases import Database
 
 ROWS = 500
 """Rows of a chunk at most."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from connectory.batchable import ENTITIES, BatchOption
+from connectory.catalogue.batchable import ENTITIES, BatchOption
 from connectory.errors import ConfigError
 
 if TYPE_CHECKING:

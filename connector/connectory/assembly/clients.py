@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from connectory.auth import Credential
-from connectory.building import ClientOptions
 from connectory.errors import ConfigError, UnknownNameError
-from connectory.lanes import Limits
+from connectory.pace.lanes import Limits
+from connectory.requests.building import ClientOptions
 from connectory.retry import Policy
 from connectory.transport import Transport
 

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from connectory.asking import Asking
 from connectory.assembly.batching import batch
 from connectory.assembly.clients import Clients, Endpoint, most_at_once
 from connectory.assembly.dialects import Speech, resolve_dialect
@@ -18,13 +17,14 @@ from connectory.assembly.pricing import budget_of, prices_of
 from connectory.assembly.raw import Server, raw_entity
 from connectory.assembly.states import until
 from connectory.chain import Chain, build_chain
+from connectory.cost.guards import MostDead
+from connectory.delivery.publication import Publication
 from connectory.errors import ConfigError, RequestError, UnknownNameError
 from connectory.expressions import compile_expression
-from connectory.guards import MostDead
-from connectory.parameters import Given, RequestParameters
 from connectory.placeholders import compile_template
-from connectory.publication import Publication
-from connectory.subscription import Subscription
+from connectory.reading.asking import Asking
+from connectory.reading.subscription import Subscription
+from connectory.requests.parameters import Given, RequestParameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

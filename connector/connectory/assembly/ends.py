@@ -15,7 +15,6 @@ from connectory.adapters.jsonl import LineSource
 from connectory.adapters.memory import NamedIterable
 from connectory.adapters.sqlsink import SqlSink
 from connectory.adapters.sqlsource import SqlSource
-from connectory.alchemy import Server, shown
 from connectory.config import (
     CsvInput,
     FilesInput,
@@ -28,13 +27,14 @@ from connectory.config import (
     is_parquet,
     parse_input,
 )
-from connectory.databases import Database, Sqlite
 from connectory.errors import ConfigError, InputError
+from connectory.formats.csv import Form
 from connectory.interfaces import Sink
-from connectory.jsontext import dumps
 from connectory.plugins import load_maker
-from connectory.rows import Form
-from connectory.writings import Statement, Table
+from connectory.sql.alchemy import Server, shown
+from connectory.sql.databases import Database, Sqlite
+from connectory.sql.statements import Statement, Table
+from connectory.text.json import dumps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

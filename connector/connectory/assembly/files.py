@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from connectory.delivery.uploads import ENTITIES, PartsOption
 from connectory.errors import ConfigError
+from connectory.files.saving import FixedTarget, SaveTo, Target
 from connectory.placeholders import compile_template
-from connectory.saving import FixedTarget, SaveTo, Target
-from connectory.uploads import ENTITIES, PartsOption
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ from connectory.errors import ConfigError
 if TYPE_CHECKING:
     from connectory.assembly.connections import Assembly
     from connectory.assembly.ends import Input
-    from connectory.subscription import Subscription
+    from connectory.reading.subscription import Subscription
 
 
 def levels_above(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from connectory.delivery.packs import MOST_BYTES, Bounds, PackOption
 from connectory.errors import ConfigError
-from connectory.packs import MOST_BYTES, Bounds, PackOption
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

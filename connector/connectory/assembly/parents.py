@@ -14,10 +14,10 @@ from connectory.config.descent import Above, above, over
 from connectory.errors import ConfigError, ExpressionError, did_you_mean
 from connectory.expressions import compile_expression
 from connectory.expressions.functions import seconds
-from connectory.increments import Incremental
-from connectory.parameters import RequestParameters
 from connectory.placeholders import compile_template
-from connectory.subscription import Subscription
+from connectory.reading.increments import Incremental
+from connectory.reading.subscription import Subscription
+from connectory.requests.parameters import RequestParameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from connectory.catalogue import Action, Catalogue, Entity
     from connectory.config import Config, IncomingConfig, IncrementalConfig
     from connectory.expressions import Clock, Expression
-    from connectory.subscription import KeepParent
+    from connectory.reading.subscription import KeepParent
 
     Placed = Callable[[tuple[str, ...], Callable[[], Any]], Any]
 

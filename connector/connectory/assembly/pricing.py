@@ -5,9 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
+from connectory.cost.guards import Budget
+from connectory.cost.prices import Price, Prices, billionths
 from connectory.errors import ConfigError
-from connectory.guards import Budget
-from connectory.prices import Price, Prices, billionths
 
 if TYPE_CHECKING:
     from connectory.config import Config, OutgoingConfig

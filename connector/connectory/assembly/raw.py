@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from connectory.building import Call
 from connectory.catalogue import Action, ActionName, Body, Entity, Pagination, Parameter, Response
 from connectory.errors import RequestError
-from connectory.parameters import as_object
+from connectory.requests.building import Call
+from connectory.requests.parameters import as_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from connectory.delivery.states import Until
 from connectory.errors import ConfigError
-from connectory.states import Until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

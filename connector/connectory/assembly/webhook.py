@@ -8,13 +8,13 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from connectory.assembly.raw import raw_entity
 from connectory.auth import Credential
-from connectory.building import Call, ClientOptions
 from connectory.catalogue import Response
 from connectory.client import Client
 from connectory.errors import ApiError, ConnectoryError, UnavailableError
 from connectory.events import Event, Held, Listener, RequestRetried, ignore
 from connectory.interfaces import Sink
-from connectory.redaction import Redactor
+from connectory.requests.building import Call, ClientOptions
+from connectory.text.redaction import Redactor
 from connectory.transport import Transport
 
 if TYPE_CHECKING:

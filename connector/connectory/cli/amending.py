@@ -54,7 +54,7 @@ class Amendment:
             self._write()
 
     def _difference(self) -> str:
-        from connectory.redaction import blank
+        from connectory.text.redaction import blank
 
         before, after = (one.splitlines(keepends=True) for one in (self._before, self.text))
         shown = difflib.unified_diff(before, after, str(self.path), f"{self.path} (not written)")
@@ -62,7 +62,7 @@ class Amendment:
 
     def _write(self) -> None:
         from connectory.errors import StorageError
-        from connectory.storage import why, write_whole
+        from connectory.files.storage import why, write_whole
 
         file = self.path.resolve()  # a link stays one
         mark = _MARK if self._content.startswith(_MARK) else b""

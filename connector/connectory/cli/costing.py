@@ -6,16 +6,16 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from connectory.cli.outcome import say
-from connectory.prices import Bill, money
-from connectory.usage import MICRO, Tally
+from connectory.cost.prices import Bill, money
+from connectory.cost.usage import MICRO, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from connectory.connector import AsyncConnector
+    from connectory.cost.prices import Prices
+    from connectory.cost.usage import Counts
     from connectory.journal import Facts, Summary
-    from connectory.prices import Prices
-    from connectory.usage import Counts
 
 NAMES = {
     "requests": "requests",

@@ -39,8 +39,8 @@ def read(entity: str, **options: Any) -> None:
 
         async def main() -> None:
             from connectory.adapters.linesink import LineSink
-            from connectory.parameters import Given
-            from connectory.pouring import pouring_of
+            from connectory.formats.pouring import pouring_of
+            from connectory.requests.parameters import Given
 
             given = Given(options["path"], options["query"])
             read = partial(made.reader, entity, given=given, client=options["client"], limit=options["limit"])
@@ -157,7 +157,7 @@ def _say_saved(files: Iterable[Any]) -> None:
 
 
 def _write(lines: Iterable[Any]) -> None:
-    from connectory.jsontext import dumps
+    from connectory.text.json import dumps
 
     for line in lines:
         sys.stdout.buffer.write(dumps(line) + b"\n")

@@ -20,7 +20,7 @@ from connectory.cli.setup import (
     connector,
     run_loop,
 )
-from connectory.redaction import blank, visible
+from connectory.text.redaction import blank, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

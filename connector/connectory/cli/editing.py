@@ -73,8 +73,8 @@ def _own(path: Path) -> tuple[Catalogue, Collection[str]]:
 def write_schema(file: Path, text: str) -> bool:
     """Write the schema where editors look for it; False when it is there already. Raises StorageError."""
     from connectory.errors import StorageError
-    from connectory.private import make_folder
-    from connectory.storage import why, write_whole
+    from connectory.files.private import make_folder
+    from connectory.files.storage import why, write_whole
 
     try:
         if file.is_file() and file.read_text(encoding="utf-8") == text:

@@ -182,7 +182,7 @@ def _type(schema: dict[str, Any]) -> str:
 
 
 def _show_payload(catalogue: Catalogue, entity: Entity, *, example: bool) -> None:
-    from connectory.examples import minimal
+    from connectory.schemas.examples import minimal
 
     action = entity.actions.get("create")
     if action is None or action.body is None:

@@ -7,17 +7,17 @@ from decimal import Decimal
 from math import ceil
 from typing import TYPE_CHECKING, Any, cast
 
-from connectory.prices import money
-from connectory.tokens import BYTES_PER_TOKEN, OUTPUT_BOUNDS, Size
-from connectory.usage import model_of
+from connectory.cost.prices import money
+from connectory.cost.usage import model_of
+from connectory.pace.tokens import BYTES_PER_TOKEN, OUTPUT_BOUNDS, Size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from connectory.building import Call
     from connectory.catalogue import Catalogue
-    from connectory.prices import Price
-    from connectory.publication import Publication
+    from connectory.cost.prices import Price
+    from connectory.delivery.publication import Publication
+    from connectory.requests.building import Call
 
 _UNSEEN = frozenset({"image_url", "input_image", "input_audio", "input_file", "file"})
 _SOUND = ("/audio/", "/images/edits", "/images/variations")

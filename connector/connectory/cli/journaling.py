@@ -15,8 +15,8 @@ from connectory.errors import GuardError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from connectory.delivery.publication import Publication
     from connectory.journal import DiskJournal, Facts, Run
-    from connectory.publication import Publication
 
 _FLAGS = ("config", "client", "input", "output", "limit")
 

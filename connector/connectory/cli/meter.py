@@ -7,7 +7,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from connectory.lanes import Standing
+from connectory.pace.lanes import Standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable

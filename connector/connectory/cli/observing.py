@@ -10,8 +10,8 @@ import click
 
 from connectory.cli.saying import DEBUG, FORMAT_VARIABLE, FORMATS, LEVEL_VARIABLE, LEVELS, say, voice
 from connectory.events import PageRead, RecordFinished, RequestEnded, RunStarted
-from connectory.logs import line_of, log_event
-from connectory.telling import together
+from connectory.listeners.logs import line_of, log_event
+from connectory.listeners.telling import together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -89,7 +89,7 @@ def observed(tell: Listener) -> Generator[Listener, None, None]:
     if not _switches["telemetry"]:
         yield together(tell, *listeners)
         return
-    from connectory.telemetry import sending
+    from connectory.listeners.telemetry import sending
 
     context = click.get_current_context(silent=True)
     name = "connectory" if context is None else f"connectory {context.command_path.partition(' ')[2]}"
@@ -106,7 +106,7 @@ def carried_on() -> dict[str, str] | None:
     """Give the variables by which another process of this run goes on with the trace; None without telemetry."""
     if not _switches["telemetry"]:
         return None
-    from connectory.telemetry import carried
+    from connectory.listeners.telemetry import carried
 
     return carried()
 

@@ -33,7 +33,7 @@ from connectory.errors import (
     UnknownNameError,
     did_you_mean,
 )
-from connectory.redaction import trace
+from connectory.text.redaction import trace
 
 __all__ = ["BUG", "DONE", "INTERRUPTED", "SOME_FAILED", "Ended", "exit_code", "next_command", "report", "say"]
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from connectory.batches import line_of, plan
-from connectory.jsontext import loads
+from connectory.delivery.batches import line_of, plan
+from connectory.text.json import loads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from connectory.batchable import BatchOption
-    from connectory.batches import Line
-    from connectory.building import Call
-    from connectory.publication import Part
+    from connectory.catalogue.batchable import BatchOption
+    from connectory.delivery.batches import Line
+    from connectory.delivery.publication import Part
+    from connectory.requests.building import Call
 
 
 class Planned:

@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from connectory.building import Call
     from connectory.chain import Chain, Traced
     from connectory.cli.estimating import Estimate
     from connectory.cli.planning import Planned
     from connectory.cli.stepping import Stepping
     from connectory.client import Client
     from connectory.connector import AsyncConnector
+    from connectory.delivery.packs import PackOption
+    from connectory.delivery.publication import Part
     from connectory.interfaces import Item
-    from connectory.packs import PackOption
     from connectory.placeholders import Template
-    from connectory.publication import Part
     from connectory.publisher import Publisher
-    from connectory.reading import Reading
-    from connectory.subscription import Parent
+    from connectory.reading.pages import Reading
+    from connectory.reading.subscription import Parent
+    from connectory.requests.building import Call
 
 _SHOWN_HEADERS = frozenset({"accept-encoding", "connection", "host", "user-agent"})
 _SECRET_HEADERS = frozenset({"authorization", "api-key", "proxy-authorization"})
@@ -118,8 +118,8 @@ def _asks(config: str | None, name: str) -> bool:
 
 async def _incoming(made: AsyncConnector, name: str, options: dict[str, Any]) -> None:
     from connectory.assembly import input_above
-    from connectory.parameters import Given
-    from connectory.subscription import Parent
+    from connectory.reading.subscription import Parent
+    from connectory.requests.parameters import Given
 
     given = Given(options["path"], options["query"])
     read = input_above(made.assembly, name, options["input"])
@@ -156,7 +156,7 @@ async def _parents(made: AsyncConnector, level: Reading, parent: Parent | None) 
 async def _show_example(made: AsyncConnector, level: Reading) -> None:
     """Show what would be asked for a parent, where there is none."""
     from connectory.errors import RecordError
-    from connectory.subscription import Parent
+    from connectory.reading.subscription import Parent
 
     wanted = level.subscription
     path = dict.fromkeys({*wanted.entity.path_parameters} - {wanted.fills}, "EXAMPLE")
@@ -170,7 +170,7 @@ async def _show_example(made: AsyncConnector, level: Reading) -> None:
 async def _show_reading(
     made: AsyncConnector, level: Reading, parent: Parent | None, limit: int, stepping: Stepping | None
 ) -> None:
-    from connectory.reading import as_record
+    from connectory.reading.pages import as_record
 
     async for parameters in level.sets(parent):
         _show(made, {"request": _request(level, parameters)})
@@ -194,7 +194,7 @@ async def _outgoing(made: AsyncConnector, name: str, options: dict[str, Any]) ->
     from connectory.assembly import input_of
     from connectory.cli.estimating import Estimate
     from connectory.cli.planning import Planned
-    from connectory.parameters import Given
+    from connectory.requests.parameters import Given
 
     given = Given(options["path"], options["query"])
     publisher = made.publisher(name, given=given, client=options["client"])
@@ -324,7 +324,7 @@ async def _show_packs(
     shows: float,
 ) -> None:
     """Show the first requests in which the records go together, and count all."""
-    from connectory.packing import Packing, packed_call
+    from connectory.delivery.packing.joining import Packing, packed_call
 
     publication, client = publisher.publication, publisher.client
     async with aclosing(Packing(publication, option, publisher.journal, parts)) as packs:

@@ -23,8 +23,8 @@ from connectory.events import (
     RequestRetried,
     StateChanged,
 )
-from connectory.lanes import Standing
-from connectory.logs import tokens_of
+from connectory.listeners.logs import tokens_of
+from connectory.pace.lanes import Standing
 
 if TYPE_CHECKING:
     from collections import Counter

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from connectory.interfaces import Sink
     from connectory.journal import Facts, Run
     from connectory.record import Record
-    from connectory.route import Route
+    from connectory.runs.route import Route
 
 INPUT = "input.jsonl"
 
@@ -98,7 +98,7 @@ def _run_in(file: Path) -> str:
 
 def _letters(file: Path) -> Generator[Record, None, None]:
     from connectory.adapters.deadletters import read_letter
-    from connectory.jsontext import JsonTextError
+    from connectory.text.json import JsonTextError
 
     with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
@@ -186,8 +186,8 @@ def _route(
     from connectory.cli.routing import following
     from connectory.cli.wiring import DeadLetters, lines_of_ok
     from connectory.journal import DEAD_LETTERS
-    from connectory.remembered import open_known
-    from connectory.route import Route, Step
+    from connectory.runs.remembered import open_known
+    from connectory.runs.route import Route, Step
 
     path = run.folder / INPUT
     if not path.exists():
@@ -210,7 +210,7 @@ def _sink(made: AsyncConnector, facts: Facts, output: str, run: str, *, given: b
     A file that is written whole gets another one beside it, with the replay's name in its own.
     """
     from connectory.adapters.linesink import LineSink
-    from connectory.pouring import pouring_of
+    from connectory.formats.pouring import pouring_of
 
     configured = made.assembly.outgoing((facts.connection, *facts.then)[-1]).output
     if (
@@ -288,7 +288,7 @@ def _place(letter: Record) -> tuple[str, int | None]:
 
 def write_letters(path: Path, letters: Sequence[Record]) -> None:
     """Write a file of dead letters whole or not at all."""
-    from connectory.jsontext import dumps
+    from connectory.text.json import dumps
 
     with (
         _draft(path) as draft,

@@ -33,8 +33,8 @@ from connectory.cli.wiring import (
 )
 from connectory.errors import ConnectoryError, RunDetachedError, RunInterruptedError
 from connectory.journal import Job, new_facts
-from connectory.remembered import open_known, open_seen
-from connectory.route import Route, Step
+from connectory.runs.remembered import open_known, open_seen
+from connectory.runs.route import Route, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -138,9 +138,9 @@ def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any], prog
     from connectory.cli.journaling import command, given, preview_of, reading_of, say_resumed
     from connectory.cli.wiring import destination, place, refuse_same
     from connectory.journal import Job, new_facts
-    from connectory.parameters import Given
-    from connectory.remembered import open_seen
-    from connectory.running import run_incoming
+    from connectory.requests.parameters import Given
+    from connectory.runs.remembered import open_seen
+    from connectory.runs.running import run_incoming
 
     settings = made.assembly.incoming(name)
     _refuse_disabled(f"incoming {name!r}", disabled=settings.disabled)
@@ -224,9 +224,9 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
         suit,
     )
     from connectory.journal import Job, new_facts
-    from connectory.parameters import Given
-    from connectory.remembered import open_known
-    from connectory.running import run_outgoing
+    from connectory.requests.parameters import Given
+    from connectory.runs.remembered import open_known
+    from connectory.runs.running import run_outgoing
 
     settings = made.assembly.outgoing(name)
     _refuse_disabled(f"outgoing {name!r}", disabled=settings.disabled)

@@ -15,15 +15,15 @@ from connectory.cli.costing import as_json_of, joined, told
 from connectory.cli.outcome import say
 from connectory.cli.setup import config_path
 from connectory.errors import ConfigError
-from connectory.redaction import blank, visible
+from connectory.text.redaction import blank, visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from connectory.config import Config
+    from connectory.cost.prices import Prices
+    from connectory.cost.usage import Counts
     from connectory.journal import Facts, Runs, Summary
-    from connectory.prices import Prices
-    from connectory.usage import Counts
 
 _config = click.option(
     "-c", "--config", metavar="FILE", help="Configuration file (default: ./connectory.yaml)."
@@ -142,9 +142,9 @@ def cancel(run: str, config: str | None) -> None:
     \b
     connectory runs cancel 20260302T070000-1f0c2a9d
     """
-    from connectory.batches import cancel as cancel_batches
-    from connectory.batches import note_cancelled
     from connectory.cli.setup import connector, run_loop
+    from connectory.delivery.batches import cancel as cancel_batches
+    from connectory.delivery.batches import note_cancelled
 
     with connector(config, sandbox=False) as made:
         facts = made.runs.find(run)
@@ -272,7 +272,7 @@ def _prices(config: Config, facts: Facts) -> Prices | None:
 
 
 def _print_json(facts: Facts, summary: Summary, more: Mapping[str, Any] | None = None) -> None:
-    from connectory.jsontext import dumps
+    from connectory.text.json import dumps
 
     line: dict[str, Any] = {**asdict(facts), **asdict(summary)}
     line.pop("usage")

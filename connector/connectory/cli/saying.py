@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from connectory.logs import FieldFilter, JsonFormatter, logger
-from connectory.redaction import blank, visible
+from connectory.listeners.logs import FieldFilter, JsonFormatter, logger
+from connectory.text.redaction import blank, visible
 
 DEBUG, INFO, WARNING, ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR
 LEVELS = {"debug": DEBUG, "info": INFO, "warning": WARNING, "error": ERROR}

@@ -21,8 +21,8 @@ from connectory.cli.outcome import Ended, say, typed_again
 from connectory.cli.saying import voice
 from connectory.errors import RunInterruptedError
 from connectory.events import Event, Held, Noticed, RequestRetried
-from connectory.jsontext import JsonTextError, loads_unique
-from connectory.redaction import LogFilter
+from connectory.text.json import JsonTextError, loads_unique
+from connectory.text.redaction import LogFilter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence

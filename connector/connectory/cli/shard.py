@@ -16,22 +16,22 @@ from connectory.cli.causes import Causes
 from connectory.cli.setup import loop_factory
 from connectory.errors import JobBusyError, RunStoppedError
 from connectory.events import Event, Noticed, RecordFinished
-from connectory.lanes import Standing
-from connectory.logs import tokens_of
-from connectory.processes import messages
-from connectory.redaction import blank, trace
+from connectory.listeners.logs import tokens_of
+from connectory.pace.lanes import Standing
+from connectory.runs.processes import messages
+from connectory.text.redaction import blank, trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from connectory.building import ClientOptions
     from connectory.connector import AsyncConnector
+    from connectory.delivery.publication import Publication
     from connectory.events import Listener
-    from connectory.gate import Gate
     from connectory.journal import Run, Shard
-    from connectory.processes import Commons
-    from connectory.publication import Publication
+    from connectory.pace.gate import Gate
     from connectory.publisher import Publisher
+    from connectory.requests.building import ClientOptions
+    from connectory.runs.processes import Commons
 
 TICK = 0.1
 """Seconds between two words about how far the shard is."""
@@ -53,7 +53,7 @@ def main() -> None:
     if order["telemetry"] is None:
         shard.work()
         return
-    from connectory.telemetry import sending
+    from connectory.listeners.telemetry import sending
 
     os.environ.update(order["telemetry"])
     with sending(shard.notice, f"connectory shard {order['number']}") as shard.telemetry:
@@ -88,7 +88,7 @@ class _Shared:
 
     def gate(self, options: ClientOptions, listen: Listener) -> Gate:
         """Make what lets the requests of a client out."""
-        from connectory.processes import SharedGate
+        from connectory.runs.processes import SharedGate
 
         most = min(self._most, options.limits.most_at_once)
         return SharedGate(
@@ -97,7 +97,7 @@ class _Shared:
 
     def guard(self, publication: Publication) -> Publication:
         """Let what bounds a run count what the others have done."""
-        from connectory.processes import shared_guards
+        from connectory.runs.processes import shared_guards
 
         return shared_guards(publication, self._commons)
 
@@ -141,8 +141,8 @@ class _Shard:
             self._say(ended=ended, causes=self._causes.as_data())
 
     async def _main(self) -> None:
+        from connectory.files.storage import Lock
         from connectory.journal import LOCK
-        from connectory.storage import Lock
 
         self._task = asyncio.current_task()
         folder = self._shard.folder(Path(self.order["folder"]))
@@ -165,9 +165,9 @@ class _Shard:
         from connectory.cli.wiring import DeadLetters, lines_of_ok
         from connectory.config import load_config
         from connectory.connector import AsyncConnector
-        from connectory.parameters import Given
-        from connectory.processes import COMMONS, LETTERS, LINES, Commons
-        from connectory.running import run_outgoing
+        from connectory.requests.parameters import Given
+        from connectory.runs.processes import COMMONS, LETTERS, LINES, Commons
+        from connectory.runs.running import run_outgoing
 
         order, shard = self.order, self._shard
         config = load_config(order["config"])

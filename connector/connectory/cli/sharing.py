@@ -18,12 +18,12 @@ from connectory.cli.progress import stand_of
 from connectory.cli.saying import voice
 from connectory.cli.setup import config_path
 from connectory.cli.wiring import dead_letters
+from connectory.cost.prices import billionths
+from connectory.cost.usage import Tally
 from connectory.journal import SHARDS, cut, is_begun, read_plan, summarise, write_plan
-from connectory.logs import log_event
-from connectory.prices import billionths
-from connectory.processes import COMMONS, LINES, Crew, gather, join
-from connectory.running import ending
-from connectory.usage import Tally
+from connectory.listeners.logs import log_event
+from connectory.runs.processes import COMMONS, LINES, Crew, gather, join
+from connectory.runs.running import ending
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

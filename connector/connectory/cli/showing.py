@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from connectory.cli.setup import config_options, config_path
-from connectory.redaction import blank, visible
+from connectory.text.redaction import blank, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -209,7 +209,7 @@ def _lane(
     from connectory.cli.wiring import dead_letters, destination, suit
     from connectory.errors import ConfigError
     from connectory.journal import Job, new_facts
-    from connectory.remembered import open_known
+    from connectory.runs.remembered import open_known
     from connectory.singer.lane import Lane, Nowhere
 
     written = made.assembly.outgoing(name)

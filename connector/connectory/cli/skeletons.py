@@ -42,7 +42,7 @@ def path_templates(entity: Entity) -> dict[str, str]:
 def payload(catalogue: Catalogue, action: Action) -> tuple[Any, str]:
     """Give a payload to begin with, made of what the schema requires, and a comment on what else it takes."""
     from connectory.errors import ConfigError
-    from connectory.examples import minimal
+    from connectory.schemas.examples import minimal
 
     if action.body is None:
         return None, ""

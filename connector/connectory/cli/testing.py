@@ -86,7 +86,7 @@ def _tell(verdict: Verdict) -> None:
 
 
 def _write(path: Path, verdicts: list[Verdict], name: str) -> None:
-    from connectory.redaction import blank
+    from connectory.text.redaction import blank
     from connectory.trials import junit
 
     try:

@@ -131,7 +131,7 @@ def try_(
 async def _try_out(made: AsyncConnector, chain: Chain, source: str) -> int:
     """Print what the chain makes of each record, and give how many it cannot shape."""
     from connectory.errors import RecordError
-    from connectory.jsontext import dumps
+    from connectory.text.json import dumps
 
     failed, redactor = 0, made.config.redactor
     async with made:
@@ -248,7 +248,7 @@ def _yaml(text: str, what: str) -> Any:
 
 def _records(source: str) -> Iterator[tuple[int, Record]]:
     """Read one object, a list of objects, or one a line."""
-    from connectory.jsontext import JsonTextError, loads_unique
+    from connectory.text.json import JsonTextError, loads_unique
 
     what = "stdin" if source == "-" else source
     raw = _read(source)

@@ -12,11 +12,11 @@ from connectory.adapters.linesink import LineSink
 from connectory.cli.causes import Causes
 from connectory.cli.saying import WARNING, say, voice
 from connectory.errors import ConfigError, StorageError
+from connectory.files.private import make_folder, open_private
+from connectory.files.storage import why
+from connectory.formats.pouring import pouring_of
 from connectory.interfaces import Sink
 from connectory.journal import DEAD_LETTERS
-from connectory.pouring import pouring_of
-from connectory.private import make_folder, open_private
-from connectory.storage import why
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

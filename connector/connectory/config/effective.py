@@ -15,7 +15,7 @@ from connectory.config.secrets import is_credential
 from connectory.config.shapes import is_list, is_map, is_tuple
 from connectory.config.steps import StepConfig
 from connectory.errors import ConfigError, UnknownNameError
-from connectory.redaction import BLANK
+from connectory.text.redaction import BLANK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -28,7 +28,7 @@ from connectory.config.shapes import is_list, is_map
 from connectory.config.steps import PlacedStep
 from connectory.config.tree import Config, Unset
 from connectory.errors import ConfigError, Problem
-from connectory.redaction import Redactor
+from connectory.text.redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

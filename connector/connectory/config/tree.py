@@ -11,7 +11,7 @@ from pydantic import PrivateAttr
 from connectory.config.document import Document, Place
 from connectory.config.model import ConfigModel, OutgoingConfig
 from connectory.errors import ConfigError, Problem, UnknownNameError
-from connectory.redaction import Redactor
+from connectory.text.redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

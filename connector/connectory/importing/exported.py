@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from connectory.errors import ConfigError, Problem
-from connectory.jsontext import JsonTextError, loads_unique
+from connectory.text.json import JsonTextError, loads_unique
 
 if TYPE_CHECKING:
     from connectory.record import Record

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Sequence
     from pathlib import Path
 
+    from connectory.cost.usage import Tally
     from connectory.interfaces import Position, Row
     from connectory.journal.known import Known
     from connectory.record import Delivery, Result
-    from connectory.usage import Tally
 
 _KEPT = ("output", "dead", "seq", "mark", "total", "finished")
 

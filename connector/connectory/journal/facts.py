@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from connectory.errors import ConfigError
+from connectory.files.storage import write_whole
 from connectory.journal.names import new_run_id
-from connectory.storage import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

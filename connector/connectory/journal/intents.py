@@ -12,8 +12,8 @@ import zlib
 from typing import TYPE_CHECKING
 
 from connectory.errors import StorageError
+from connectory.files.storage import datasync, why
 from connectory.record import Intent
-from connectory.storage import datasync, why
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

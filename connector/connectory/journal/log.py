@@ -14,12 +14,12 @@ import zlib
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, cast
 
+from connectory.cost.usage import Tally
 from connectory.errors import StorageError
-from connectory.headers import AnswerHeaders
-from connectory.jsontext import JsonTextError, dumps, loads
+from connectory.files.storage import datasync, why
 from connectory.record import Failure, Result
-from connectory.storage import datasync, why
-from connectory.usage import Tally
+from connectory.text.headers import AnswerHeaders
+from connectory.text.json import JsonTextError, dumps, loads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

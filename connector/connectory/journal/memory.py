@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from connectory.cost.usage import Tally
 from connectory.journal.names import new_run_id
-from connectory.usage import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence

@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from connectory.errors import ConfigError
-from connectory.storage import write_whole
+from connectory.files.storage import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from connectory.lines import Line
+    from connectory.formats.lines import Line
 
 SHARDS, PLAN = "shards", "plan.json"
 

@@ -11,6 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from connectory.errors import ConfigError, JobBusyError, StorageError, UnknownNameError
+from connectory.files.private import make_folder
+from connectory.files.storage import Lock, why
 from connectory.journal import mending
 from connectory.journal.disk import DiskJournal
 from connectory.journal.facts import FACTS, Facts, Job, read_facts, write_facts
@@ -18,8 +20,6 @@ from connectory.journal.log import LOG
 from connectory.journal.shard import is_worked_on, repair_shards
 from connectory.journal.store import DamagedError
 from connectory.journal.summary import Summary, summarise, summarise_all
-from connectory.private import make_folder
-from connectory.storage import Lock, why
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from connectory.firsts import FIRST
 from connectory.journal.known import Known, digest
+from connectory.steps.firsts import FIRST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from connectory.files.storage import Lock
 from connectory.journal.disk import DiskJournal
 from connectory.journal.intervals import Intervals
 from connectory.journal.log import LOG
@@ -11,7 +12,6 @@ from connectory.journal.mending import repair
 from connectory.journal.plan import SHARDS, read_plan
 from connectory.journal.store import DATABASE, DamagedError
 from connectory.journal.summary import summarise
-from connectory.storage import Lock
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,17 +6,17 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from connectory.cost.usage import Tally
 from connectory.journal.intents import INTENTS, Intents
 from connectory.journal.intervals import Intervals
 from connectory.journal.log import LOG, ResultsLog
 from connectory.journal.plan import read_plan
 from connectory.journal.store import DATABASE, Store
-from connectory.usage import Tally
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from connectory.usage import Counts
+    from connectory.cost.usage import Counts
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from connectory.jsontext import dumps
 from connectory.sandbox import running, streams
 from connectory.sandbox.answers import COMPUTED, digest, responses
 from connectory.sandbox.details import EPOCH, KEPT
@@ -14,6 +13,7 @@ from connectory.sandbox.lives import ALSO
 from connectory.sandbox.media import blob, film, picture
 from connectory.sandbox.refusal import RefusedError
 from connectory.sandbox.shapes import ABSENT, Shapes
+from connectory.text.json import dumps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -11,11 +11,11 @@ from sys import byteorder
 from typing import TYPE_CHECKING, Any, cast
 
 from connectory.errors import ConfigError
-from connectory.examples import minimal
-from connectory.jsontext import dumps
 from connectory.sandbox.details import EPOCH
 from connectory.sandbox.media import audio, picture
 from connectory.sandbox.refusal import RefusedError
+from connectory.schemas.examples import minimal
+from connectory.text.json import dumps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

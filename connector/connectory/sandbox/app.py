@@ -17,13 +17,13 @@ from starlette.routing import Mount
 
 from connectory.catalogue import Catalogue
 from connectory.errors import UnknownNameError
-from connectory.jsontext import dumps
 from connectory.sandbox.answering import Answer, Answerer
 from connectory.sandbox.checking import JSON, Checker, Received, Upload, missing
 from connectory.sandbox.faults import KINDS, PAGE, Faults, Spoiled
 from connectory.sandbox.places import Place
 from connectory.sandbox.refusal import RefusedError, fault
 from connectory.sandbox.store import MAX_ITEMS, Store
+from connectory.text.json import dumps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

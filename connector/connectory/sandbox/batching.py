@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, cast
 
-from connectory.jsontext import JsonTextError, dumps, loads
 from connectory.sandbox.living import become
 from connectory.sandbox.refusal import RefusedError
 from connectory.sandbox.shapes import ABSENT
+from connectory.text.json import JsonTextError, dumps, loads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -11,8 +11,8 @@ from jsonschema.exceptions import ValidationError
 from jsonschema.exceptions import best_match as _best_match  # pyright: ignore[reportUnknownVariableType]  # its stubs
 from referencing import Registry
 
-from connectory.jsontext import JsonTextError, loads
 from connectory.sandbox.refusal import RefusedError
+from connectory.text.json import JsonTextError, loads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 from jsonschema import Draft202012Validator
 
 from connectory.errors import ConfigError
-from connectory.examples import full
 from connectory.sandbox.checking import OFFLINE, is_valid
+from connectory.schemas.examples import full
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

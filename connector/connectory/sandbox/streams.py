@@ -6,7 +6,7 @@ import re
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any, cast
 
-from connectory.jsontext import dumps
+from connectory.text.json import dumps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

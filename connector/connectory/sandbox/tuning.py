@@ -5,9 +5,9 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, cast
 
-from connectory.jsontext import JsonTextError, loads
 from connectory.sandbox.living import become
 from connectory.sandbox.store import Stored
+from connectory.text.json import JsonTextError, loads
 
 if TYPE_CHECKING:
     from connectory.sandbox.items import Items

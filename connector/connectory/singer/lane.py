@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from connectory.adapters.spool import Spool, SpoolSource
 from connectory.errors import ConfigError, RunStoppedError
 from connectory.interfaces import Sink
-from connectory.jsontext import dumps
+from connectory.reading.subscription import hashed
 from connectory.record import Delivery
-from connectory.running import ending, refuse_left, take_up
-from connectory.subscription import hashed
+from connectory.runs.running import ending, refuse_left, take_up
+from connectory.text.json import dumps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

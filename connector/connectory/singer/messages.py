@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from connectory.errors import RunStoppedError
-from connectory.jsontext import dumps
+from connectory.text.json import dumps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

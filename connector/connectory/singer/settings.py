@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from connectory.errors import ConfigError, Problem, did_you_mean
-from connectory.jsontext import JsonTextError, loads_unique
-from connectory.storage import why
+from connectory.files.storage import why
+from connectory.text.json import JsonTextError, loads_unique
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

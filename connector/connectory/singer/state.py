@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 from connectory.errors import ConfigError
 from connectory.journal import MemoryJournal, item_row, mark_row
+from connectory.reading.subscription import hashed
 from connectory.singer.schemas import as_object
 from connectory.singer.settings import read_json
-from connectory.subscription import hashed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from connectory.interfaces import Row
-    from connectory.reading import Page
+    from connectory.reading.pages import Page
     from connectory.record import Record
     from connectory.singer.streams import Stream
 

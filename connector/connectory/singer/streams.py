@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from connectory.assembly import input_above, levels_above
 from connectory.errors import ConfigError, ConnectoryError
-from connectory.examples import full
-from connectory.reading import as_record
+from connectory.reading.pages import as_record
+from connectory.reading.subscription import Parent, hashed
+from connectory.schemas.examples import full
 from connectory.singer.schemas import as_object, fits, merged, of_value, plain, required, widened
-from connectory.subscription import Parent, hashed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from connectory.assembly import Assembly
     from connectory.catalogue import Catalogue
+    from connectory.reading.subscription import Subscription
     from connectory.record import Record
     from connectory.singer.schemas import Json
-    from connectory.subscription import Subscription
 
 _NAME = re.compile(r"[A-Za-z_][\w-]*")
 _SEEDS = 12

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from connectory.errors import ConfigError, ConnectoryError, did_you_mean
 from connectory.events import Noticed
-from connectory.jsontext import dumps
 from connectory.singer.lane import UnacknowledgedError, state_hash
 from connectory.singer.messages import (
     MessageError,
@@ -18,6 +17,7 @@ from connectory.singer.messages import (
     VersionMessage,
     read_message,
 )
+from connectory.text.json import dumps
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Collection, Mapping

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from connectory.chain import single_chain
 from connectory.errors import ConfigError, ConnectoryError, RecordError
 from connectory.interfaces import Context
-from connectory.jsontext import JsonTextError, dumps
 from connectory.plugins import load_code, load_transformer, read_signature
+from connectory.text.json import JsonTextError, dumps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import httptools
 import httpx
 
-from connectory.headers import AnswerHeaders
+from connectory.text.headers import AnswerHeaders
 from connectory.transport.exchange import BUFFER_MOST
 
 if TYPE_CHECKING:

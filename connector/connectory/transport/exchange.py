@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from connectory.headers import AnswerHeaders
+from connectory.text.headers import AnswerHeaders
 from connectory.transport.failures import failure
 
 if TYPE_CHECKING:

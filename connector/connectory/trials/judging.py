@@ -14,8 +14,8 @@ from connectory.errors import ConfigError, ConnectoryError, RecordError
 from connectory.interfaces import Item
 from connectory.journal import MemoryJournal
 from connectory.publisher import Publisher
+from connectory.reading.subscription import Parent
 from connectory.record import Result
-from connectory.subscription import Parent
 from connectory.trials.comparing import differences
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from connectory.chain import Chain
     from connectory.config import Config, MappingTest
     from connectory.connector import AsyncConnector
-    from connectory.publication import Part, Publication
+    from connectory.delivery.publication import Part, Publication
     from connectory.record import Record
 
 NOT_ACCEPTED = "the answer does not meet `accept`"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from connectory.adapters.linesink import LineSink
 from connectory.engines.spark.arrow import arrow, parquet
 from connectory.interfaces import Sink
-from connectory.jsontext import dumps
+from connectory.text.json import dumps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

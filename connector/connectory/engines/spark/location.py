@@ -21,9 +21,9 @@ from uuid import uuid4
 
 from connectory.engines.spark.presence import STALE, TICK, fresh_in
 from connectory.errors import ConfigError, JobBusyError, StorageError
+from connectory.files.private import make_folder
+from connectory.files.storage import why, write_whole
 from connectory.journal import new_run_id
-from connectory.private import make_folder
-from connectory.storage import why, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -19,11 +19,11 @@ from connectory.assembly import input_above, remembers
 from connectory.connector import AsyncConnector
 from connectory.engines.spark.columns import row_of
 from connectory.engines.spark.reading import given_of, refuse_disabled
+from connectory.files.private import make_folder
 from connectory.journal import Job, Runs, new_facts
-from connectory.jsontext import loads
-from connectory.private import make_folder
-from connectory.remembered import open_seen
-from connectory.running import run_incoming
+from connectory.runs.remembered import open_seen
+from connectory.runs.running import run_incoming
+from connectory.text.json import loads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

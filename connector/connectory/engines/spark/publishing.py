@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame
 
+    from connectory.delivery.publication import Part
     from connectory.engines.spark.arrow import Batch
     from connectory.engines.spark.location import WriteRun
     from connectory.engines.spark.options import Options
-    from connectory.publication import Part
     from connectory.record import Record, Result
 
 ENOUGH = 1000

@@ -13,7 +13,7 @@ from connectory.assembly import remembers
 from connectory.connector import AsyncConnector
 from connectory.engines.spark.columns import columns_of, raw_column, row_of
 from connectory.errors import ConfigError
-from connectory.parameters import Given
+from connectory.requests.parameters import Given
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Sequence
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from connectory.config import Config
     from connectory.engines.spark.options import Options
+    from connectory.reading.subscription import Portion
     from connectory.subscriber import Subscriber
-    from connectory.subscription import Portion
 
 
 @dataclass

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from connectory.engines.spark.columns import json_ready
 from connectory.errors import ConfigError
 from connectory.interfaces import Item
-from connectory.jsontext import JsonTextError, dumps
+from connectory.text.json import JsonTextError, dumps
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator, Sequence

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from connectory.config import OutgoingConfig
+    from connectory.delivery.publication import Part
     from connectory.engines.spark.location import Attempt, WriteRun
     from connectory.engines.spark.options import Options
     from connectory.engines.spark.rows import RowSource
-    from connectory.publication import Part
     from connectory.record import Record, Result
 
 SPECULATION = "spark.speculation"

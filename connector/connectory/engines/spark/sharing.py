@@ -5,23 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from connectory.crowd import Crowd
-from connectory.gate import Gate
-from connectory.guards import Amount, Budget, MostDead, Standing
-from connectory.hints import told
-from connectory.lanes import Lane
+from connectory.cost.guards import Amount, Budget, MostDead, Standing
 from connectory.limits import Bucket, Pace
+from connectory.pace.crowd import Crowd
+from connectory.pace.gate import Gate
+from connectory.pace.lanes import Lane
+from connectory.text.hints import told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from connectory.building import ClientOptions
+    from connectory.cost.guards import Wait
+    from connectory.delivery.publication import Publication
     from connectory.engines.spark.presence import Company
     from connectory.events import Listener
-    from connectory.guards import Wait
-    from connectory.lanes import Limits, Visit
     from connectory.limits import Taken
-    from connectory.publication import Publication
+    from connectory.pace.lanes import Limits, Visit
+    from connectory.requests.building import ClientOptions
     from connectory.retry import Policy
 
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql.datasource import DataSourceArrowWriter, DataSourceStreamArrowWriter, WriterCommitMessage
 
 from connectory.adapters.linesink import LineSink
+from connectory.delivery.results import dead_letter
 from connectory.engines.spark.answers import SUFFIXES, answer_sink
 from connectory.engines.spark.location import LETTERS, RESULTS, Location, part_name
 from connectory.engines.spark.rows import RowSource
 from connectory.engines.spark.sending import Task, answers_of, count, sending
-from connectory.logs import logger
-from connectory.results import dead_letter
+from connectory.listeners.logs import logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

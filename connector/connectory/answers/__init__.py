@@ -1,0 +1,1 @@
+"""An answer: its bytes taken in, its events put together, and what it means."""

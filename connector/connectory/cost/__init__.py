@@ -1,0 +1,1 @@
+"""What requests used, what that costs, and when it is enough."""

@@ -1,0 +1,1 @@
+"""Packs: deliveries joined in one request, sent, and taken apart again."""

@@ -1,0 +1,1 @@
+"""Who hears what happens: the log, OpenTelemetry, and whoever else listens."""

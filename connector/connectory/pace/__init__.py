@@ -1,0 +1,1 @@
+"""How fast requests may leave, and how many at once."""

@@ -1,0 +1,1 @@
+"""What an incoming reads: which items, for which parent, page by page."""

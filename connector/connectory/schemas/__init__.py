@@ -1,0 +1,1 @@
+"""JSON Schema: values held against one, and example values made from one."""

@@ -1,0 +1,1 @@
+"""What an SQL source or sink needs of a database."""

@@ -1,8 +1,0 @@
-"""Runs and requests as OpenTelemetry traces and metrics; the library is imported when a Telemetry is made."""
-
-from __future__ import annotations
-
-from connectory.telemetry.listening import Telemetry
-from connectory.telemetry.sending import carried, sending
-
-__all__ = ["Telemetry", "carried", "sending"]

@@ -1,8 +1,0 @@
-"""Holding a request against the entity's JSON Schema, with errors that say what is wrong and where."""
-
-from __future__ import annotations
-
-from connectory.validation.requests import RequestChecker, query_errors
-from connectory.validation.validator import Validator
-
-__all__ = ["RequestChecker", "Validator", "query_errors"]
