@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import asdict
 from datetime import datetime
@@ -18,7 +19,7 @@ from connectory.errors import ConfigError
 from connectory.text.redaction import blank, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from connectory.config import Config
     from connectory.cost.prices import Prices
@@ -168,19 +169,58 @@ def cancel(run: str, config: str | None) -> None:
 
 
 @runs.command()
-@click.argument("run", nargs=-1, required=True)
+@click.argument("run", nargs=-1)
+@click.option("--older-than", metavar="TIME", help="All runs that began longer ago, such as 30d or 12h.")
 @_config
-def remove(run: tuple[str, ...], config: str | None) -> None:
+def remove(run: tuple[str, ...], older_than: str | None, config: str | None) -> None:
     """Delete what is kept of runs: journals, results logs and dead letters.
+
+    By their age only those go that came to their end and have no dead letters.
 
     \b
     connectory runs remove 20260302T070000-1f0c2a9d
+    connectory runs remove --older-than 30d
     """
+    if not run and older_than is None:
+        raise click.UsageError("give the id of a run, or --older-than TIME")
     found = _runs(config)
-    for name in run:
+    old = [] if older_than is None else list(_ended(found, time.time() - _age(older_than)))
+    for name in (*run, *old):
         facts = found.find(name)
         found.remove(facts.run)
         say(f"removed run {facts.run}")
+    if not (run or old):
+        say("no run is that old, at its end and without dead letters")
+
+
+def _age(text: str) -> int:
+    from connectory.expressions.functions import seconds
+    from connectory.expressions.refusals import RefusedError
+
+    try:
+        return seconds(text)
+    except RefusedError:
+        hint = f"{text!r} is no length of time: a number and one of s, m, h, d, w, such as 30d"
+        raise click.BadParameter(hint, param_hint="--older-than") from None
+
+
+def _ended(runs: Runs, before: float) -> Iterator[str]:
+    """Give the runs that began before a moment and of which nothing is left to do."""
+    for name in runs.ids():
+        facts = runs.find(name)
+        if facts.route is not None or facts.started_at >= before:
+            continue
+        try:
+            summary = runs.summary(name)
+        except ConfigError as error:  # damaged: what it says is what to do
+            say(str(error))
+            continue
+        if summary.state == "finished" and summary.dead:
+            say(
+                f"kept run {name}: it has dead letters ({summary.dead}); connectory replay {name} sends them again"
+            )
+        elif summary.state == "finished":
+            yield name
 
 
 def counted(facts: Facts, summary: Summary) -> Summary:

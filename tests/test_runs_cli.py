@@ -1,0 +1,99 @@
+"""`runs remove`: what is kept of old runs goes, and nothing that is still wanted."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from command import connectory
+
+CONFIG = """\
+version: 1
+clients: {openai: {token: "${OPENAI_API_KEY:-none}"}}
+incoming:
+  models: {entity: models}
+outgoing:
+  moderate: {entity: moderations, payload: {input: "&{text}"}}
+"""
+A_DAY = 86_400
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A project with two runs that are finished, and one of which a record is a dead letter."""
+    folder = tmp_path_factory.mktemp("made")
+    (folder / "connectory.yaml").write_text(CONFIG, encoding="utf-8")
+    (folder / "good.jsonl").write_text('{"text": "hi"}\n', encoding="utf-8")
+    (folder / "bad.jsonl").write_text('{"text": "hi"}\n{"id": 1}\n', encoding="utf-8")
+    for name, code in (("good", 0), ("bad", 1)):
+        words = ("run", "outgoing", "moderate", "--input", f"{name}.jsonl", "--output", f"{name}.out")
+        assert connectory(*words, "--sandbox", folder=folder).code == code
+    words = ("run", "incoming", "models", "--output", "models.out", "--sandbox")
+    assert connectory(*words, folder=folder).code == 0
+    return folder
+
+
+@pytest.fixture
+def folder(made, tmp_path):
+    return shutil.copytree(made, tmp_path / "project")
+
+
+def kept(folder):
+    return {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in runs_of(folder)}
+
+
+def runs_of(folder):
+    return sorted((folder / ".connectory" / "runs").glob("*/run.json"))
+
+
+def grow_older(folder, seconds):
+    for path in runs_of(folder):
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        path.write_text(json.dumps(facts | {"started_at": facts["started_at"] - seconds}), encoding="utf-8")
+
+
+def test_old_runs_that_are_at_their_end_go_and_dead_letters_stay(folder):
+    young = connectory("runs", "remove", "--older-than", "1d", folder=folder)
+    assert (young.code, len(kept(folder))) == (0, 3)
+    assert young.last == "no run is that old, at its end and without dead letters"
+
+    grow_older(folder, 2 * A_DAY)
+    done = connectory("runs", "remove", "--older-than", "1d", folder=folder)
+
+    assert done.code == 0
+    ((left, facts),) = kept(folder).items()
+    assert facts["input"].endswith("bad.jsonl")
+    assert f"kept run {left}: it has dead letters (1); connectory replay {left} sends them again" in done.said
+    assert done.said.count("removed run") == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+def test_a_run_that_is_not_at_its_end_stays_however_old_it_is(folder):
+    (folder / "many.jsonl").write_text('{"text": "hi"}\n' * 30, encoding="utf-8")
+    words = ("run", "outgoing", "moderate", "--input", "many.jsonl", "--output", "/dev/full", "--sandbox")
+    assert connectory(*words, folder=folder).code != 0
+    grow_older(folder, 2 * A_DAY)
+
+    connectory("runs", "remove", "--older-than", "12h", folder=folder)
+
+    assert {one["input"].rpartition("/")[2] for one in kept(folder).values()} == {"bad.jsonl", "many.jsonl"}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "give the id of a run, or --older-than TIME"),
+        (
+            ("--older-than", "ten"),
+            "'ten' is no length of time: a number and one of s, m, h, d, w, such as 30d",
+        ),
+    ],
+)
+def test_what_is_to_go_must_be_said(folder, words, told):
+    done = connectory("runs", "remove", *words, folder=folder)
+
+    assert (done.code, len(kept(folder))) == (2, 3)
+    assert told in done.said
+    assert done.last == "connectory runs remove --help"
