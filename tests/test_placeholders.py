@@ -174,3 +174,16 @@ def test_no_text_gives_another_error_than_its_own(text):
         return
     with suppress(ExpressionError):
         template.render({"a": 1, "b": "x"})
+
+
+def test_what_a_placeholder_inserts_is_a_copy_unless_it_is_only_written():
+    record = {"vector": [1.0, 2.0], "deep": {"list": []}}
+    template = compile_template({"a": "&{vector}", "b": "&{deep}"})
+
+    filled, written = template.render(record), template.for_writing().render(record)
+
+    assert filled == written
+    assert filled["a"] is not record["vector"]
+    assert filled["b"]["list"] is not record["deep"]["list"]
+    assert written["a"] is record["vector"]
+    assert written["b"] is record["deep"]

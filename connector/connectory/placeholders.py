@@ -27,16 +27,21 @@ class Template(CompiledOption):
     `is_constant`. What a placeholder inserts is a copy and is never scanned again.
     """
 
-    __slots__ = ("_constant", "_fill", "expressions", "optional", "source")
+    __slots__ = ("_clock", "_constant", "_fill", "expressions", "optional", "source")
 
-    def __init__(self, source: Any, *, clock: Clock = time.time) -> None:
-        compiler = _Compiler(clock)
+    def __init__(self, source: Any, *, clock: Clock = time.time, copies: bool = True) -> None:
+        compiler = _Compiler(clock, copies=copies)
+        self._clock = clock
         self.source = source
         self._constant, self._fill = compiler.compile(source, ())
         if compiler.problems:
             raise ConfigError(compiler.problems)
         self.expressions: tuple[Expression, ...] = tuple(compiler.expressions)
         self.optional: frozenset[Expression] = frozenset(compiler.optional)
+
+    def for_writing(self) -> Template:
+        """Give the same template for values that are only written: what a placeholder inserts is then no copy."""
+        return Template(self.source, clock=self._clock, copies=False)
 
     @property
     def is_constant(self) -> bool:
@@ -69,8 +74,8 @@ def fresh(value: Any) -> Any:
 class _Compiler:
     """Gives a constant, or a function that fills; it collects what is wrong and goes on."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock, *, copies: bool = True) -> None:
+        self._clock, self._copies = clock, copies
         self.expressions: list[Expression] = []
         self.optional: list[Expression] = []
         self.problems: list[Problem] = []
@@ -127,7 +132,7 @@ class _Compiler:
         if not fills:
             return "".join(cast("list[str]", parts)), None
         if len(parts) == 1:
-            return None, _alone(fills[0])
+            return None, _alone(fills[0]) if self._copies else fills[0]
         return None, _within(parts)
 
     def _parts(self, text: str) -> list[str | Fill]:

@@ -264,7 +264,8 @@ class Assembly:
     def _result(self, place: tuple[str, ...], settings: OutgoingConfig, speech: Speech) -> Any:
         if settings.response_transformers and not settings.has_result:
             return None  # the connection shapes its results itself
-        return self._template(place, "result", speech, present=settings.has_result)
+        template = self._template(place, "result", speech, present=settings.has_result)
+        return None if template is None else template.for_writing()
 
     def _response_chain(self, settings: OutgoingConfig, speech: Speech) -> Chain | None:
         if settings.response_transformers:

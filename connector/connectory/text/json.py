@@ -46,11 +46,15 @@ def loads(text: bytes | str) -> Any:
     """
     if orjson is not None and type(text) is bytes:
         alike = text.translate(_ALIKE)
-        if alike.find(_LONG) < 0 and alike.count(b"[") <= DEEPEST:
+        if alike.find(_LONG) < 0:
             try:
-                return orjson.loads(text)
+                value = orjson.loads(text)
             except orjson.JSONDecodeError:
                 pass  # the standard library decides what is wrong, so that both installs say the same
+            else:
+                if alike.count(b"[") > DEEPEST and _is_deep(value):
+                    raise JsonTextError(_TOO_DEEP)
+                return value
     return _read(text, _read_fast)
 
 
@@ -165,7 +169,8 @@ def dumps(value: Any, *, finite: bool = False) -> bytes:
         except TypeError:  # integers beyond 64 bits and lone surrogates: the slower writer keeps them
             pass
         else:
-            if finite or text.find(b"null") < 0 or not _has_nan(value):  # orjson would write NaN as null
+            # orjson would write NaN as null; one byte is found faster than four, and vectors are long
+            if finite or text.find(b"n") < 0 or text.find(b"null") < 0 or not _has_nan(value):
                 return text
     try:
         return _dump(value, ensure_ascii=False).encode()

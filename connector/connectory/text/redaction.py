@@ -71,7 +71,9 @@ class Redactor:
         for needle in self._needles:
             if body.find(needle) >= 0:  # `in` raises an exception inside, and catches it, before Python 3.12
                 return True
-        return bool(self._needles) and body.find(b"\\u00") >= 0 and _ESCAPED.search(body) is not None
+        if body.find(b"\\") < 0 or not self._needles:  # one byte is found many times faster than five
+            return False
+        return body.find(b"\\u00") >= 0 and _ESCAPED.search(body) is not None
 
     def text(self, text: str, *, keep_length: bool = False) -> str:
         """Blank the secrets out of a text."""
