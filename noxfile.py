@@ -20,12 +20,14 @@ PYTHONS = [
     if name.startswith("Programming Language :: Python :: 3.")
 ]
 CONSTRAINTS = ".ci/constraints.txt"
+PARALLEL = ["-n", "2", "--dist", "loadfile"]  # as the README's test command has it
 # These have a session of their own; the others need not run them again for every Python.
 GATES = [
     "tests/test_quality.py",
     *map(str, sorted(Path("tests").glob("test_docs*.py"))),
     "tests/test_site.py",
     "tests/test_image.py",
+    "tests/test_typing.py",
     "tests/test_entity_pages.py",
     "tests/test_pictures.py",
     "tests/test_package.py",
@@ -49,10 +51,11 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Run both type checkers, strict."""
+    """Run both type checkers, strict: over the code, and over what users write."""
     install(session, "lint", "test", "counterparts")
     session.run("mypy")
     session.run("pyright", "--pythonpath", str(Path(session.virtualenv.location) / "bin" / "python"))
+    session.run("pytest", "tests/test_typing.py")
 
 
 @nox.session
@@ -69,14 +72,15 @@ def tests(session: nox.Session) -> None:
     """Run the tests on every Python that the project claims."""
     install(session, "test", "counterparts")
     ignored = [] if session.posargs else [f"--ignore={path}" for path in GATES]
-    session.run("pytest", *ignored, *session.posargs)
+    session.run("pytest", *PARALLEL, *ignored, *session.posargs)
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
     """Run every example of the documents, build the site, and check that nothing is left undescribed."""
     install(session, "test", "lint", "docs")
-    files = [path for path in GATES if path not in {"tests/test_quality.py", "tests/test_package.py"}]
+    elsewhere = {"tests/test_quality.py", "tests/test_package.py", "tests/test_typing.py"}
+    files = [path for path in GATES if path not in elsewhere]
     session.run("pytest", *files, *session.posargs)
 
 
@@ -98,8 +102,11 @@ def package(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[0])
 def lowest(session: nox.Session) -> None:
     """Run the tests with the oldest versions that the project claims to work with."""
-    session.install("--resolution", "lowest-direct", "-e", ".[fast,sandbox]", "--group", "test")
-    session.run("pytest", *(f"--ignore={path}" for path in GATES), *session.posargs)
+    extras = ",".join(PYPROJECT["project"]["optional-dependencies"])
+    # --upgrade: what an older bound brought in an environment that is reused would be kept
+    chosen = ["--upgrade", "--resolution", "lowest-direct", "--group", "test", "--group", "counterparts"]
+    session.install(*chosen, "-e", f".[{extras}]")
+    session.run("pytest", *PARALLEL, *(f"--ignore={path}" for path in GATES), *session.posargs)
 
 
 @nox.session

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from canary import leaks_below
+from hypothesis import settings
 
 from connectory import publisher
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 # The tests start hundreds of processes: where no compiled modules may be kept, each would compile all of them anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# How long an example takes is the machine's, and what else it does.
+settings.register_profile("calm", deadline=None)
+settings.load_profile("calm")
 
 SLOWEST = (
     "tests/processes",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shlex
 from collections.abc import Iterator
@@ -15,6 +16,9 @@ from command import Done
 
 from connectory.cli import main
 from connectory.sandbox import EmbeddedSandbox
+
+APART: Any = {"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {}
+"""Keeps stderr to itself; from click 8.2 on that is the only way."""
 
 CHAT: dict[str, Any] = {
     "entity": "chat.completions",
@@ -62,7 +66,7 @@ def connectory(*words: str, folder: Path) -> Done:
     """Run a command in this process: a process of its own would cost a second each time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        done = CliRunner().invoke(main, words)
+        done = CliRunner(**APART).invoke(main, words)
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return Done(done.exit_code, done.stdout, done.stderr)
 

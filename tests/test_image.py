@@ -6,9 +6,11 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -42,6 +44,18 @@ def test_every_action_is_pinned_to_a_commit():
     ]
     assert used
     assert [one for one in used if not re.search(r"@[0-9a-f]{40}$", one)] == []
+
+
+def test_every_python_that_is_claimed_is_tried():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    oldest, *others = re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"]))
+    jobs = YAML(typ="safe").load(ROOT / ".github" / "workflows" / "ci.yml")["jobs"]
+    (setup,) = [step["with"] for step in jobs["all"]["steps"] if "python-version" in step.get("with", {})]
+    tried = {one["session"]: one["python"] for one in jobs["pythons"]["strategy"]["matrix"]["include"]}
+
+    assert project["requires-python"] == f">={oldest}"
+    assert setup["python-version"] == oldest
+    assert tried == {**{f"tests-{one}": one for one in others}, "lowest": oldest}
 
 
 def test_what_is_copied_is_enough_to_build_from(tmp_path: Path):

@@ -6,6 +6,7 @@ import json
 
 import openai
 import pytest
+from pinned_sdk import needs_pinned_sdk
 from sandbox_caller import CATALOGUE, Caller, a_file, read_to_the_end
 
 from connectory.sandbox import EmbeddedSandbox
@@ -111,6 +112,7 @@ def test_a_cancelled_job_makes_no_model(call):
 # -- videos, runs, responses, evals
 
 
+@needs_pinned_sdk
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the client, for an API that goes away
 def test_a_video_is_made_and_downloaded_when_it_is_done(client):
     video = client.videos.create(prompt="a cat")

@@ -13,6 +13,7 @@ import threading
 
 import openai
 import pytest
+from pinned_sdk import needs_pinned_sdk
 
 from connectory.errors import ConfigError
 from connectory.sandbox import EmbeddedSandbox, serve
@@ -185,6 +186,7 @@ def test_what_is_not_installed_is_named_with_the_remedy(monkeypatch):
         EmbeddedSandbox()
 
 
+@needs_pinned_sdk
 def test_what_only_the_sdk_knows_goes_round_too(client):
     made = [client.beta.agents.create(model="gpt-5", name=f"agent {number}") for number in range(3)]
     listed = list(client.beta.agents.list(limit=2))
@@ -196,6 +198,7 @@ def test_what_only_the_sdk_knows_goes_round_too(client):
         client.beta.agents.retrieve(made[0].id)
 
 
+@needs_pinned_sdk
 def test_a_list_of_token_pages_is_walked_to_its_end(client):
     environment = client.beta.agents.environments.create(environment={"type": "openai_hosted"})
     for number in range(3):

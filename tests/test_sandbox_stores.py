@@ -6,6 +6,7 @@ from hashlib import md5
 
 import openai
 import pytest
+from pinned_sdk import needs_pinned_sdk
 from sandbox_caller import CATALOGUE, Caller, a_file, violations
 
 from connectory.sandbox import EmbeddedSandbox
@@ -87,6 +88,7 @@ def test_the_official_client_uploads_in_parts(client):
 # -- vector stores
 
 
+@needs_pinned_sdk
 def test_a_vector_store_counts_its_files_and_searches_them(client):
     texts = {
         "cats.txt": b"Cats sleep all day.\n\nCats hunt mice at night.",

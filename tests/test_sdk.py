@@ -9,6 +9,7 @@ from textwrap import dedent
 
 import pytest
 from jsonschema import Draft202012Validator
+from pinned_sdk import needs_pinned_sdk
 
 from connectory_schemas import generate as generating
 from connectory_schemas import sdk
@@ -395,6 +396,7 @@ def test_finding_the_library_imports_nothing_of_it():
     assert {name for name in sys.modules if name.startswith("openai")} == before
 
 
+@needs_pinned_sdk
 def test_check_wants_the_version_that_is_pinned(tmp_path, monkeypatch, capsys):
     constraints = tmp_path / ".ci" / "constraints.txt"
     constraints.parent.mkdir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import Any
 
 import pytest
@@ -141,6 +142,13 @@ def test_a_name_that_is_no_utf8_is_an_error_of_its_record(folder, tmp_path):
     ]
 
 
-def test_a_pattern_that_cannot_be_used_is_told(folder):
-    with pytest.raises(ConfigError, match=r"the pattern 'audio/\*\*x' cannot be used"):
-        FolderSource(folder, ["audio/**x"]).count()
+@pytest.mark.parametrize("pattern", ["audio/**x", "audio/x**/*", "audio/***/a.mp3", ".", "./"])
+def test_a_pattern_that_cannot_be_used_is_told(folder, pattern):
+    with pytest.raises(ConfigError, match=f"the pattern '{re.escape(pattern)}' cannot be used"):
+        FolderSource(folder, [pattern])
+
+
+@pytest.mark.parametrize("pattern", ["audio/**", "audio/**/", "audio/**/*"])
+def test_two_stars_at_the_end_are_every_file_below(folder, pattern):
+    found = ["audio/a.mp3", "audio/b.mp3", "audio/sub/c.mp3"]
+    assert [name for name in names(items_of(FolderSource(folder, [pattern]))) if name in found] == found

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import pytest
 from connected import run
+from taking import take
 
 from connectory.cost.guards import WAIT, Amount, Budget, MostDead, Standing
 from connectory.pace.lanes import Limits
@@ -174,20 +175,10 @@ def test_dead_records_of_all_processes_are_counted(commons):
     assert other.exceeded(3, 11) == MostDead(5).exceeded(6, 21)
 
 
-def _take(path, number, amount):
-    commons = Commons(path, number)
-    pace = SharedPace(commons, (commons.cell("r"), commons.cell("t")), Limits(requests_per_minute=6_000_000))
-    sent = 0
-    for _ in range(amount):
-        sent += let_out(pace, 100.0) is not None
-    commons.note(number, requests=sent)
-    commons.close()
-
-
 def test_nothing_is_taken_twice_by_processes_that_take_at_the_same_time(tmp_path):
     path = tmp_path / "commons"
     context = multiprocessing.get_context("spawn")
-    several = [context.Process(target=_take, args=(path, number, 40_000)) for number in (1, 2)]
+    several = [context.Process(target=take, args=(path, number, 40_000)) for number in (1, 2)]
     for process in several:
         process.start()
     for process in several:

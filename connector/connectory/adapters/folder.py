@@ -22,15 +22,16 @@ class FolderSource:
 
     The list is made once, when the run begins, and kept in the run's folder: a file that comes later belongs to the
     next run, and one that is gone is an error of its record. Names are relative to the folder, with `/`. What begins
-    with a dot is left out unless the pattern says so. Raises ConfigError for a folder that is not there.
+    with a dot is left out unless the pattern says so. Raises ConfigError for a folder that is not there, and for a
+    pattern that cannot be used.
     """
 
     def __init__(self, folder: Path, patterns: Sequence[str], *, limit: int | None = None) -> None:
-        self.folder, self.patterns, self.limit = folder, tuple(patterns), limit
+        self.folder, self.patterns, self.limit = folder, tuple(map(_usable, patterns)), limit
         self.total: int | None = None
         self._kept: Kept | None = None
         self._offset = self._given = 0
-        for pattern in self.patterns:
+        for pattern in patterns:
             fixed = folder.joinpath(*_fixed(pattern))
             if not fixed.is_dir():
                 raise ConfigError(f"there is no folder {str(fixed)!r}, in which {pattern!r} looks for files")
@@ -107,6 +108,20 @@ def _item(row: Sequence[Any], offset: int | None) -> Item:
     record, problem = row
     error = None if problem is None else RecordError(problem)
     return Item(record["file"]["path"], record, error, mark=None if offset is None else {"offset": offset})
+
+
+def _usable(pattern: str) -> str:
+    """Write a pattern so that every Python finds the same files by it; they differ in what `**` may stand beside."""
+    parts = PurePosixPath(pattern).parts
+    if not parts:
+        raise ConfigError(
+            f"the pattern {pattern!r} cannot be used: it names no file; write '*' for all of a folder"
+        )
+    if any("**" in part and part != "**" for part in parts):
+        raise ConfigError(
+            f"the pattern {pattern!r} cannot be used: '**' stands for whole folders; write it between slashes, or '*'"
+        )
+    return f"{pattern}/*" if parts[-1] == "**" else pattern
 
 
 def _fixed(pattern: str) -> Iterator[str]:

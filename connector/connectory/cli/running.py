@@ -166,18 +166,19 @@ def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any], prog
     )
     run = made.runs.begin(job, facts, new=options["new"])
     say_resumed(run)
-    if source is not None:
-        source.keep_in(run.folder)
-    subscriber = made.subscriber(
-        name,
-        given=parameters,
-        client=options["client"],
-        limit=options["limit"],
-        journal=run.journal,
-        on_error=failures.hear,
-        source=source,
-        seen=open_seen(made.assembly, made.runs, run, reading_of(options)),
-    )
+    with run.preparing():
+        if source is not None:
+            source.keep_in(run.folder)
+        subscriber = made.subscriber(
+            name,
+            given=parameters,
+            client=options["client"],
+            limit=options["limit"],
+            journal=run.journal,
+            on_error=failures.hear,
+            source=source,
+            seen=open_seen(made.assembly, made.runs, run, reading_of(options)),
+        )
 
     async def main() -> None:
         async with made:
@@ -260,17 +261,18 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
         _end(run, options)
         return
     say_resumed(run)
-    source.keep_in(run.folder)
-    progress.follow(made, output)
-    progress.count(source)
-    progress.start_at(run.journal.counts, name)
-    known = open_known(made.assembly, made.runs, name, run, client=options["client"])
-    publisher = made.publisher(
-        name, given=parameters, client=options["client"], journal=run.journal, known=known
-    )
-    publisher.detached = options["detach"]
-    suit(publisher, sink)
-    dead = dead_letters(made, run.facts)
+    with run.preparing():
+        source.keep_in(run.folder)
+        progress.follow(made, output)
+        progress.count(source)
+        progress.start_at(run.journal.counts, name)
+        known = open_known(made.assembly, made.runs, name, run, client=options["client"])
+        publisher = made.publisher(
+            name, given=parameters, client=options["client"], journal=run.journal, known=known
+        )
+        publisher.detached = options["detach"]
+        suit(publisher, sink)
+        dead = dead_letters(made, run.facts)
 
     async def main() -> None:
         async with made:

@@ -238,11 +238,12 @@ def _lane(
     )
     run = made.runs.begin(job, facts, new=options["new"], power=written.durability == "power")
     say_resumed(run)
-    known = open_known(made.assembly, made.runs, name, run, client=settings.client)
-    publisher = made.publisher(name, client=settings.client, journal=run.journal, known=known)
-    suit(publisher, sink)
-    sinks = (sink, dead_letters(made, run.facts))
-    return Lane(name, run, publisher, sinks=sinks, changed=changed, power=written.durability == "power")
+    with run.preparing():
+        known = open_known(made.assembly, made.runs, name, run, client=settings.client)
+        publisher = made.publisher(name, client=settings.client, journal=run.journal, known=known)
+        suit(publisher, sink)
+        sinks = (sink, dead_letters(made, run.facts))
+        return Lane(name, run, publisher, sinks=sinks, changed=changed, power=written.durability == "power")
 
 
 def _print(value: Any) -> None:

@@ -275,9 +275,13 @@ class DiskJournal:
         try:
             await self._committer.aclose()
         finally:
-            self.close()
-            if self._known is not None:
-                self._known.close()
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Close the files, and the table of what earlier runs had answered."""
+        self.close()
+        if self._known is not None:
+            self._known.close()
 
     def close(self) -> None:
         """Close the files."""

@@ -30,7 +30,11 @@ class Known:
         self._writing: dict[bytes, bytes] = {}
         self._under_way: dict[str, asyncio.Event] = {}
         self._reader = self._open()
-        self._writer = self._open()
+        try:
+            self._writer = self._open()
+        except StorageError:
+            self._reader.close()
+            raise
 
     def body(self, identifier: str) -> bytes | None:
         """Give the hash of what was sent for a record; None for one that has no answer."""
@@ -100,6 +104,7 @@ class Known:
         self._writer.close()
 
     def _open(self) -> sqlite3.Connection:
+        database: sqlite3.Connection | None = None
         try:
             self.path.touch(mode=0o600)
             database = sqlite3.connect(self.path, check_same_thread=False, timeout=30)
@@ -108,6 +113,8 @@ class Known:
             database.execute(_TABLE)
             database.commit()
         except (sqlite3.Error, OSError) as error:
+            if database is not None:
+                database.close()
             raise StorageError(f"cannot open {str(self.path)!r}: {error}") from error
         return database
 

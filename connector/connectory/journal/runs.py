@@ -59,6 +59,19 @@ class Run:
         if self._lock is not None:
             _point(self._lock, None)
 
+    @contextmanager
+    def preparing(self) -> Generator[None, None, None]:
+        """Let go of everything where what the run needs cannot be made: nothing of it is under way yet."""
+        try:
+            yield
+        except BaseException:
+            self.journal.let_go()
+            if self.seen is not None:
+                self.seen.close()
+            if self._lock is not None:
+                self._lock.release()
+            raise
+
     async def aclose(self) -> None:
         """Write what is left and let go of everything."""
         try:

@@ -122,6 +122,13 @@ class Lane:
         self.given += 1
         self._spool.reach(self._spool.sink.position)
 
+    async def abandon(self) -> None:
+        """Let go of the run of a lane that could not be opened."""
+        try:
+            await self._spool.sink.abandon()
+        finally:
+            await self.run.aclose()
+
     def end(self) -> None:
         """Say that no record follows."""
         self._spool.end()

@@ -110,7 +110,7 @@ class Target:
                     self._keys[message.stream] = message.keys
                     if message.stream not in self._ways:
                         name = self._outgoing(message.stream)
-                        self._ways[message.stream] = None if name is None else self._lane(name)
+                        self._ways[message.stream] = None if name is None else await self._lane(name)
                 case StateMessage():
                     self._hear_state(message.value)
                 case VersionMessage():
@@ -145,10 +145,14 @@ class Target:
             f'{what}{hint}. Name one in the settings: {{"streams": {{"{stream}": "NAME"}}}}, or null to leave it out'
         )
 
-    def _lane(self, name: str) -> Lane:
+    async def _lane(self, name: str) -> Lane:
         if name not in self.lanes:
             lane = self._open_lane(name, self._changed.set)
-            lane.open(self._first)
+            try:
+                lane.open(self._first)
+            except BaseException:
+                await lane.abandon()
+                raise
             self.lanes[name] = lane
             task = asyncio.ensure_future(lane.deliver(self._told, broken=self._broken))
             self._tasks[name] = task
