@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from connectory.lanes import Limits
-from connectory.processes import Commons
-from connectory.processes.pacing import SharedPace
+from connectory.pace.lanes import Limits
+from connectory.runs.processes import Commons
+from connectory.runs.processes.pacing import SharedPace
 
 if TYPE_CHECKING:
     from pathlib import Path
