@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from connectory.assembly.connections import Assembly
 from connectory.assembly.ends import used_problems
+from connectory.assembly.payloads import payload_problems
 from connectory.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def _wrong(config: Config, catalogue: Catalogue, kind: str, name: str) -> Iterat
         assembly = Assembly(config, catalogue)
         try:
             if kind == "outgoing":
-                assembly.publication(name, run={})
+                publication = assembly.publication(name, run={})
+                yield from payload_problems(config, publication, catalogue)
             else:
                 assembly.subscription(name, run={})
                 assembly.above(name, run={})
