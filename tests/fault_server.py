@@ -95,6 +95,8 @@ class Peer:
         for number, piece in enumerate(pieces):
             if number:
                 await asyncio.sleep(every)
+            if self._writer.is_closing():
+                raise ConnectionResetError("the client has gone")
             self._writer.write(piece)
             await self._writer.drain()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -18,6 +19,8 @@ from transport_helpers import (
 )
 
 from connectory.transport import Transport, UnknownServerError
+from connectory.transport.connection import Connection
+from connectory.transport.exchange import Exchange
 
 CUTS = {
     "closed after receipt": (close_after_receipt, httpx.RemoteProtocolError),
@@ -213,3 +216,26 @@ def test_an_address_that_cannot_be_is_a_connect_error(url):
                 await send(transport, "GET", url)
 
     run(main())
+
+
+def test_trailers_without_end_are_refused_too_when_they_come_in_one_piece_with_the_body():
+    class Wire(asyncio.Transport):
+        def write(self, data: bytes) -> None:
+            pass
+
+        def abort(self) -> None:
+            pass
+
+    async def main() -> BaseException | None:
+        loop = asyncio.get_running_loop()
+        connection = Connection(Mock(), loop, secure=True)
+        connection._poll = None
+        connection.connection_made(Wire())
+        exchange = Exchange(httpx.Request("GET", "http://a.test/"), loop, 1, 1)
+        connection.start(exchange, b"", close=False)
+        connection.data_received(BAD_ANSWERS["trailers without end"])
+        return exchange.error
+
+    error = asyncio.run(main())
+    assert isinstance(error, httpx.RemoteProtocolError)
+    assert "larger than 64 KiB" in str(error)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _RECEIVE = 64 * 1024
 # What an answer may spend on anything but its body: heads, interim heads, chunk framing alone, trailers.
 OVERHEAD_MOST = 64 * 1024
+# Bytes that come with one of the body, at most, before they count: a chunk of one byte has five around it.
+_FRAMING = 16
 _INTERIM_FIRST, _SWITCHING, _FINAL_FIRST, _NOT_DONE_FIRST = 100, 101, 200, 300
 
 
@@ -220,8 +222,9 @@ class Connection(asyncio.Protocol):
         if exchange.complete:
             self._settle(exchange)
             return
-        if exchange.buffered == before:
-            self._overhead += len(data)
+        body = exchange.buffered - before
+        if len(data) - body > _FRAMING * body:  # hardly any of it was body, if any
+            self._overhead += len(data) - body
             if self._overhead > OVERHEAD_MOST:
                 self._give_up(exchange, "its head or trailers are larger than 64 KiB")
                 return
