@@ -277,7 +277,7 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
             await run_outgoing(run, publisher, source, sink, dead)
 
     def end() -> str:
-        return say_end(run.journal, run.facts, source.count())
+        return "" if run.given_up else say_end(run.journal, run.facts, source.count())
 
     used = partial(say_used, made, run.facts, options["client"])
     run_shown(main, publisher.stop, progress, dead, end=end, used=used, facts=run.facts)
