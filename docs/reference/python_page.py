@@ -53,7 +53,11 @@ sandbox of their own ([more](../how-to/sandbox.md)).
 ```python
 from connectory.testing import sandboxed
 
-config = {"version": 1, "clients": {"openai": {"token": "none"}}, "incoming": {"models": {"entity": "models"}}}
+config = {
+    "version": 1,
+    "clients": {"openai": {"token": "none"}},
+    "incoming": {"models": {"entity": "models"}},
+}
 with sandboxed(config) as connector:  # or the name of a file: sandboxed("connectory.yaml")
     print([model["id"] for model in connector.incoming("models")])
 ```

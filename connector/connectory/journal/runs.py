@@ -68,12 +68,12 @@ class Run:
         """
         try:
             await self.journal.aclose()
-            if self.seen is not None:
-                self.seen.close()
             if refused and self._lock is not None and _is_untouched(self.folder):
                 _forget(self.folder, self._lock)
                 self.given_up = True
         finally:
+            if self.seen is not None:
+                self.seen.close()
             if self._lock is not None:
                 self._lock.release()
 
