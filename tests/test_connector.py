@@ -24,6 +24,7 @@ from connected import (
     transport,
 )
 
+from connectory import Connector
 from connectory.assembly import Endpoint
 from connectory.config import config_from_dict
 from connectory.connector import AsyncConnector
@@ -462,3 +463,28 @@ def test_leaving_early_at_a_real_server_leaves_nothing_behind():
 
     with EmbeddedSandbox() as server:
         run(lambda: main(server))
+
+
+@pytest.mark.parametrize("kind", [Connector, AsyncConnector])
+def test_an_option_that_there_is_none_of_is_refused_in_the_name_of_the_connector(kind: Any, tmp_path):
+    wrong: dict[str, Any] = {"sandbox": True}
+    for make in (
+        lambda: kind.from_file(tmp_path / "none.yaml", **wrong),
+        lambda: kind.from_dict({}, **wrong),
+        lambda: kind.openai(token="x", **wrong),
+        lambda: kind(config_from_dict(configuration()), **wrong),
+    ):
+        with pytest.raises(
+            TypeError, match=r"^\w*Connector\.\w+\(\) got an unexpected keyword argument 'sandbox'$"
+        ):
+            make()
+
+
+@pytest.mark.parametrize("kind", [Connector, AsyncConnector])
+def test_a_connection_that_there_is_none_of_is_refused_at_the_call(kind: Any):
+    made = kind.from_dict(configuration(), transport=transport(Server()))
+
+    with pytest.raises(UnknownNameError, match="no incoming 'nope'"):
+        made.incoming("nope")
+    with pytest.raises(UnknownNameError, match="no outgoing 'nope'"):
+        made.outgoing("nope", [])

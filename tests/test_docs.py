@@ -239,7 +239,9 @@ def test_python_in_the_documents_runs(
     monkeypatch.setattr(
         AsyncConnector,
         "__init__",
-        lambda self, config, **options: made(self, config, **{"endpoint": endpoint, **options}),
+        lambda self, config, **options: made(
+            self, config, **options | {"endpoint": options.get("endpoint") or endpoint}
+        ),
     )
     namespace: dict[str, Any] = {"__name__": "documents"}
     for block in BLOCKS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from email.utils import formatdate
 from pathlib import Path
@@ -14,7 +15,8 @@ from command import connectory
 
 from connectory.cli.doctoring import _difference
 from connectory.cli.examining import Finding, authorities, clients, journal, proxies, variables
-from connectory.config import config_from_dict
+from connectory.cli.provisions import provisions
+from connectory.config import config_from_dict, load_config
 from connectory.errors import ApiError, NotSentError
 
 SECRET = "sk-made-up-secret"
@@ -144,3 +146,59 @@ def test_a_server_that_gives_no_answer_is_a_failure():
 
     found = asyncio.run(_difference(SimpleNamespace(request=request), "a"))
     assert (found.state, found.do) == ("fail", "connectory check a")
+
+
+CONNECTIONS = """\
+version: 1
+clients: {openai: {token: none}}
+incoming:
+  models: {entity: models, output: results/models.jsonl}
+  rows: {entity: model, input: {sql: "SELECT id FROM t", database: gone.db, key: id}, request_parameters: {path: {model: "&{id}"}}}
+outgoing:
+  posts: {entity: moderations, input: posts.jsonl, output: "flags.parquet", dead_letters: dead/posts.jsonl}
+  table: {entity: moderations, input: {files: "*.txt", folder: texts}, output: {table: t, database: "postgresql://u:hidden@h/d", write: insert, key: id}}
+  piped: {entity: moderations, input: "-", output: "-"}
+  off: {entity: moderations, input: none.jsonl, disabled: true}
+"""
+
+
+def test_what_a_connection_needs_and_has_not_is_warned_of(tmp_path: Path, monkeypatch):
+    path = tmp_path / "connectory.yaml"
+    path.write_text(CONNECTIONS)
+    for name in ("pyarrow", "sqlalchemy"):  # as where the extra is not installed
+        monkeypatch.setitem(sys.modules, name, None)
+
+    found = by_what(provisions(load_config(path)))
+
+    assert {one.state for one in found.values()} == {"warn"}
+    assert {
+        what: (one.text.replace(f"{tmp_path}/", ""), one.do.replace(f"{tmp_path}/", ""))
+        for what, one in found.items()
+    } == {
+        "incoming models: output": ("there is no folder 'results'", "mkdir -p results"),
+        "incoming rows: input": ("there is no database 'gone.db'", ELSEWHERE),
+        "outgoing posts: input": ("there is no file 'posts.jsonl'", ELSEWHERE),
+        "outgoing posts: output": ("Arrow and Parquet need pyarrow", "pip install 'connectory[arrow]'"),
+        "outgoing posts: dead_letters": ("there is no folder 'dead'", "mkdir -p dead"),
+        "outgoing table: input": ("there is no folder 'texts'", "mkdir -p texts"),
+        "outgoing table: output": (
+            "a database other than SQLite needs SQLAlchemy",
+            "pip install 'connectory[sql]'",
+        ),
+    }
+
+
+ELSEWHERE = "put it there, or write another one into the configuration"
+
+
+def test_a_connection_that_has_what_it_needs_is_well(tmp_path: Path):
+    (tmp_path / "connectory.yaml").write_text(CONNECTIONS)
+    for name in ("results", "dead", "texts"):
+        (tmp_path / name).mkdir()
+    for name in ("posts.jsonl", "gone.db"):
+        (tmp_path / name).touch()
+    done = connectory("doctor", folder=tmp_path, PYTHONWARNINGS="default")
+
+    assert (done.code, done.out.count("outgoing ")) == (0, 0)
+    assert "ok    connections               the packages, files and folders of all 6 are there" in done.out
+    assert "hidden" not in done.out

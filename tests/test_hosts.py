@@ -26,7 +26,7 @@ from connectory.sandbox import EmbeddedSandbox
 made = AsyncConnector.__init__
 with EmbeddedSandbox() as sandbox:
     endpoint = Endpoint(sandbox.token, sandbox.base_uri.removesuffix("/v1"))
-    AsyncConnector.__init__ = lambda self, config, **options: made(self, config, **{"endpoint": endpoint, **options})
+    AsyncConnector.__init__ = lambda self, config, **options: made(self, config, **options | {"endpoint": options.get("endpoint") or endpoint})
     sys.path.insert(0, ".")
     import recipe
 """

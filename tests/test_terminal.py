@@ -9,6 +9,7 @@ import pty
 import re
 import select
 import struct
+import subprocess
 import sys
 import termios
 import time
@@ -260,3 +261,28 @@ def test_nothing_is_drawn_before_some_time_has_passed(capsys, monkeypatch):
             assert progress._thread is None
     progress.summary()
     assert capsys.readouterr().err == "outgoing x: 1 ok, 0 failed\n"
+
+
+def test_who_types_the_records_is_told_that_they_are_awaited(project):
+    words = ("run", "outgoing", "chat", "--sandbox")
+    hint = "reading records from standard input; --input FILE reads a file"
+    keyboard, terminal = pty.openpty()
+    os.write(keyboard, b"\x04")  # the end of what is typed
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(ROOTS)}
+    try:
+        typed = subprocess.run(
+            [sys.executable, "-m", "connectory", *words],
+            cwd=project,
+            env=environment,
+            stdin=terminal,
+            capture_output=True,
+            timeout=120,
+            check=False,
+        )
+    finally:
+        os.close(keyboard)
+        os.close(terminal)
+    piped = connectory(*words, folder=project)
+
+    assert (typed.returncode, typed.stdout, typed.stderr.decode().splitlines()[0]) == (0, b"", hint)
+    assert (piped.code, hint in piped.said) == (0, False)

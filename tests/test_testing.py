@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from command import ROOTS, connectory
 
 from connectory import Connector, Context, Record, RecordError, TransformerError
+from connectory.cli import adding
 from connectory.errors import ConfigError
 from connectory.plugins import list_transformers
 from connectory.testing import Example, apply_transformer, check_transformer, sandboxed
@@ -252,3 +254,19 @@ def test_nothing_is_written_over(tmp_path):
     (tmp_path / "transformers").mkdir()
     (tmp_path / "transformers" / "__init__.py").write_text("")
     assert "is a Python package" in connectory("add", "transformer", "other", folder=tmp_path).said
+
+
+def test_where_pytest_is_missing_the_extra_that_brings_it_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "connectory.yaml").write_text(
+        "version: 1\nclients: {openai: {token: none}}\n", encoding="utf-8"
+    )
+    with_it = CliRunner().invoke(adding.transformer, ["tidy"])
+    monkeypatch.setattr(adding, "find_spec", lambda _name: None)
+    without = CliRunner().invoke(adding.transformer, ["neat"])
+
+    assert (with_it.exit_code, without.exit_code) == (0, 0)
+    assert "connectory[testing]" not in with_it.stderr
+    assert (
+        without.stderr.splitlines()[-1] == "pytest is not installed here: pip install 'connectory[testing]'"
+    )

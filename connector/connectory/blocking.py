@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
 
     from connectory.answers.meaning import Answer
+    from connectory.assembly import Endpoint
     from connectory.catalogue import Catalogue
     from connectory.config import Config
+    from connectory.events import Listener
     from connectory.record import Record
 
 T = TypeVar("T")
@@ -39,10 +41,30 @@ class Connector:
 
     Its event loop runs in a thread of its own from the first call until `close`; use it as a context manager. Your
     iterables are read in your thread, so that connectors can feed each other. Threads may share a connector.
+
+    `catalogue` is one of your own. `transport` replaces the network for every client, for tests
+    (`httpx.MockTransport(router.async_handler)` with respx); `endpoint` points every client to a sandbox, as
+    `connectory.testing.sandboxed` does. `listen` hears what happens, in place of the log; `telemetry` hears it as well.
     """
 
-    def __init__(self, config: Config, **options: Any) -> None:
-        self._connector = AsyncConnector(config, **options)
+    def __init__(
+        self,
+        config: Config,
+        *,
+        catalogue: Catalogue | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        endpoint: Endpoint | None = None,
+        listen: Listener | None = None,
+        telemetry: Listener | None = None,
+    ) -> None:
+        self._connector = AsyncConnector(
+            config,
+            catalogue=catalogue,
+            transport=transport,
+            endpoint=endpoint,
+            listen=listen,
+            telemetry=telemetry,
+        )
         self._exchanges: set[Exchange] = set()
         self._stack = ExitStack()
         self._starting = Lock()
@@ -50,19 +72,68 @@ class Connector:
         self._loop_thread = 0
 
     @classmethod
-    def from_file(cls, path: str | Path = "connectory.yaml", **options: Any) -> Self:
+    def from_file(
+        cls,
+        path: str | Path = "connectory.yaml",
+        *,
+        catalogue: Catalogue | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        endpoint: Endpoint | None = None,
+        listen: Listener | None = None,
+        telemetry: Listener | None = None,
+    ) -> Self:
         """Read a configuration file. Raises ConfigError with every problem; the options are the constructor's."""
-        return cls(load_config(path), **options)
+        return cls(
+            load_config(path),
+            catalogue=catalogue,
+            transport=transport,
+            endpoint=endpoint,
+            listen=listen,
+            telemetry=telemetry,
+        )
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any], **options: Any) -> Self:
+    def from_dict(
+        cls,
+        data: Mapping[str, Any],
+        *,
+        catalogue: Catalogue | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        endpoint: Endpoint | None = None,
+        listen: Listener | None = None,
+        telemetry: Listener | None = None,
+    ) -> Self:
         """Take the configuration as data; file names in it are relative to the current folder."""
-        return cls(config_from_dict(data), **options)
+        return cls(
+            config_from_dict(data),
+            catalogue=catalogue,
+            transport=transport,
+            endpoint=endpoint,
+            listen=listen,
+            telemetry=telemetry,
+        )
 
     @classmethod
-    def openai(cls, *, token: str, base_uri: str | None = None, **options: Any) -> Self:
+    def openai(
+        cls,
+        *,
+        token: str,
+        base_uri: str | None = None,
+        catalogue: Catalogue | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        endpoint: Endpoint | None = None,
+        listen: Listener | None = None,
+        telemetry: Listener | None = None,
+    ) -> Self:
         """Make one client and no named connections."""
-        return cls(one_client(token, base_uri), **options)
+        return cls(
+            one_client(token, base_uri),
+            catalogue=catalogue,
+            transport=transport,
+            endpoint=endpoint,
+            listen=listen,
+            telemetry=telemetry,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -99,9 +170,10 @@ class Connector:
     ) -> Rows[Record]:
         """Read a named connection; pages are fetched as you go. Raises ApiError when a request is refused.
 
-        With a `job` the reading has a journal on disk: the same job takes up a reading that broke off, at the page that
-        was not given whole.
+        A name that is in no configuration raises UnknownNameError at once. With a `job` the reading has a journal on
+        disk: the same job takes up a reading that broke off, at the page that was not given whole.
         """
+        self._connector.assembly.incoming(name)
         given = Given(path or {}, query or {})
         items = self._read(lambda: self._connector.pages(name, given=given, job=job))
         return Rows(items, lines=_itself, types=lambda: self._connector.columns(name))
@@ -113,6 +185,7 @@ class Connector:
         Records that fail give results in error. Raises RunStoppedError for a cause that concerns every record. What
         the iterable raises comes back after the results of the records before it.
         """
+        self._connector.assembly.outgoing(name)
         return Rows(self._deliver(name, records, job), lines=Result.lines, types=dict[str, Any])
 
     def _deliver(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from connectory.adapters.memory import IterableSource
 from connectory.assembly import input_above, raw_call
@@ -26,32 +26,113 @@ if TYPE_CHECKING:
     import httpx
 
     from connectory.answers.meaning import Answer
+    from connectory.assembly import Endpoint
+    from connectory.assembly.flows import Shared
+    from connectory.catalogue import Catalogue
+    from connectory.config import Config
     from connectory.delivery.publication import Part
+    from connectory.events import Listener
     from connectory.record import Record, Result
     from connectory.subscriber import Subscriber
+
+
+T = TypeVar("T")
 
 
 class AsyncConnector(Flows):
     """Reads, creates and deletes entities, by named connections or directly.
 
-    Use it as an async context manager, in one event loop. `transport` replaces the network for every client, for
-    tests (`httpx.MockTransport(router.async_handler)` with respx); `endpoint` points every client to a sandbox.
+    Use it as an async context manager, in one event loop.
+
+    `catalogue` is one of your own. `transport` replaces the network for every client, for tests
+    (`httpx.MockTransport(router.async_handler)` with respx); `endpoint` points every client to a sandbox, as
+    `connectory.testing.sandboxed` does. `listen` hears what happens, in place of the log; `telemetry` hears it as well.
     """
 
+    def __init__(
+        self,
+        config: Config,
+        *,
+        catalogue: Catalogue | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        endpoint: Endpoint | None = None,
+        listen: Listener | None = None,
+        telemetry: Listener | None = None,
+        shared: Shared | None = None,
+    ) -> None:
+        super().__init__(
+            config,
+            catalogue=catalogue,
+            transport=transport,
+            endpoint=endpoint,
+            listen=listen,
+            telemetry=telemetry,
+            shared=shared,
+        )
+
     @classmethod
-    def from_file(cls, path: str | Path = "connectory.yaml", **options: Any) -> Self:
+    def from_file(
+        cls,
+        path: str | Path = "connectory.yaml",
+        *,
+        catalogue: Catalogue | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        endpoint: Endpoint | None = None,
+        listen: Listener | None = None,
+        telemetry: Listener | None = None,
+    ) -> Self:
         """Read a configuration file. Raises ConfigError with every problem; the options are the constructor's."""
-        return cls(load_config(path), **options)
+        return cls(
+            load_config(path),
+            catalogue=catalogue,
+            transport=transport,
+            endpoint=endpoint,
+            listen=listen,
+            telemetry=telemetry,
+        )
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any], **options: Any) -> Self:
+    def from_dict(
+        cls,
+        data: Mapping[str, Any],
+        *,
+        catalogue: Catalogue | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        endpoint: Endpoint | None = None,
+        listen: Listener | None = None,
+        telemetry: Listener | None = None,
+    ) -> Self:
         """Take the configuration as data; file names in it are relative to the current folder."""
-        return cls(config_from_dict(data), **options)
+        return cls(
+            config_from_dict(data),
+            catalogue=catalogue,
+            transport=transport,
+            endpoint=endpoint,
+            listen=listen,
+            telemetry=telemetry,
+        )
 
     @classmethod
-    def openai(cls, *, token: str, base_uri: str | None = None, **options: Any) -> Self:
+    def openai(
+        cls,
+        *,
+        token: str,
+        base_uri: str | None = None,
+        catalogue: Catalogue | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        endpoint: Endpoint | None = None,
+        listen: Listener | None = None,
+        telemetry: Listener | None = None,
+    ) -> Self:
         """Make one client and no named connections."""
-        return cls(one_client(token, base_uri), **options)
+        return cls(
+            one_client(token, base_uri),
+            catalogue=catalogue,
+            transport=transport,
+            endpoint=endpoint,
+            listen=listen,
+            telemetry=telemetry,
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -61,7 +142,7 @@ class AsyncConnector(Flows):
     ) -> None:
         await self.aclose()
 
-    async def incoming(
+    def incoming(
         self,
         name: str,
         *,
@@ -73,13 +154,11 @@ class AsyncConnector(Flows):
 
         With a `job` the reading has a journal on disk: the same job takes up a reading that broke off, at the page that
         was not given whole. Raises ApiError when a request is refused, JobBusyError when another process works on the
-        job; an item that a transformer cannot shape is logged and left out.
+        job; an item that a transformer cannot shape is logged and left out. A name that is in no configuration raises
+        UnknownNameError at once.
         """
-        given = Given(path or {}, query or {})
-        async with aclosing(self.pages(name, given=given, job=job)) as pages:
-            async for records in pages:
-                for record in records:
-                    yield record
+        self.assembly.incoming(name)
+        return _one_by_one(self.pages(name, given=Given(path or {}, query or {}), job=job))
 
     async def pages(
         self, name: str, *, given: Given, job: str | None = None
@@ -112,7 +191,7 @@ class AsyncConnector(Flows):
                     await subscriber.commit(page)
             await run.finish()
 
-    async def outgoing(
+    def outgoing(
         self, name: str, records: Iterable[Record] | AsyncIterable[Record], *, job: str | None = None
     ) -> AsyncGenerator[Result, None]:
         """Send records through a named connection; one result a delivery, errors among them, as they get ready.
@@ -121,10 +200,8 @@ class AsyncConnector(Flows):
         and give the results that the caller has not dealt with; the last ones may come once more. Raises
         RunStoppedError for a cause that concerns every record, JobBusyError when another process works on the job.
         """
-        async with aclosing(self.groups(name, records, job=job)) as groups:
-            async for results in groups:
-                for result in results:
-                    yield result
+        self.assembly.outgoing(name)
+        return _one_by_one(self.groups(name, records, job=job))
 
     def groups(
         self, name: str, records: Iterable[Record] | AsyncIterable[Record], *, job: str | None = None
@@ -161,7 +238,7 @@ class AsyncConnector(Flows):
         """The runs whose journals lie in the configuration's state folder."""
         return Runs(self.config.state_folder)
 
-    async def read(
+    def read(
         self,
         entity: str,
         *,
@@ -175,11 +252,7 @@ class AsyncConnector(Flows):
         With `save_to` the answer goes to that file, and the one item says what it is.
         """
         given = Given(path or {}, query or {})
-        subscriber = self.reader(entity, given=given, client=client, save_to=save_to)
-        async with aclosing(pages_of(subscriber)) as pages:
-            async for records in pages:
-                for record in records:
-                    yield record
+        return _one_by_one(pages_of(self.reader(entity, given=given, client=client, save_to=save_to)))
 
     async def create(
         self,
@@ -281,6 +354,13 @@ class AsyncConnector(Flows):
         publisher = Publisher(publication, self.client(client), MemoryJournal(), listen=self._listen)
         ((_, result),) = [one async for group in publisher.deliver(IterableSource([record])) for one in group]
         return result.unwrap()
+
+
+async def _one_by_one(groups: AsyncGenerator[list[T], None]) -> AsyncGenerator[T, None]:
+    async with aclosing(groups):
+        async for group in groups:
+            for one in group:
+                yield one
 
 
 async def pages_of(subscriber: Subscriber) -> AsyncGenerator[list[Record], None]:

@@ -41,6 +41,27 @@ the same. The exceptions are on a page of [their own](errors.md), the [events](e
 What tests of your own may use is in `connectory.testing` ([how](../how-to/transformer.md#test-it)) and
 `connectory.sandbox` ([how](../how-to/sandbox.md)).
 """
+CONSTRUCTED = (
+    "Take a configuration that is read already: `from_file`, `from_dict` and `openai` have the same options."
+)
+SANDBOXED = """\
+### A configuration in front of the sandbox
+
+What `--sandbox` does on the command line: the configuration stays as it is and needs no key; all its clients speak to a
+sandbox of their own ([more](../how-to/sandbox.md)).
+
+```python
+from connectory.testing import sandboxed
+
+config = {
+    "version": 1,
+    "clients": {"openai": {"token": "none"}},
+    "incoming": {"models": {"entity": "models"}},
+}
+with sandboxed(config) as connector:  # or the name of a file: sandboxed("connectory.yaml")
+    print([model["id"] for model in connector.incoming("models")])
+```
+"""
 
 
 def python() -> Iterator[str]:
@@ -52,6 +73,8 @@ def python() -> Iterator[str]:
         yield from ("", f"## {group}")
         for name in names:
             yield from ("", f"### {name}", "", *_thing(name, getattr(connectory, name)))
+        if group == "Run":
+            yield from ("", *SANDBOXED.splitlines())
     yield from ("", "## Fail", "")
     yield ", ".join(f"[`{name}`](errors.md#{name.lower()})" for name in raised if name.endswith("Error"))
 
@@ -68,6 +91,11 @@ def _thing(name: str, thing: Any) -> Iterator[str]:
     methods = list(_methods(thing))
     if methods:
         yield from ("", "| call | what it does |", "|---|---|")
+    if {"from_file", "from_dict"} <= set(vars(thing)):
+        shown = _signature(thing.__init__).replace(
+            ", shared=None", ""
+        )  # what processes of one run share is none of yours
+        yield f"| {cell(f'`{name}{shown}`')} | {cell(CONSTRUCTED)} |"
     for method, function in methods:
         first = inspect.cleandoc(function.__doc__ or "").split("\n\n")[0].replace("\n", " ")
         call = f"{method}{_signature(function)}" if callable(function) else method

@@ -33,6 +33,10 @@ FOREIGN = {
     "a list behind a mark": b"\xef\xbb\xbf" + LIST,
     "a list, one item a line": b'[{"id": "a", "text": "x, y"},\n{"id": "b", "text": "\xc3\xa9"}]\n',
     "a list, one item a line, the bracket alone": b'[\n{"id": "a", "text": "x, y"},\n{"id": "b", "text": "\xc3\xa9"}\n]\n',
+    "a list in one line": json.dumps(RECORDS).encode(),
+    "a list in one line, behind a mark and blank lines": b"\xef\xbb\xbf\n \n"
+    + json.dumps(RECORDS).encode()
+    + b"\n\n",
     "objects over several lines": PRETTY,
     "CSV": CSV,
     "CSV from a spreadsheet": b"\xef\xbb\xbf" + CSV,
@@ -117,6 +121,18 @@ def test_a_list_that_is_larger_than_what_is_looked_at_is_recognised():
     for content in (large, spread):
         with pytest.raises(InputError, match="one JSON list"):
             split(content, 4096)
+
+
+def test_a_list_in_one_line_that_is_larger_than_what_is_looked_at_is_recognised():
+    large = json.dumps([{"id": n, "text": "x" * 100} for n in range(2000)]).encode()
+    for cut in (1000, len(large)):
+        with pytest.raises(InputError, match="looks like one JSON list; nothing was sent"):
+            split(large, cut)
+
+
+@pytest.mark.parametrize("content", [b'[1]\n{"a": 1}\n', b'{"a": 1}\n[1]\n', b'[{"a": 1}\n', b"[1]\n\n[2]"])
+def test_a_list_is_one_bad_line_where_it_stands_among_others_or_is_broken(content):
+    assert [line.text for line in split(content, 3)] == content.replace(b"\n\n", b"\n").splitlines()
 
 
 def test_the_command_undoes_gzip_too():

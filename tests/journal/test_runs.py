@@ -6,13 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from typing import Any
 
 import pytest
+from connected import run as run_loop
 from lives import JOB, facts, lived, settle
 
 from connectory.errors import ConfigError, JobBusyError, UnknownNameError
-from connectory.journal import Job, Run, Runs
+from connectory.journal import SHARDS, Job, Run, Runs
 from connectory.journal.runs import FACTS
 from connectory.journal.store import DATABASE
 from connectory.record import Delivery
@@ -102,7 +104,7 @@ def test_a_run_is_found_by_the_beginning_of_its_id(runs):
 
 @pytest.mark.fault("X11", "an input whose size or ends changed is refused before anything is read")
 def test_another_input_than_the_run_began_with_is_refused(runs):
-    lived(runs)
+    lived(runs, intended)
     with pytest.raises(ConfigError, match=r"is not the file that the unfinished run .* --new"):
         runs.begin(JOB, facts(fingerprint={"size": 1, "hash": "x"}, input="a.jsonl"))
     assert lived(runs)  # the lock is free again
@@ -110,11 +112,110 @@ def test_another_input_than_the_run_began_with_is_refused(runs):
 
 @pytest.mark.fault("X11", "a run whose method or path changed is refused")
 def test_another_target_than_the_run_began_with_is_refused(runs):
-    lived(runs)
+    lived(runs, intended)
     with pytest.raises(
         ConfigError, match="sends POST /things, and the configuration now says DELETE /things"
     ):
         runs.begin(JOB, facts(target="DELETE /things"))
+
+
+OTHER = {"size": 1, "hash": "x"}
+
+
+async def intended(run: Run) -> None:
+    await run.journal.intend(Delivery(run.facts.run, "1", 0, 0), "hash")
+
+
+async def withdrawn(run: Run) -> None:
+    await intended(run)
+    run.journal.withdraw(Delivery(run.facts.run, "1", 0, 0))
+
+
+async def read_a_page(run: Run) -> None:
+    await run.journal.commit("pages", {"after": "x"})
+
+
+async def noted_an_item(run: Run) -> None:
+    run.journal.note((b"id", b"body"))
+    await run.journal.flush()
+
+
+async def counted(run: Run) -> None:
+    run.journal.count("dead")
+    await run.journal.flush()
+
+
+async def intended_in_a_shard(run: Run) -> None:
+    (shard := run.folder / SHARDS / "1").mkdir(parents=True)
+    (shard / DATABASE).touch()
+
+
+TOUCHED = [
+    intended,
+    withdrawn,
+    read_a_page,
+    noted_an_item,
+    counted,
+    intended_in_a_shard,
+    partial(settle, seq=0),
+]
+
+
+@pytest.mark.parametrize(
+    "changed", [{"fingerprint": OTHER}, {"target": "DELETE /things"}, {"processes": 2}], ids=str
+)
+def test_a_run_that_has_sent_nothing_gives_way_to_another_input_or_target(runs, changed: dict[str, Any]):
+    first = lived(runs)
+    run = runs.begin(JOB, facts(**changed))
+    run_loop(run.aclose)
+
+    assert (run.resumed, runs.ids()) == (False, [run.facts.run])
+    assert run.facts.run != first
+
+
+@pytest.mark.fault("X11", "a run of which anything was sent or settled stays, whatever its input has become")
+@pytest.mark.parametrize("work", TOUCHED, ids=lambda work: getattr(work, "__name__", "settled"))
+@pytest.mark.parametrize("refused", [False, True], ids=["changed", "refused"])
+def test_a_run_of_which_anything_was_sent_or_settled_stays(runs, work: Any, *, refused: bool):
+    first = lived(runs, work)
+    if refused:
+        run = runs.begin(JOB, facts())
+        run_loop(partial(run.aclose, refused=True))
+        assert not run.given_up
+    with pytest.raises(ConfigError, match="is not the file that the unfinished run"):
+        runs.begin(JOB, facts(fingerprint=OTHER))
+
+    assert runs.ids() == [first]
+    assert lived(runs) == first
+
+
+@pytest.mark.parametrize("work", [None, intended], ids=["nothing sent", "sent"])
+def test_a_route_gives_way_only_when_none_of_its_steps_has_sent_anything(runs, work: Any):
+    async def step(run: Run) -> None:
+        one = runs.step(run, 1, "first")
+        try:
+            if work is not None:
+                await work(one)
+        finally:
+            await one.aclose()
+
+    first = lived(runs, step)
+    if work is None:
+        run_loop(runs.begin(JOB, facts(fingerprint=OTHER)).aclose)
+        assert first not in runs.ids()
+        assert len(runs.ids()) == 1
+    else:
+        with pytest.raises(ConfigError, match="is not the file that the unfinished run"):
+            runs.begin(JOB, facts(fingerprint=OTHER))
+        assert runs.ids() == [first, f"{first}.1"]
+
+
+def test_of_a_refused_input_no_run_stays(runs):
+    run = runs.begin(JOB, facts())
+    run_loop(partial(run.aclose, refused=True))
+
+    assert (run.given_up, runs.ids(), run.folder.exists()) == (True, [], False)
+    assert not runs.has_unfinished(JOB)
 
 
 @pytest.mark.parametrize(

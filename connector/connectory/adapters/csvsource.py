@@ -25,16 +25,11 @@ class CsvSource(LineSource):
     """
 
     def __init__(self, path: str | Path, form: Form, *, limit: int | None = None) -> None:
-        super().__init__(path, limit=limit)
         self.form = form
         self._columns: tuple[str, ...] = ()
+        self.path = path
         self._rows = self._splitter()
-        if not self._pipe:
-            try:
-                self._look()
-            except BaseException:
-                self.close()
-                raise
+        super().__init__(path, limit=limit)
 
     def fingerprint(self) -> Any:
         """Say by what the file is known again; read in another way it is another file."""

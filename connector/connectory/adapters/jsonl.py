@@ -43,7 +43,7 @@ class LineSource:
 
     A position is the line's number, from 1. Blank lines are passed over. A line that is no JSON object becomes an
     item with an error. `limit` ends the reading after so many records. Raises ConfigError when the file cannot be
-    opened.
+    opened, and InputError at once for a file, while it is read for a pipe, that is clearly no JSON Lines.
     """
 
     def __init__(self, path: str | Path, *, limit: int | None = None) -> None:
@@ -55,6 +55,12 @@ class LineSource:
         # A pipe blocks until its writer writes, and what was counted in it could not be read again.
         self._pipe = path == "-" or not stat.S_ISREG(os.fstat(self._file).st_mode)
         self._seekable = not self._pipe and os.pread(self._file, len(MAGIC), 0) != MAGIC
+        if not self._pipe:
+            try:
+                self._look()
+            except BaseException:
+                self.close()
+                raise
 
     def count(self) -> int | None:
         """Count the records of a file; None for a pipe."""
@@ -125,6 +131,15 @@ class LineSource:
 
     async def acknowledge(self, item: Item) -> None:
         """Do nothing: a file does not need to hear."""
+
+    def _look(self) -> None:
+        """Refuse what is clearly no JSON Lines before a run begins with it."""
+        splitter, place, chunk = LineSplitter(name=str(self.path)), 0, b"?"
+        with suppress(RunStoppedError):  # a damaged gzip file gives what is whole, and stops the run then
+            while chunk and not splitter.judged:
+                chunk = os.pread(self._file, CHUNK, place)
+                place += len(chunk)
+                next(splitter.numbered(chunk), None)
 
     def _splitter(self, number: int = 0, offset: int = 0) -> Splitter:
         return LineSplitter(number, offset, name=str(self.path))

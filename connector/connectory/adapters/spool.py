@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from connectory.adapters.jsonl import CHUNK, LineSource
 from connectory.adapters.linesink import LineSink
+from connectory.formats.lines import LineSplitter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -62,3 +63,9 @@ class SpoolSource(LineSource):
         while await self._spool.grown(place := os.lseek(self._file, 0, os.SEEK_CUR)):
             yield os.read(self._file, min(CHUNK, self._spool.certain - place))
         yield b""
+
+    def _look(self) -> None:
+        """Do nothing: the lines are those of the step before, and may be half written."""
+
+    def _splitter(self, number: int = 0, offset: int = 0) -> LineSplitter:
+        return LineSplitter(number, offset, name=str(self.path), ours=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import click
@@ -30,7 +31,7 @@ def {name}(record: Record, *, field: str = "text") -> Record:
     return {{**record, field: " ".join(value.split())}}
 '''
 _TEST = '''\
-"""What the transformer `{name}` makes of records."""
+"""What the transformer `{name}` makes of records: `python -m pytest`, of the extra `connectory[testing]`, tries it."""
 
 from pathlib import Path
 
@@ -92,6 +93,8 @@ def transformer(name: str, *, config: str | None) -> None:
     refresh_schema(config_path(config))
     test = folder / "tests" / f"test_{name}.py"
     say(f"in a chain it is the step '- {name}: {{field: text}}'; test it with: python -m pytest {test}")
+    if find_spec("pytest") is None:
+        say("pytest is not installed here: pip install 'connectory[testing]'")
 
 
 def transformer_files(name: str) -> dict[str, str]:

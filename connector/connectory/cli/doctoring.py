@@ -38,10 +38,11 @@ _SKEWED, _WRONG = 30, 300
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @config_options
 def doctor(*, live: bool, as_json: bool, **options: Any) -> None:
-    """Look at what runs need: Python, packages, configuration, variables, proxies, certificates, disk, clock.
+    """Look at what runs need: Python, packages, configuration, variables, proxies, certificates, files, disk, clock.
 
-    Of a variable it is told whether it is set, never what it holds. The exit code is that of the worst failure, 0 when
-    there are only warnings.
+    The files and folders of the connections are looked for, and the packages that they need; none is opened. Of a
+    variable it is told whether it is set, never what it holds. The exit code is that of the worst failure, 0 when there
+    are only warnings.
 
     \b
     connectory doctor
@@ -60,6 +61,8 @@ def doctor(*, live: bool, as_json: bool, **options: Any) -> None:
 
 
 def _findings(options: Mapping[str, Any], *, live: bool) -> Iterator[Finding]:
+    from connectory.cli.provisions import provisions
+
     yield from machine()
     path = config_path(options["config"])
     found, config = _configuration(path, given=options["config"])
@@ -69,6 +72,7 @@ def _findings(options: Mapping[str, Any], *, live: bool) -> Iterator[Finding]:
     yield authorities(os.environ)
     if config is not None:
         yield from clients(config, os.environ, only=_client(config, options["client"]))
+        yield from provisions(config)
     yield from journal(config.state_folder if config is not None else path.absolute().parent / ".connectory")
     if live:
         yield from _clock(options)

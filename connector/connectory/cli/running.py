@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -241,6 +242,8 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
     if options["processes"] > 1:
         refuse_sharing(made, name, read, options)
     made.runs.refuse_busy(job)
+    if read.file == "-" and sys.stdin.isatty():
+        say("reading records from standard input; --input FILE reads a file")
     source = read.open(limit=options["limit"])
     if publication.deletes and not options["yes"]:
         _confirm_deletion(source.count(), yes=False)
@@ -279,7 +282,7 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
             await run_outgoing(run, publisher, source, sink, dead)
 
     def end() -> str:
-        return say_end(run.journal, run.facts, source.count())
+        return "" if run.given_up else say_end(run.journal, run.facts, source.count())
 
     used = partial(say_used, made, run.facts, options["client"])
     run_shown(main, publisher.stop, progress, dead, end=end, used=used, facts=run.facts)

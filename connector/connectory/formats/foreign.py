@@ -76,6 +76,8 @@ _PRETTY = Foreign("JSON written over several lines", "jq -c .")
 _OPENING = (b"[", b"{", b"[{")
 _LIST = Foreign("one JSON list over several lines", _ARRAY)
 
+ONE_LIST = Foreign("one JSON list", _ARRAY)
+
 
 def by_magic(start: bytes) -> Foreign | None:
     """Recognise a file by its first bytes alone, where programs write the same ones into each."""
@@ -101,7 +103,7 @@ def _judge_text(text: bytes, *, ended: bool, full: bool) -> Verdict:
     final = ended or full or len(lines) == LINES
     if not lines:
         return "lines" if final else "open"
-    if _is_json(lines[0]):
+    if is_json(lines[0]):
         return "lines"
     if lines[0].strip() in _OPENING:
         return _spread(lines[0])
@@ -157,7 +159,8 @@ def _rows(texts: list[str], delimiter: str) -> Iterator[list[str]]:
         return
 
 
-def _is_json(line: bytes) -> bool:
+def is_json(line: bytes) -> bool:
+    """Say whether a line is one JSON value."""
     try:
         loads(line)
     except JsonTextError:
@@ -166,7 +169,7 @@ def _is_json(line: bytes) -> bool:
 
 
 def _is_object(line: bytes) -> bool:
-    return line.lstrip()[:1] == b"{" and _is_json(line)
+    return line.lstrip()[:1] == b"{" and is_json(line)
 
 
 def _target(name: str) -> str:

@@ -6,7 +6,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from connectory.errors import RecordError
-from connectory.formats.foreign import BYTE_ORDER_MARK, LOOK, Foreign, judge
+from connectory.formats.foreign import BYTE_ORDER_MARK, LOOK, ONE_LIST, Foreign, is_json, judge
 from connectory.formats.gzip import Unpacker
 from connectory.interfaces import Item
 from connectory.text.json import JsonTextError, loads_unique
@@ -46,13 +46,14 @@ class LineSplitter:
     """Cut a stream of bytes at line feeds and count; a gzip stream is undone first.
 
     A stream may begin after so many lines, at an offset. `name` is the file's name in messages, `-` for standard
-    input.
+    input. `ours` are lines that a run has written itself: they are never taken for anything else.
     """
 
-    def __init__(self, number: int = 0, offset: int = 0, *, name: str = "-") -> None:
+    def __init__(self, number: int = 0, offset: int = 0, *, name: str = "-", ours: bool = False) -> None:
         self._number, self._start, self._name = number, offset, name
         self._unpacker = Unpacker(name)
-        self._first: bytearray | None = None if number else bytearray()
+        self._first: bytearray | None = None if number or ours else bytearray()
+        self._alone, self._list = self._first is not None, list[Line]()
         self._rest = bytearray()
         self._skipped = 0
         self._prefix = b""
@@ -62,13 +63,35 @@ class LineSplitter:
         """Say whether the stream is packed: offsets are then none of the file."""
         return bool(self._unpacker.packed)
 
+    @property
+    def judged(self) -> bool:
+        """Say whether its beginning was seen, and is that of lines."""
+        return self._first is None and not self._list
+
     def numbered(self, chunk: bytes) -> Iterator[Line]:
         """Give the lines that this chunk completes, without the blank ones; an empty chunk ends the stream.
 
         Raises InputError before the first line when the stream is clearly no JSON Lines, RunStoppedError when it is a
         gzip stream that is damaged.
         """
-        return chain.from_iterable(map(self._given, self._unpacker.pieces(chunk)))
+        lines = chain.from_iterable(map(self._given, self._unpacker.pieces(chunk)))
+        return self._unless_one_list(lines, ended=not chunk) if self._alone else lines
+
+    def _unless_one_list(self, lines: Iterator[Line], *, ended: bool) -> Iterator[Line]:
+        """Hold a first line that begins as a list back until another follows: alone it is what `json.dump` writes."""
+        for line in lines:
+            if self._alone and not self._list and line.text.lstrip()[:1] == b"[":
+                self._list.append(line)
+                continue
+            self._alone = False
+            yield from self._list
+            self._list.clear()
+            yield line
+        if ended and self._list:
+            line = self._list.pop()
+            if not line.whole or is_json(line.text):
+                raise ONE_LIST.error(self._name, packed=self.packed)
+            yield line
 
     def _given(self, piece: bytes) -> Iterator[Line]:
         return self._completed(piece) if self._first is None else self._judged(piece)

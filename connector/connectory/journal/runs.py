@@ -19,7 +19,7 @@ from connectory.journal.facts import FACTS, Facts, Job, read_facts, write_facts
 from connectory.journal.log import LOG
 from connectory.journal.shard import is_worked_on, repair_shards
 from connectory.journal.store import DamagedError
-from connectory.journal.summary import Summary, summarise, summarise_all
+from connectory.journal.summary import Summary, is_untouched, summarise, summarise_all
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -40,6 +40,8 @@ class Run:
     ) -> None:
         self.folder, self.facts, self.journal, self.resumed = folder, facts, journal, resumed
         self.seen: Seen | None = None
+        self.given_up = False
+        """Whether it is gone again: its input was refused before anything was sent."""
         self._lock, self._ballast = lock, folder / "ballast"
         if not self._ballast.exists():
             with suppress(OSError):  # a disk that is full now says so where it matters
@@ -72,10 +74,16 @@ class Run:
                 self._lock.release()
             raise
 
-    async def aclose(self) -> None:
-        """Write what is left and let go of everything."""
+    async def aclose(self, *, refused: bool = False) -> None:
+        """Write what is left and let go of everything; of a run whose input was `refused` nothing stays.
+
+        One of which anything was sent, settled or read stays all the same.
+        """
         try:
             await self.journal.aclose()
+            if refused and self._lock is not None and _is_untouched(self.folder):
+                _forget(self.folder, self._lock)
+                self.given_up = True
         finally:
             if self.seen is not None:
                 self.seen.close()
@@ -92,8 +100,9 @@ class Runs:
     def begin(self, job: Job, facts: Facts, *, new: bool = False, power: bool = False) -> Run:
         """Take up the unfinished run of a job, or begin one with these facts.
 
-        Raises JobBusyError when another process works on it, ConfigError when the journal is damaged, or when the run
-        has another target, StorageError when nothing can be written.
+        An unfinished run of which nothing was sent gives way when the input or the target is another one. Raises
+        JobBusyError when another process works on it, ConfigError when the journal is damaged, or when the run has
+        another target or input, StorageError when nothing can be written.
         """
         lock = self._locked(job)
         try:
@@ -257,21 +266,11 @@ class Runs:
         folder = self.path(run)
         earlier = read_facts(folder)
         self._refuse_left(run)
-        if earlier.processes != facts.processes:
-            raise ConfigError(
-                f"the unfinished run {run} was begun with --processes {earlier.processes}; "
-                "give that again to finish it, or start anew with --new"
-            )
-        if earlier.target != facts.target:
-            raise ConfigError(
-                f"the unfinished run {run} sends {earlier.target}, and the configuration now says {facts.target}; "
-                "put it back to finish that run, or start anew with --new"
-            )
-        if earlier.fingerprint != facts.fingerprint:
-            raise ConfigError(
-                f"{earlier.input!r} is not the file that the unfinished run {run} began with; "
-                "put it back to finish that run, or start anew with --new"
-            )
+        if problem := _changed(earlier, facts):
+            if not _is_untouched(folder):
+                raise ConfigError(f"{problem}, or start anew with --new")
+            _forget(folder, lock)
+            return self._start(facts, lock, power=power)
         _point(lock, run)
         return self._reopened(folder, earlier, lock, power=power)
 
@@ -311,6 +310,43 @@ class Runs:
             reason = why(error) if isinstance(error, OSError) else str(error)
             raise StorageError(f"cannot keep the state of the run in {str(folder)!r}: {reason}") from error
         return Run(folder, facts, journal, lock, resumed=False)
+
+
+def _changed(earlier: Facts, facts: Facts) -> str:
+    """Say why an unfinished run cannot go on with what is given now, and what would let it; nothing if it can."""
+    run = earlier.run
+    if earlier.processes != facts.processes:
+        return (
+            f"the unfinished run {run} was begun with --processes {earlier.processes}; "
+            "give that again to finish it"
+        )
+    if earlier.target != facts.target:
+        return (
+            f"the unfinished run {run} sends {earlier.target}, and the configuration now says {facts.target}; "
+            "put it back to finish that run"
+        )
+    if earlier.fingerprint != facts.fingerprint:
+        return (
+            f"{earlier.input!r} is not the file that the unfinished run {run} began with; "
+            "put it back to finish that run"
+        )
+    return ""
+
+
+def _is_untouched(folder: Path) -> bool:
+    """Say whether nothing came of a run and its steps."""
+    return all(map(is_untouched, [folder, *_steps(folder)]))
+
+
+def _steps(folder: Path) -> list[Path]:
+    return sorted(folder.parent.glob(f"{folder.name}.*"))
+
+
+def _forget(folder: Path, lock: Lock) -> None:
+    """Delete what is kept of a run of which nothing was sent, and of its steps."""
+    _point(lock, None)
+    for one in [*_steps(folder), folder]:
+        shutil.rmtree(one, ignore_errors=True)
 
 
 def _damaged(run: str, folder: Path, error: DamagedError) -> ConfigError:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from connectory.cost.usage import Tally
+from connectory.errors import StorageError
 from connectory.journal.intents import INTENTS, Intents
 from connectory.journal.intervals import Intervals
 from connectory.journal.log import LOG, ResultsLog
-from connectory.journal.plan import read_plan
-from connectory.journal.store import DATABASE, Store
+from connectory.journal.plan import SHARDS, read_plan
+from connectory.journal.store import DATABASE, DamagedError, Store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,6 +89,29 @@ def summarise(folder: Path, *, pid: int | None, usage: bool = False) -> Summary:
         pid=pid,
         usage=log.tallied(state.used).models if usage else {},
     )
+
+
+def is_untouched(folder: Path) -> bool:
+    """Say whether nothing ever came of a run: no request was about to leave, and nothing was read, settled or noted.
+
+    The file of intents has no bytes before the first of them, and never gets smaller. What cannot be read may have come
+    to something.
+    """
+    try:
+        if any((folder / name).stat().st_size for name in (INTENTS, LOG)):
+            return False
+        store = Store(folder / DATABASE)
+        store.open(make=False, only_read=True)
+        try:
+            state, cursors = store.load()
+            noted = next(store.all_seen(1), None)
+        finally:
+            store.close()
+    except (OSError, DamagedError, StorageError):
+        return False
+    told = (state.finished, state.shown, state.seq, state.log_end, state.doubt_below, *state.counts.values())
+    shards = (folder / SHARDS).glob(f"*/{DATABASE}")
+    return not (cursors or noted or any(told) or next(shards, None))
 
 
 def summarise_all(folder: Path, *, pid: int | None, usage: bool = False) -> Summary:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from connectory.adapters.spool import Spool
-from connectory.errors import ConfigError, RunStoppedError
+from connectory.errors import ConfigError, InputError, RunStoppedError
 from connectory.runs.running import go_on, put_in_place, refuse_left, take_up
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Route:
         self._subscriber, self._source = subscriber, source
         for step in steps[:-1]:
             step.publisher.lines = onward
-        self._finished = False
+        self._finished = self._refused = False
         self._list: Spool | None = None
         self._spools: list[Spool] = []
         self._reading: asyncio.Task[Any] | None = None
@@ -80,7 +80,11 @@ class Route:
             return None
         go_on(self.run, spool.sink)
         spool.reach(spool.sink.position)
-        await subscriber.run(spool.sink)
+        try:
+            await subscriber.run(spool.sink)
+        except InputError:
+            self._refused = True
+            raise
         await self.run.journal.flush()
         spool.end()
         return spool.source().count()
@@ -110,7 +114,7 @@ class Route:
         self._finished = True
 
     async def aclose(self, sink: Sink) -> None:
-        """Let go of everything, whatever happened."""
+        """Let go of everything, whatever happened; of a refused input no run stays."""
         spools = [*filter(None, [self._list]), *self._spools]
         for one in (sink, *(step.dead_letters for step in self.steps), *(spool.sink for spool in spools)):
             with suppress(RunStoppedError):
@@ -118,7 +122,7 @@ class Route:
         for spool in spools if self._finished else []:
             spool.path.unlink(missing_ok=True)  # what passed is in the results logs of the steps
         for run in self._runs():
-            await run.aclose()
+            await run.aclose(refused=self._refused)
 
     def stop(self, reason: RunStoppedError) -> bool:
         """Take nothing more; what is under way is finished."""

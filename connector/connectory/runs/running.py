@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from connectory.errors import RunDetachedError
+from connectory.errors import InputError, RunDetachedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -46,11 +46,15 @@ async def run_incoming(run: Run, subscriber: Subscriber, sink: Sink) -> None:
 
 @asynccontextmanager
 async def closing_run(run: Run) -> AsyncGenerator[None, None]:
-    """Write down what is left and let go of the run, whatever happened."""
+    """Write down what is left and let go of the run, whatever happened; of a refused input no run stays."""
+    refused = False
     try:
         yield
+    except InputError:
+        refused = True
+        raise
     finally:
-        await run.aclose()
+        await run.aclose(refused=refused)
 
 
 @asynccontextmanager
