@@ -41,7 +41,7 @@ FAILURES = {
     "run incoming models --client x --sandbox": (3, "connectory config show"),
     "run incoming models --config no.yaml": (3, "connectory init"),
     "run incoming asleep --sandbox": (3, "connectory run incoming asleep --sandbox"),
-    "run incoming odd --sandbox": (1, "connectory preview incoming odd --steps --sandbox"),
+    "run incoming odd --sandbox": (1, "connectory preview incoming odd --sandbox --steps"),
     "run outgoing moderate --input no.jsonl --sandbox": (3, "connectory lint"),
     "run outgoing purge --input in.jsonl --sandbox": (
         2,

@@ -65,7 +65,8 @@ def test_old_runs_that_are_at_their_end_go_and_dead_letters_stay(folder):
     assert done.code == 0
     ((left, facts),) = kept(folder).items()
     assert facts["input"].endswith("bad.jsonl")
-    assert f"kept run {left}: it has dead letters (1); connectory replay {left} sends them again" in done.said
+    again = f"connectory replay {left} --sandbox"
+    assert f"kept run {left}: it has dead letters (1), which this sends again: {again}" in done.said
     assert done.said.count("removed run") == 2
 
 
@@ -79,6 +80,36 @@ def test_a_run_that_is_not_at_its_end_stays_however_old_it_is(folder):
     connectory("runs", "remove", "--older-than", "12h", folder=folder)
 
     assert {one["input"].rpartition("/")[2] for one in kept(folder).values()} == {"bad.jsonl", "many.jsonl"}
+
+
+def test_what_is_advised_about_a_run_leads_to_the_same_configuration_client_and_sandbox(tmp_path):
+    two = CONFIG.replace("{openai:", "{default: {token: x}, other:").replace("{input:", "{input: 'a', more:")
+    (tmp_path / "two.yaml").write_text(two, encoding="utf-8")
+    (tmp_path / "in.jsonl").write_text('{"id": "a"}\n', encoding="utf-8")
+    same = "--config two.yaml --client other --sandbox"
+    words = ("run", "outgoing", "moderate", "--input", "in.jsonl", "--query", "x=1", *same.split())
+    done = connectory(*words, folder=tmp_path)
+    ((run, _),) = kept(tmp_path).items()
+    shown = connectory("runs", "show", run, "--config", "two.yaml", folder=tmp_path)
+
+    assert (done.code, done.last) == (1, f"connectory replay {run} {same}")
+    assert (
+        f"`connectory preview outgoing moderate --input in.jsonl --query x=1 {same} --steps` shows it"
+        in done.said
+    )
+    assert f"dead        connectory replay {run} {same}\n" in shown.out
+
+
+def test_a_replay_is_made_where_its_run_was(folder):
+    (run,) = (name for name, one in kept(folder).items() if one["input"] and "bad" in one["input"])
+    astray = connectory("replay", run, "--class", "expression", folder=folder)
+    (folder / ".connectory" / "runs" / run / "run.json").write_text(
+        json.dumps({**kept(folder)[run], "command": ["connectory", "run", "outgoing", "moderate"]})
+    )
+    invented = connectory("replay", run, "--sandbox", "--yes", folder=folder)
+
+    assert (astray.code, astray.last) == (2, f"connectory replay {run} --class expression --sandbox")
+    assert (invented.code, invented.last) == (2, f"connectory replay {run} --yes")
 
 
 @pytest.mark.parametrize(

@@ -72,9 +72,13 @@ class Problem:
 
 
 class ConfigError(ConnectoryError):
-    """The configuration cannot be used; nothing was sent."""
+    """The configuration cannot be used, or what goes with it; nothing was sent.
 
-    def __init__(self, problems: str | Problem | Iterable[Problem]) -> None:
+    `command` is what to type next, where that is known.
+    """
+
+    def __init__(self, problems: str | Problem | Iterable[Problem], *, command: str = "") -> None:
+        self.command = command
         if isinstance(problems, str):
             problems = [Problem(problems)]
         elif isinstance(problems, Problem):
@@ -96,10 +100,6 @@ class UnknownNameError(ConfigError, KeyError):
 
 class InputError(ConfigError):
     """The input is no JSON Lines; `command` converts it, where there is one. Nothing was sent."""
-
-    def __init__(self, message: str, *, command: str = "") -> None:
-        self.command = command
-        super().__init__(message)
 
 
 class RecordError(ConnectoryError):

@@ -33,7 +33,7 @@ class Failures:
     def say_all(self, preview: str, *, alone: bool) -> None:
         """Say what failed how often, and what to type next; `alone`: nothing was read at all."""
         self._causes.preview = preview
-        follows = next_command(self.first) if alone and self.first is not None else preview
+        follows = next_command(self.first) if alone and self.first is not None else f"{preview} --steps"
         if voice.json:
             causes = self._causes.told()
             say("some of it could not be read", event="causes", level=WARNING, causes=causes, next=follows)

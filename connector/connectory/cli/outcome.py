@@ -19,7 +19,6 @@ from connectory.errors import (
     ConnectoryError,
     CredentialsError,
     GuardError,
-    InputError,
     JobBusyError,
     ProcessLostError,
     RecordError,
@@ -88,6 +87,11 @@ def typed_again(*more: str) -> str:
     """Give what was typed, for after what is wrong was mended; its help where that is too long to read."""
     line = join(["connectory", *_typed, *more])
     return line if len(line) <= _LONGEST else f"connectory {join(_typed[:1])} --help"
+
+
+def typed_without(word: str) -> str:
+    """Give what was typed without a word that does not belong there."""
+    return join(["connectory", *(one for one in _typed if one != word)])
 
 
 def report(error: BaseException) -> int:  # noqa: PLR0911 - one line for each way to end
@@ -178,7 +182,7 @@ def next_command(error: ConnectoryError) -> str:  # noqa: PLR0911 - one line for
     """Give what to type next: the last line of a failure."""
     code = exit_code(error)
     match error:
-        case InputError(command=str(command)) | RunStoppedError(command=str(command)) if command:
+        case ConfigError(command=str(command)) | RunStoppedError(command=str(command)) if command:
             return command
         case RunInterruptedError():
             return typed_again()

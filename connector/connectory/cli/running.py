@@ -134,8 +134,9 @@ def route(name: str, **options: Any) -> None:
 
 def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any], progress: Progress) -> None:
     from connectory.assembly import input_above
+    from connectory.cli.advising import preview_of
     from connectory.cli.failing import Failures
-    from connectory.cli.journaling import command, given, preview_of, reading_of, say_resumed
+    from connectory.cli.journaling import command, given, reading_of, say_resumed
     from connectory.cli.wiring import destination, place, refuse_same
     from connectory.journal import Job, new_facts
     from connectory.requests.parameters import Given
@@ -200,7 +201,7 @@ def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any], prog
         **fields,
     )
     if counts.errors:  # also of an earlier life of the run
-        failures.say_all(preview_of(name, options), alone=not counts.pages)
+        failures.say_all(preview_of("incoming", name, options), alone=not counts.pages)
         raise Ended(SOME_FAILED if counts.pages or failures.first is None else exit_code(failures.first))
 
 
@@ -270,7 +271,7 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
     )
     publisher.detached = options["detach"]
     suit(publisher, sink)
-    dead = dead_letters(made, run.facts)
+    dead = dead_letters(made, run.facts, options)
 
     async def main() -> None:
         async with made:

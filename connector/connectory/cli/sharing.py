@@ -142,7 +142,7 @@ class _Sharing:
         options: Mapping[str, Any],
     ) -> None:
         self._made, self._run, self._shards, self._sink = made, run, shards, sink
-        self.letters = dead_letters(made, run.facts)
+        self.letters = dead_letters(made, run.facts, options)
         self.total = sum(shard.count for shard in shards)
         self.doubtful = self._take_stock()
         self._publication = made.assembly.publication(run.facts.connection, run={}, client=options["client"])
