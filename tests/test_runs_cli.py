@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from command import connectory
+from command import ROOTS, connectory
 
 CONFIG = """\
 version: 1
@@ -75,6 +78,10 @@ def test_a_run_that_is_not_at_its_end_stays_however_old_it_is(folder):
     (folder / "many.jsonl").write_text('{"text": "hi"}\n' * 30, encoding="utf-8")
     words = ("run", "outgoing", "moderate", "--input", "many.jsonl", "--output", "/dev/full", "--sandbox")
     assert connectory(*words, folder=folder).code != 0
+    again = connectory(*words, "--limit", "40", folder=folder)
+    typed = f"connectory {' '.join(words[:-1])} --limit 40 --sandbox"
+    assert f"the same command goes on: {typed}" in again.said, "it is the one that was typed last"
+    assert f"goes on     {typed}" in connectory("runs", "show", max(kept(folder)), folder=folder).out
     grow_older(folder, 2 * A_DAY)
 
     connectory("runs", "remove", "--older-than", "12h", folder=folder)
@@ -110,6 +117,25 @@ def test_a_replay_is_made_where_its_run_was(folder):
 
     assert (astray.code, astray.last) == (2, f"connectory replay {run} --class expression --sandbox")
     assert (invented.code, invented.last) == (2, f"connectory replay {run} --yes")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+def test_standard_output_is_called_by_its_name(folder):
+    words = (sys.executable, "-m", "connectory", "run", "incoming", "models", "--sandbox")
+    path = os.pathsep.join(ROOTS)
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            words,
+            cwd=folder,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": path},
+            check=False,
+        )
+    assert (
+        done.returncode,
+        b"error: cannot write to standard output: no space left on device" in done.stderr,
+    ) == (5, True)
 
 
 @pytest.mark.parametrize(

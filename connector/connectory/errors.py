@@ -88,11 +88,14 @@ class ConfigError(ConnectoryError):
 
 
 class UnknownNameError(ConfigError, KeyError):
-    """A name that is in no list; the message suggests the nearest one."""
+    """A name that is in no list; the message suggests the nearest one, or the kind `elsewhere` that has it."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], *, hint: str = "") -> None:
-        self.kind, self.name = kind, name
-        super().__init__(f"no {kind} {name!r}{did_you_mean(name, known)}{hint and f' ({hint})'}")
+    def __init__(
+        self, kind: str, name: str, known: Iterable[str], *, hint: str = "", elsewhere: str = ""
+    ) -> None:
+        self.kind, self.name, self.known, self.elsewhere = kind, name, tuple(known), elsewhere
+        nearest = it_is(elsewhere) if elsewhere else did_you_mean(name, self.known)
+        super().__init__(f"no {kind} {name!r}{nearest}{hint and f' ({hint})'}")
 
     def __str__(self) -> str:
         return str(self.args[0])
@@ -265,3 +268,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     originals = {one.lower(): one for one in known}
     nearest: Sequence[str] = get_close_matches(name.lower(), originals, n=1, cutoff=0.6)
     return f"; did you mean {originals[nearest[0]]!r}?" if nearest else ""
+
+
+def it_is(kind: str) -> str:
+    """Give `; it is an incoming` for what is of another kind than it was taken for."""
+    return f"; it is {'an' if kind[0] in 'aeiou' else 'a'} {kind}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from shlex import join
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,8 +29,7 @@ def pairs_of(options: Mapping[str, Any]) -> list[str]:
     for option in _PAIRS:
         given: dict[str, Any] = options.get(option) or {}
         for key, value in given.items():
-            texts = cast("list[Any]", value) if isinstance(value, list) else [value]
-            for one in texts:
+            for one in value if isinstance(value, list) else [value]:  # pyright: ignore[reportUnknownVariableType]  # texts
                 words += [f"--{option}", f"{key}={one}"]
     return words
 

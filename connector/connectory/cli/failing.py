@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from connectory.cli.causes import MOST_SHOWN, Causes
-from connectory.cli.outcome import next_command
+from connectory.cli.following import next_command
 from connectory.cli.saying import ERROR, WARNING, say, voice
 
 if TYPE_CHECKING:

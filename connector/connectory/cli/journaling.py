@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from dataclasses import replace
 from shlex import join
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +56,17 @@ def command(kind: str, name: str, options: Mapping[str, Any]) -> tuple[str, ...]
     words += ["--processes", str(processes)] if processes > 1 else []
     words += [f"--{flag}" for flag in ("sandbox", "yes") if options.get(flag)]
     return tuple(words)
+
+
+def retype(run: Run, facts: Facts) -> None:
+    """Let a run that is taken up be known by the command that was just typed: its output may be another one."""
+    from connectory.journal.facts import write_facts
+
+    now = replace(run.facts, command=facts.command, output=facts.output)
+    if now != run.facts:
+        run.facts = now
+        with suppress(OSError):  # a full disk says so where it matters
+            write_facts(run.folder, now)
 
 
 def say_resumed(run: Run, doubtful: int | None = None) -> None:

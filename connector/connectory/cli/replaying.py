@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from connectory.cli.advising import client_of, in_sandbox, options_of
-from connectory.cli.outcome import SOME_FAILED, Ended, say, typed_again, typed_without
+from connectory.cli.following import typed_again, typed_without
+from connectory.cli.outcome import SOME_FAILED, Ended, say
 from connectory.cli.progress import Progress
 from connectory.cli.saying import ERROR
 from connectory.cli.setup import config_options, confirm, connector, run_loop

@@ -16,6 +16,7 @@ from connectory.cli.journaling import (
     go_on_with,
     reading_of,
     refuse_detaching,
+    retype,
     say_replay,
     say_resumed,
 )
@@ -78,6 +79,7 @@ def run_route(
         output=absolute(output),
     )
     run = made.runs.begin(job, facts, new=options["new"], power=power)
+    retype(run, facts)
     say_resumed(run)
     if source is not None:
         source.keep_in(run.folder)

@@ -136,7 +136,7 @@ def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any], prog
     from connectory.assembly import input_above
     from connectory.cli.advising import preview_of
     from connectory.cli.failing import Failures
-    from connectory.cli.journaling import command, given, reading_of, say_resumed
+    from connectory.cli.journaling import command, given, reading_of, retype, say_resumed
     from connectory.cli.wiring import destination, place, refuse_same
     from connectory.journal import Job, new_facts
     from connectory.requests.parameters import Given
@@ -166,6 +166,7 @@ def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any], prog
         output=output,
     )
     run = made.runs.begin(job, facts, new=options["new"])
+    retype(run, facts)
     say_resumed(run)
     if source is not None:
         source.keep_in(run.folder)
@@ -212,6 +213,7 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
         command,
         given,
         refuse_detaching,
+        retype,
         say_end,
         say_resumed,
     )
@@ -256,6 +258,7 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
     )
     shards = deal_out(made.runs, job, source, options) if options["processes"] > 1 else None
     run = made.runs.begin(job, facts, new=options["new"], power=settings.durability == "power")
+    retype(run, facts)
     if options["processes"] > 1:
         run_shared(made, run, sink, options, source=source, shards=shards, progress=progress)
         _end(run, options)
