@@ -57,6 +57,10 @@ FAILURES = {
         3,
         """connectory run outgoing moderate --input '{csv: in.csv, delimiter: ";"}' --sandbox""",
     ),
+    "run outgoing moderate --input alike.jsonl --sandbox": (
+        1,
+        "connectory preview outgoing moderate --input alike.jsonl --sandbox --steps",
+    ),
     "run outgoing lost --sandbox": (3, "connectory run outgoing lost --sandbox"),
     "run outgoing models --sandbox": (3, "connectory run incoming models --sandbox"),
     "run moderate --sandbox": (2, "connectory run outgoing moderate --sandbox"),
@@ -115,6 +119,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "connectory.yaml").write_text(CONFIG)
     (folder / "bad.yaml").write_text("version: 1\nclients: 7\n")
     (folder / "in.csv").write_text("id;text\n1;hi\n")
+    (folder / "alike.jsonl").write_text('{"id": 1}\n' * 20)
     (folder / "in.jsonl").write_text(RECORDS)
     return folder
 

@@ -119,6 +119,37 @@ def test_a_replay_is_made_where_its_run_was(folder):
     assert (invented.code, invented.last) == (2, f"connectory replay {run} --yes")
 
 
+@pytest.mark.parametrize("more", [(), ("--processes", "2")], ids=["one", "processes"])
+def test_the_causes_of_a_resumed_run_are_those_of_all_its_lives(tmp_path, more):
+    config = CONFIG.replace("{entity: moderations", "{entity: moderations, concurrency: 2, max_dead: 5")
+    (tmp_path / "connectory.yaml").write_text(config, encoding="utf-8")
+    records = '{"text": "hi"}\n{"id": "a"}\n' * 40
+    (tmp_path / "in.jsonl").write_text(records, encoding="utf-8")
+    words = ("run", "outgoing", "moderate", "--input", "in.jsonl", *more, "--sandbox")
+    broken = connectory(*words, folder=tmp_path)
+    (tmp_path / "connectory.yaml").write_text(config.replace("dead: 5", "dead: 50"), encoding="utf-8")
+    done = connectory(*words, folder=tmp_path)
+
+    assert (broken.code, done.code) == (5, 1)
+    assert "resuming run" in done.said
+    assert "  40 x expression: " in done.said
+
+
+@pytest.mark.parametrize(
+    "words", [("route", "clear"), ("outgoing", "purge", "--input", "none.jsonl")], ids=["route", "outgoing"]
+)
+def test_nothing_to_delete_needs_no_consent_and_is_done(tmp_path, words):
+    purge = '  purge: {entity: file, path: {file_id: "&{id}"}}\nroutes: {clear: [files, purge]}\n'
+    config = CONFIG.replace("models: {entity: models}", "files: {entity: files}") + purge
+    (tmp_path / "connectory.yaml").write_text(config, encoding="utf-8")
+    (tmp_path / "none.jsonl").touch()
+    done = connectory("run", *words, "--sandbox", folder=tmp_path)
+    listed = connectory("runs", "list", folder=tmp_path)
+
+    assert (done.code, "nothing is to be deleted" in done.said) == (0, True)
+    assert "unfinished" not in listed.out
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
 def test_standard_output_is_called_by_its_name(folder):
     words = (sys.executable, "-m", "connectory", "run", "incoming", "models", "--sandbox")

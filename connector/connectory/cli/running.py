@@ -13,14 +13,13 @@ from connectory.cli.outcome import SOME_FAILED, Ended, exit_code, say
 from connectory.cli.progress import Progress
 from connectory.cli.saying import INFO, WARNING
 from connectory.cli.setup import config_options, confirm, connector, parameter_options, run_loop
-from connectory.errors import ConnectoryError, RunDetachedError, RunInterruptedError
+from connectory.errors import ConnectoryError, RunDetachedError, RunInterruptedError, RunStoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from connectory.cli.wiring import DeadLetters
     from connectory.connector import AsyncConnector
-    from connectory.errors import RunStoppedError
     from connectory.journal import Facts, Run
 
 _OUTPUT = "Where the lines go, - for stdout (default: the connection's output, else stdout)."
@@ -317,6 +316,10 @@ def run_shown(
         used()
         if (command := end()) and isinstance(error, RunInterruptedError):
             error.command = command
+        if (
+            type(error) is RunStoppedError and dead.causes.preview
+        ):  # all failed alike: none is a dead letter yet
+            error.command = error.command or f"{dead.causes.preview} --steps"
         go_on_with(error, facts)
         raise
     else:
@@ -355,7 +358,9 @@ def _run_route(made: AsyncConnector, name: str, options: dict[str, Any], progres
 
 
 def _confirm_deletion(count: int | None, *, yes: bool) -> None:
-    if not yes:
+    if count == 0:
+        say("nothing is to be deleted")
+    elif not yes:
         confirm(f"delete {count if count is not None else 'an unknown number of'} records?", yes=yes)
 
 

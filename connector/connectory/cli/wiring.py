@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from connectory.adapters.deadletters import read_letter
 from connectory.adapters.linesink import LineSink
 from connectory.cli.advising import preview_of, replay_of
 from connectory.cli.causes import Causes
 from connectory.cli.saying import WARNING, say, voice
-from connectory.errors import ConfigError, StorageError
+from connectory.errors import ConfigError, RecordError, StorageError
 from connectory.files.private import make_folder, open_private
 from connectory.files.storage import why
 from connectory.formats.pouring import pouring_of
 from connectory.interfaces import Sink
 from connectory.journal import DEAD_LETTERS
+from connectory.text.json import JsonTextError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -128,8 +131,19 @@ class DeadLetters(Sink):
         return self._sink.position
 
     def restore(self, position: Position) -> bool:
-        """Go on from a position."""
-        return self._sink.restore(position)
+        """Go on from a position; what an earlier life of the run has set aside counts among the causes."""
+        restored = self._sink.restore(position)
+        if restored:
+            self.learn(self._file)
+        return restored
+
+    def learn(self, file: Path) -> None:
+        """Take in the causes of the letters in a file, as far as there is one and its lines are whole."""
+        if not file.exists():
+            return
+        with file.open("rb") as lines, suppress(JsonTextError, RecordError):
+            for number, line in enumerate(lines, 1):
+                self.causes.add(read_letter(line, number))
 
     def restart(self) -> None:
         """Begin from nothing."""
