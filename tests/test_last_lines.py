@@ -168,8 +168,10 @@ def test_a_failure_ends_with_the_next_command(typed, words: str):
         ("the query has no column 'x'", "connectory run outgoing moderate -c own.yaml"),
     ],
 )
-def test_what_stands_in_no_configuration_is_not_sent_to_lint(message: str, expected: str):
-    following.begin(["run", "outgoing", "moderate", "-c", "own.yaml"])
+def test_what_stands_in_no_configuration_is_not_sent_to_lint(
+    monkeypatch: pytest.MonkeyPatch, message: str, expected: str
+):
+    monkeypatch.setattr(following, "_typed", ["run", "outgoing", "moderate", "-c", "own.yaml"])
     assert following.next_command(ConfigError(message)) == expected
 
 
@@ -184,7 +186,7 @@ def test_a_server_that_is_away_ends_with_what_looks_for_the_cause(tmp_path: Path
         5,
         "connectory check --config away.yaml",
         5,
-        "connectory doctor",
+        "connectory doctor --config away.yaml",
     )
 
 
