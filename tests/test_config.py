@@ -198,7 +198,7 @@ def test_a_file_that_is_no_text_is_refused(content, message, tmp_path):
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path):
     assert str(lint(tmp_path / "no.yaml")[0]) == (
-        f"{tmp_path / 'no.yaml'}: there is no such file; write one, or name yours with --config"
+        f"{tmp_path / 'no.yaml'}: there is no such file; `connectory init` writes one, or give the name of yours"
     )
     assert str(lint(tmp_path)[0]) == f"{tmp_path}: this is a folder; name the configuration file in it"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from contextlib import aclosing
 from typing import Any
@@ -468,9 +469,10 @@ def test_leaving_early_at_a_real_server_leaves_nothing_behind():
 @pytest.mark.parametrize("kind", [Connector, AsyncConnector])
 def test_an_option_that_there_is_none_of_is_refused_in_the_name_of_the_connector(kind: Any, tmp_path):
     wrong: dict[str, Any] = {"sandbox": True}
+    (tmp_path / "connectory.yaml").write_text(json.dumps(configuration()), encoding="utf-8")
     for make in (
-        lambda: kind.from_file(tmp_path / "none.yaml", **wrong),
-        lambda: kind.from_dict({}, **wrong),
+        lambda: kind.from_file(tmp_path / "connectory.yaml", **wrong),
+        lambda: kind.from_dict(configuration(), **wrong),
         lambda: kind.openai(token="x", **wrong),
         lambda: kind(config_from_dict(configuration()), **wrong),
     ):

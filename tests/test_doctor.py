@@ -56,7 +56,7 @@ def test_what_is_ill_is_told_with_what_to_do(tmp_path: Path):
     assert "export PYTHONUTF8=1" in done.out
     assert done.last == "connectory lint bad.yaml"
     unknown = connectory("doctor", "-c", "bad.yaml", "--client", "b", folder=tmp_path)
-    assert (unknown.code, unknown.last) == (3, "connectory config show -c bad.yaml")
+    assert (unknown.code, unknown.last) == (3, "connectory config show --config bad.yaml")
 
 
 def test_variables_are_told_as_set_or_not_and_never_what_they_hold():

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from command import connectory
 
-from connectory.cli import main
+from connectory.cli import following, main
+from connectory.errors import ConfigError
 
 CONFIG = """\
 version: 1
@@ -22,6 +23,7 @@ incoming:
   asleep: {entity: models, disabled: true}
 outgoing:
   moderate: {entity: moderations, payload: {input: "&{text}"}}
+  lost: {entity: moderations, input: nowhere.jsonl, payload: {input: "&{text}"}}
   purge: {entity: file, path: {file_id: "&{id}"}}
 """
 RECORDS = '{"text": "hi"}\n{"id": "file-1"}\n'
@@ -37,12 +39,33 @@ FAILURES = {
         3,
         "connectory config show --config ./connectory.yaml",
     ),
-    "run incoming models": (3, "connectory lint connectory.yaml"),
+    "run incoming models": (3, "export OPENAI_API_KEY=..."),
     "run incoming models --client x --sandbox": (3, "connectory config show"),
     "run incoming models --config no.yaml": (3, "connectory init"),
     "run incoming asleep --sandbox": (3, "connectory run incoming asleep --sandbox"),
-    "run incoming odd --sandbox": (1, "connectory preview incoming odd --steps --sandbox"),
-    "run outgoing moderate --input no.jsonl --sandbox": (3, "connectory lint"),
+    "run incoming odd --sandbox": (1, "connectory preview incoming odd --sandbox --steps"),
+    "run outgoing moderate --input no.jsonl --sandbox": (3, "connectory run outgoing --help"),
+    "run outgoing moderate --input in.jsonl --output no/out.jsonl --sandbox": (
+        3,
+        "connectory run outgoing --help",
+    ),
+    "run outgoing moderate --input in.jsonl --output in.jsonl --sandbox": (
+        3,
+        "connectory run outgoing --help",
+    ),
+    "run outgoing moderate --input in.csv --sandbox": (
+        3,
+        """connectory run outgoing moderate --input '{csv: in.csv, delimiter: ";"}' --sandbox""",
+    ),
+    "run outgoing moderate --input alike.jsonl --sandbox": (
+        1,
+        "connectory preview outgoing moderate --input alike.jsonl --sandbox --steps",
+    ),
+    "run outgoing lost --sandbox": (3, "connectory run outgoing lost --sandbox"),
+    "run outgoing models --sandbox": (3, "connectory run incoming models --sandbox"),
+    "run moderate --sandbox": (2, "connectory run outgoing moderate --sandbox"),
+    "run incoming models --sandbox -c bad.yaml": (3, "connectory lint bad.yaml"),
+    "preview moderate --input in.jsonl": (2, "connectory preview outgoing moderate --input in.jsonl"),
     "run outgoing purge --input in.jsonl --sandbox": (
         2,
         "connectory run outgoing purge --input in.jsonl --sandbox --yes",
@@ -69,7 +92,13 @@ FAILURES = {
     "entities show filez": (3, "connectory entities list"),
     "transformers show sett": (3, "connectory transformers list"),
     "transformers try set --input in.jsonl": (2, "connectory transformers show set"),
-    "options nothing": (3, "connectory lint"),
+    "options nothing": (3, "connectory entities list"),
+    "options chat.completions.modl": (3, "connectory entities show chat.completions"),
+    "delete files --path file_id=x --yes --sandbox": (3, "connectory entities show files"),
+    "add outgoing x --entity chats --dry-run": (3, "connectory entities list --search chat"),
+    "lint --config bad.yaml": (3, "connectory lint bad.yaml"),
+    "lint connectory.yaml -c bad.yaml": (2, "connectory lint --help"),
+    "singer tap --config no.json": (3, "connectory singer tap --help"),
     "lint bad.yaml": (3, "connectory lint bad.yaml"),
     "lint no.yaml": (3, "connectory init"),
     "test": (3, "connectory preview --help"),
@@ -89,6 +118,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("failures")
     (folder / "connectory.yaml").write_text(CONFIG)
     (folder / "bad.yaml").write_text("version: 1\nclients: 7\n")
+    (folder / "in.csv").write_text("id;text\n1;hi\n")
+    (folder / "alike.jsonl").write_text('{"id": 1}\n' * 20)
     (folder / "in.jsonl").write_text(RECORDS)
     return folder
 
@@ -119,6 +150,31 @@ def test_a_failure_ends_with_the_next_command(typed, words: str):
     assert (found, said[-1][: len(expected)]) == (code, expected), "\n".join(said)
 
 
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (
+            "Arrow and Parquet need pyarrow: pip install 'connectory[arrow]'",
+            "pip install 'connectory[arrow]'",
+        ),
+        (
+            "the journal of run r-1 is damaged: no. `connectory runs repair r-1` does",
+            "connectory runs repair r-1",
+        ),
+        (
+            "'a' is not the file that the unfinished run 20261121T093000-1a2b3c4d began with; put it back",
+            "connectory runs show 20261121T093000-1a2b3c4d --config own.yaml",
+        ),
+        ("the query has no column 'x'", "connectory run outgoing moderate -c own.yaml"),
+    ],
+)
+def test_what_stands_in_no_configuration_is_not_sent_to_lint(
+    monkeypatch: pytest.MonkeyPatch, message: str, expected: str
+):
+    monkeypatch.setattr(following, "_typed", ["run", "outgoing", "moderate", "-c", "own.yaml"])
+    assert following.next_command(ConfigError(message)) == expected
+
+
 def test_a_server_that_is_away_ends_with_what_looks_for_the_cause(tmp_path: Path):
     (tmp_path / "away.yaml").write_text(
         CONFIG.replace("{token:", f"{{base_uri: '{AWAY}', retry: {{outage: 0, attempts: 1}}, token:")
@@ -126,7 +182,12 @@ def test_a_server_that_is_away_ends_with_what_looks_for_the_cause(tmp_path: Path
     key = {"OPENAI_API_KEY": "sk-made-up"}
     ran = connectory("run", "incoming", "models", "-c", "away.yaml", folder=tmp_path, **key)
     checked = connectory("check", "-c", "away.yaml", folder=tmp_path, **key)
-    assert (ran.code, ran.last, checked.code, checked.last) == (5, "connectory check", 5, "connectory doctor")
+    assert (ran.code, ran.last, checked.code, checked.last) == (
+        5,
+        "connectory check --config away.yaml",
+        5,
+        "connectory doctor --config away.yaml",
+    )
 
 
 def test_an_answer_that_is_no_failure_ends_with_the_answer(folder: Path):

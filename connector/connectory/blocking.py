@@ -7,13 +7,13 @@ from contextlib import ExitStack
 from functools import partial
 from importlib.util import find_spec
 from threading import Lock, get_ident
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack
 
 from anyio.from_thread import start_blocking_portal
 
 from connectory.concurrency.exchange import Exchange, hop
 from connectory.config import config_from_dict, load_config, one_client
-from connectory.connector import AsyncConnector, pages_of
+from connectory.connector import AsyncConnector, Options, pages_of
 from connectory.formats.tabular import Rows
 from connectory.record import Result
 from connectory.requests.parameters import Given
@@ -27,10 +27,8 @@ if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
 
     from connectory.answers.meaning import Answer
-    from connectory.assembly import Endpoint
     from connectory.catalogue import Catalogue
     from connectory.config import Config
-    from connectory.events import Listener
     from connectory.record import Record
 
 T = TypeVar("T")
@@ -50,20 +48,11 @@ class Connector:
     def __init__(
         self,
         config: Config,
-        *,
-        catalogue: Catalogue | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
-        endpoint: Endpoint | None = None,
-        listen: Listener | None = None,
-        telemetry: Listener | None = None,
+        **options: Unpack[Options],
     ) -> None:
         self._connector = AsyncConnector(
             config,
-            catalogue=catalogue,
-            transport=transport,
-            endpoint=endpoint,
-            listen=listen,
-            telemetry=telemetry,
+            **options,
         )
         self._exchanges: set[Exchange] = set()
         self._stack = ExitStack()
@@ -75,42 +64,24 @@ class Connector:
     def from_file(
         cls,
         path: str | Path = "connectory.yaml",
-        *,
-        catalogue: Catalogue | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
-        endpoint: Endpoint | None = None,
-        listen: Listener | None = None,
-        telemetry: Listener | None = None,
+        **options: Unpack[Options],
     ) -> Self:
         """Read a configuration file. Raises ConfigError with every problem; the options are the constructor's."""
         return cls(
             load_config(path),
-            catalogue=catalogue,
-            transport=transport,
-            endpoint=endpoint,
-            listen=listen,
-            telemetry=telemetry,
+            **options,
         )
 
     @classmethod
     def from_dict(
         cls,
         data: Mapping[str, Any],
-        *,
-        catalogue: Catalogue | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
-        endpoint: Endpoint | None = None,
-        listen: Listener | None = None,
-        telemetry: Listener | None = None,
+        **options: Unpack[Options],
     ) -> Self:
         """Take the configuration as data; file names in it are relative to the current folder."""
         return cls(
             config_from_dict(data),
-            catalogue=catalogue,
-            transport=transport,
-            endpoint=endpoint,
-            listen=listen,
-            telemetry=telemetry,
+            **options,
         )
 
     @classmethod
@@ -119,20 +90,12 @@ class Connector:
         *,
         token: str,
         base_uri: str | None = None,
-        catalogue: Catalogue | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
-        endpoint: Endpoint | None = None,
-        listen: Listener | None = None,
-        telemetry: Listener | None = None,
+        **options: Unpack[Options],
     ) -> Self:
         """Make one client and no named connections."""
         return cls(
             one_client(token, base_uri),
-            catalogue=catalogue,
-            transport=transport,
-            endpoint=endpoint,
-            listen=listen,
-            telemetry=telemetry,
+            **options,
         )
 
     def __enter__(self) -> Self:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, TypeVar, Unpack
 
 from connectory.adapters.memory import IterableSource
 from connectory.assembly import input_above, raw_call
@@ -37,6 +37,16 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+
+
+class Options(TypedDict, total=False):
+    """What may be given to a connector beside its configuration."""
+
+    catalogue: Catalogue | None
+    transport: httpx.AsyncBaseTransport | None
+    endpoint: Endpoint | None
+    listen: Listener | None
+    telemetry: Listener | None
 
 
 class AsyncConnector(Flows):
@@ -74,42 +84,24 @@ class AsyncConnector(Flows):
     def from_file(
         cls,
         path: str | Path = "connectory.yaml",
-        *,
-        catalogue: Catalogue | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
-        endpoint: Endpoint | None = None,
-        listen: Listener | None = None,
-        telemetry: Listener | None = None,
+        **options: Unpack[Options],
     ) -> Self:
         """Read a configuration file. Raises ConfigError with every problem; the options are the constructor's."""
         return cls(
             load_config(path),
-            catalogue=catalogue,
-            transport=transport,
-            endpoint=endpoint,
-            listen=listen,
-            telemetry=telemetry,
+            **options,
         )
 
     @classmethod
     def from_dict(
         cls,
         data: Mapping[str, Any],
-        *,
-        catalogue: Catalogue | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
-        endpoint: Endpoint | None = None,
-        listen: Listener | None = None,
-        telemetry: Listener | None = None,
+        **options: Unpack[Options],
     ) -> Self:
         """Take the configuration as data; file names in it are relative to the current folder."""
         return cls(
             config_from_dict(data),
-            catalogue=catalogue,
-            transport=transport,
-            endpoint=endpoint,
-            listen=listen,
-            telemetry=telemetry,
+            **options,
         )
 
     @classmethod
@@ -118,20 +110,12 @@ class AsyncConnector(Flows):
         *,
         token: str,
         base_uri: str | None = None,
-        catalogue: Catalogue | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
-        endpoint: Endpoint | None = None,
-        listen: Listener | None = None,
-        telemetry: Listener | None = None,
+        **options: Unpack[Options],
     ) -> Self:
         """Make one client and no named connections."""
         return cls(
             one_client(token, base_uri),
-            catalogue=catalogue,
-            transport=transport,
-            endpoint=endpoint,
-            listen=listen,
-            telemetry=telemetry,
+            **options,
         )
 
     async def __aenter__(self) -> Self:

@@ -72,9 +72,13 @@ class Problem:
 
 
 class ConfigError(ConnectoryError):
-    """The configuration cannot be used; nothing was sent."""
+    """The configuration cannot be used, or what goes with it; nothing was sent.
 
-    def __init__(self, problems: str | Problem | Iterable[Problem]) -> None:
+    `command` is what to type next, where that is known.
+    """
+
+    def __init__(self, problems: str | Problem | Iterable[Problem], *, command: str = "") -> None:
+        self.command = command
         if isinstance(problems, str):
             problems = [Problem(problems)]
         elif isinstance(problems, Problem):
@@ -84,11 +88,14 @@ class ConfigError(ConnectoryError):
 
 
 class UnknownNameError(ConfigError, KeyError):
-    """A name that is in no list; the message suggests the nearest one."""
+    """A name that is in no list; the message suggests the nearest one, or the kind `elsewhere` that has it."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], *, hint: str = "") -> None:
-        self.kind, self.name = kind, name
-        super().__init__(f"no {kind} {name!r}{did_you_mean(name, known)}{hint and f' ({hint})'}")
+    def __init__(
+        self, kind: str, name: str, known: Iterable[str], *, hint: str = "", elsewhere: str = ""
+    ) -> None:
+        self.kind, self.name, self.known, self.elsewhere = kind, name, tuple(known), elsewhere
+        nearest = it_is(elsewhere) if elsewhere else did_you_mean(name, self.known)
+        super().__init__(f"no {kind} {name!r}{nearest}{hint and f' ({hint})'}")
 
     def __str__(self) -> str:
         return str(self.args[0])
@@ -96,10 +103,6 @@ class UnknownNameError(ConfigError, KeyError):
 
 class InputError(ConfigError):
     """The input is no JSON Lines; `command` converts it, where there is one. Nothing was sent."""
-
-    def __init__(self, message: str, *, command: str = "") -> None:
-        self.command = command
-        super().__init__(message)
 
 
 class RecordError(ConnectoryError):
@@ -265,3 +268,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     originals = {one.lower(): one for one in known}
     nearest: Sequence[str] = get_close_matches(name.lower(), originals, n=1, cutoff=0.6)
     return f"; did you mean {originals[nearest[0]]!r}?" if nearest else ""
+
+
+def it_is(kind: str) -> str:
+    """Give `; it is an incoming` for what is of another kind than it was taken for."""
+    return f"; it is {'an' if kind[0] in 'aeiou' else 'a'} {kind}"

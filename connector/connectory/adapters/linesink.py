@@ -59,6 +59,7 @@ class LineSink(Sink):
         pouring: Pouring | None = None,
     ) -> None:
         self.path, self._mode, self._pouring = str(path), mode, pouring
+        self._name = "standard output" if self.path == "-" else repr(self.path)
         self._buffer = bytearray()
         self._file = -1
         self._written = 0
@@ -155,7 +156,7 @@ class LineSink(Sink):
                 raise
             except OSError as error:
                 self._cut_back()
-                raise StorageError(f"cannot write to {self.path!r}: {why(error)}") from error
+                raise StorageError(f"cannot write to {self._name}: {why(error)}") from error
             self._written += len(pending)
 
     def sync(self) -> None:
@@ -273,7 +274,7 @@ class LineSink(Sink):
                 path.chmod(stat.S_IMODE(self._place.stat().st_mode))
         except OSError as error:
             kind = StorageError if error.errno in _FULL else ConfigError
-            raise kind(f"cannot write to {self.path!r}: {why(error)}") from None
+            raise kind(f"cannot write to {self._name}: {why(error)}") from None
         if self._target is not None and not lock(self._file):
             os.close(self._file)
             self._file = -1

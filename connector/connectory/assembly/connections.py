@@ -53,22 +53,28 @@ class Assembly:
         self.config, self.catalogue, self._client = config, catalogue, client
         self.clients = Clients(config, catalogue, endpoint=endpoint)
 
+    def _unknown(self, kind: str, name: str) -> UnknownNameError:
+        """Say that there is no such connection or route, and of which other kind it is."""
+        found = self.config.runnable
+        elsewhere = next((other for other, names in found.items() if name in names), "")
+        return UnknownNameError(kind, name, found[kind], elsewhere=elsewhere)
+
     def incoming(self, name: str) -> IncomingConfig:
         """Look up an incoming connection."""
         if name not in self.config.incoming:
-            raise UnknownNameError("incoming", name, self.config.incoming)
+            raise self._unknown("incoming", name)
         return self.config.incoming[name]
 
     def outgoing(self, name: str) -> OutgoingConfig:
         """Look up an outgoing connection."""
         if name not in self.config.outgoing:
-            raise UnknownNameError("outgoing", name, self.config.outgoing)
+            raise self._unknown("outgoing", name)
         return self.config.outgoing[name]
 
     def route(self, name: str) -> Sequence[str]:
         """Look up a route: the names of an incoming and of the outgoings that follow it."""
         if name not in self.config.routes:
-            raise UnknownNameError("route", name, self.config.routes)
+            raise self._unknown("route", name)
         return self.config.routes[name]
 
     def subscription(

@@ -87,7 +87,8 @@ class Cause:
 class Causes:
     """The causes of a run, most frequent first.
 
-    `preview` is the command that shows what would be sent, `replay` the one that sends it again; an incoming has none.
+    `preview` is the command that shows what would be sent, `replay` the one that sends it again; an incoming has none,
+    and the records of a route cannot be previewed without it.
     """
 
     def __init__(self, preview: str = "", replay: str = "") -> None:
@@ -143,7 +144,10 @@ class Causes:
     def _advice(self, cause: Cause) -> str:
         if not self.replay and cause.kind not in {"expression", "transformer"}:
             return ""
-        return cause.advice.format(preview=self.preview, replay=self.replay)
+        advice = cause.advice
+        if "{preview}" in advice and not self.preview:
+            advice = advice.rpartition("; ")[0]
+        return advice.format(preview=self.preview, replay=self.replay)
 
     def _take(self, new: Cause) -> bool:
         key = (new.kind, new.code, _VARYING.sub("*", new.message))

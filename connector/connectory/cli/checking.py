@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from connectory.cli.following import config_option
 from connectory.cli.outcome import Ended, exit_code, say
 from connectory.cli.setup import config_options, connector, run_loop
 from connectory.errors import ConfigError, ConnectoryError
@@ -35,7 +36,7 @@ def check(clients: Sequence[str], **options: Any) -> None:
         names = clients or ([options["client"]] if options["client"] else list(made.config.clients))
         code = run_loop(lambda: _check_all(made, names))
     if code:
-        say("connectory doctor")
+        say(f"connectory doctor{config_option()}")
         raise Ended(code)
 
 

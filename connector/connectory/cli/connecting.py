@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from connectory.cli.amending import Amendment
+from connectory.cli.following import config_option
 from connectory.cli.outcome import say
 from connectory.cli.setup import config_path, load_catalogue, parameter_options, payload_of
 from connectory.config.shapes import is_map
@@ -175,7 +176,7 @@ def client(name: str | None, *, config: str | None, dry_run: bool, no_input: boo
     }
     _name_the_only_client(desk, name)
     unset = [f"export {token}=..."] if token else []
-    desk.put(entry(name, data), dry_run=dry_run, after=[*unset, f"connectory check {name}"])
+    desk.put(entry(name, data), dry_run=dry_run, after=[*unset, f"connectory check {name}{config_option()}"])
 
 
 def _prototype(desk: _Desk, catalogue: Catalogue, given: str | None) -> str:

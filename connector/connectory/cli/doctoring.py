@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from connectory.cli.examining import Finding, authorities, clients, journal, machine, proxies, variables
+from connectory.cli.following import config_option
 from connectory.cli.outcome import CONFIGURATION, UNAVAILABLE, Ended, say
 from connectory.cli.setup import (
     CONFIG_NAME,
@@ -56,7 +57,7 @@ def doctor(*, live: bool, as_json: bool, **options: Any) -> None:
     warned = sum(one.state == "warn" for one in found)
     say(f"{len(found)} things looked at: {len(failed)} failed, {warned} warnings")
     if failed:
-        say(next((one.do for one in failed if one.do), "connectory doctor"))
+        say(next((one.do for one in failed if one.do), f"connectory doctor{config_option()}"))
         raise Ended(max(one.code for one in failed))
 
 
@@ -124,9 +125,11 @@ def _clock(options: Mapping[str, Any]) -> Iterator[Finding]:
             yield from run_loop(main)
     except ConfigError:
         text = f"{_now()}; not compared: the configuration has errors"
-        yield Finding("clock", "warn", text, "connectory lint")
+        yield Finding("clock", "warn", text, f"connectory lint{config_option()}")
     except ConnectoryError as error:
-        yield Finding("clock", "warn", f"{_now()}; not compared: {error}", "connectory check")
+        yield Finding(
+            "clock", "warn", f"{_now()}; not compared: {error}", f"connectory check{config_option()}"
+        )
 
 
 async def _difference(made: Any, name: str) -> Finding:
@@ -138,11 +141,15 @@ async def _difference(made: Any, name: str) -> Finding:
     except ApiError as error:
         headers = error.headers
     except ConfigError:
-        return Finding(what, "warn", "not compared: the client is not complete", "connectory lint")
+        return Finding(
+            what, "warn", "not compared: the client is not complete", f"connectory lint{config_option()}"
+        )
     except ConnectoryError as error:
         headers = getattr(error.__cause__, "headers", {})
         if not headers:
-            return Finding(what, "fail", f"no answer: {error}", f"connectory check {name}", UNAVAILABLE)
+            return Finding(
+                what, "fail", f"no answer: {error}", f"connectory check {name}{config_option()}", UNAVAILABLE
+            )
     here = (since + time.time()) / 2
     try:
         there = parsedate_to_datetime(headers["date"]).timestamp()

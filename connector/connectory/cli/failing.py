@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from connectory.cli.causes import MOST_SHOWN, Causes
-from connectory.cli.outcome import next_command
+from connectory.cli.following import next_command
 from connectory.cli.saying import ERROR, WARNING, say, voice
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Failures:
     def say_all(self, preview: str, *, alone: bool) -> None:
         """Say what failed how often, and what to type next; `alone`: nothing was read at all."""
         self._causes.preview = preview
-        follows = next_command(self.first) if alone and self.first is not None else preview
+        follows = next_command(self.first) if alone and self.first is not None else f"{preview} --steps"
         if voice.json:
             causes = self._causes.told()
             say("some of it could not be read", event="causes", level=WARNING, causes=causes, next=follows)

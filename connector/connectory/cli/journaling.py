@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from dataclasses import replace
 from shlex import join
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from connectory.cli.advising import pairs_of, replay_of
 from connectory.cli.observing import about
 from connectory.cli.saying import ERROR, WARNING, say
 from connectory.errors import GuardError
@@ -48,15 +51,22 @@ def command(kind: str, name: str, options: Mapping[str, Any]) -> tuple[str, ...]
     for option in _FLAGS:
         value = options.get(option)
         words += [f"--{option}", str(value)] if value is not None else []
-    for option in ("path", "query"):
-        pairs: dict[str, Any] = options.get(option) or {}
-        for key, value in pairs.items():
-            for one in value if isinstance(value, list) else [value]:  # pyright: ignore[reportUnknownVariableType]  # texts
-                words += [f"--{option}", f"{key}={one}"]
+    words += pairs_of(options)
     processes = options.get("processes", 1)
     words += ["--processes", str(processes)] if processes > 1 else []
     words += [f"--{flag}" for flag in ("sandbox", "yes") if options.get(flag)]
     return tuple(words)
+
+
+def retype(run: Run, facts: Facts) -> None:
+    """Let a run that is taken up be known by the command that was just typed: its output may be another one."""
+    from connectory.journal.facts import write_facts
+
+    now = replace(run.facts, command=facts.command, output=facts.output)
+    if now != run.facts:
+        run.facts = now
+        with suppress(OSError):  # a full disk says so where it matters
+            write_facts(run.folder, now)
 
 
 def say_resumed(run: Run, doubtful: int | None = None) -> None:
@@ -81,25 +91,14 @@ def refuse_detaching(publications: Sequence[Publication], options: Mapping[str, 
 
 def say_replay(run: str, options: Mapping[str, Any]) -> None:
     """Give the command that sends the dead letters of a run again."""
-    words = ["connectory", "replay", run]
-    for option in ("config", "client"):
-        words += [f"--{option}", options[option]] if options[option] else []
-    words += ["--sandbox"] if options["sandbox"] else []
-    say(join(words), level=ERROR, event="next", next=join(words), style="cyan")
+    command = replay_of(run, options)
+    say(command, level=ERROR, event="next", next=command, style="cyan")
 
 
 def go_on_with(error: Exception, facts: Facts) -> None:
     """Let an error that a larger `budget` or `max_dead` mends name the command that then goes on."""
     if isinstance(error, GuardError) and facts.command:
         error.command = join(facts.command)
-
-
-def preview_of(name: str, options: Mapping[str, Any]) -> str:
-    """Give the command that shows how an incoming's items are shaped."""
-    words = ["connectory", "preview", "incoming", name, "--steps"]
-    for option in ("config", "client"):
-        words += [f"--{option}", options[option]] if options[option] else []
-    return join(words + (["--sandbox"] if options["sandbox"] else []))
 
 
 def say_end(journal: DiskJournal, facts: Facts, total: int | None) -> str:

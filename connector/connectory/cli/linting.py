@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from connectory.cli.editing import REFRESH, SCHEMA, is_stale
-from connectory.cli.outcome import CONFIGURATION, Ended, after_problems, say
+from connectory.cli.following import after_problems
+from connectory.cli.outcome import CONFIGURATION, Ended, say
 from connectory.cli.setup import CONFIG_NAME, config_path
 
 if TYPE_CHECKING:
@@ -19,14 +20,18 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", required=False)
-def lint(file: str | None) -> None:
+@click.option("-c", "--config", metavar="FILE", help="The same as FILE, as the other commands take it.")
+def lint(file: str | None, config: str | None) -> None:
     """Check a configuration without a network: every problem at once, with its place.
 
     \b
     connectory lint
     connectory lint other.yaml
+    connectory lint --config other.yaml
     """
-    path = config_path(file)
+    if file is not None and config is not None and file != config:
+        raise click.UsageError("FILE and --config name two files; give one of them")
+    path = config_path(file or config)
     problems = problems_of(path)
     for problem in problems:
         label = "" if problem.severity == "error" else "warning: "

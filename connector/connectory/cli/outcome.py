@@ -6,12 +6,11 @@ import os
 import re
 import sys
 from contextlib import suppress
-from pathlib import Path
-from shlex import join
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from connectory.cli import following
 from connectory.cli.saying import ERROR, say, voice
 from connectory.errors import (
     ApiError,
@@ -19,28 +18,24 @@ from connectory.errors import (
     ConnectoryError,
     CredentialsError,
     GuardError,
-    InputError,
     JobBusyError,
     ProcessLostError,
-    RecordError,
     RequestError,
     RunInterruptedError,
-    RunStoppedError,
     SetupError,
     StorageError,
     TransportError,
     UnavailableError,
-    UnknownNameError,
     did_you_mean,
+    it_is,
 )
 from connectory.text.redaction import trace
 
-__all__ = ["BUG", "DONE", "INTERRUPTED", "SOME_FAILED", "Ended", "exit_code", "next_command", "report", "say"]
+__all__ = ["BUG", "DONE", "INTERRUPTED", "SOME_FAILED", "Ended", "exit_code", "report", "say"]
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from connectory.errors import Problem
 
 DONE, SOME_FAILED, USAGE, CONFIGURATION, CREDENTIALS, UNAVAILABLE, BUSY = range(7)
 BUG, INTERRUPTED = 70, 130
@@ -54,8 +49,6 @@ class Ended(Exception):  # noqa: N818 - a signal: the command has said everythin
         self.code, self.failed = code, failed
 
 
-_typed: list[str] = []
-"""The words after `connectory`."""
 _HELP: tuple[type[BaseException], ...] = tuple(
     filter(None, [getattr(click.exceptions, "NoArgsIsHelpError", None)])
 )
@@ -63,12 +56,11 @@ _HELP: tuple[type[BaseException], ...] = tuple(
 _followed = [False]
 """Whether it was said already what to type next, be it another program's command."""
 _COMMAND = re.compile(r"(?:connectory|pip|export) \S")
-_LONGEST = 400
 
 
 def begin(words: Sequence[str]) -> None:
-    """Remember what was typed: a failure may have to be told in these words."""
-    _typed[:] = words
+    """Remember what was typed, and that nothing was said yet."""
+    following.begin(words)
     voice.last = ""
     _followed[0] = False
 
@@ -79,15 +71,9 @@ def end(error: BaseException) -> int:
     is_failure = code != DONE and not (isinstance(error, Ended) and not error.failed)
     helped = isinstance(error, (*_HELP, click.exceptions.Exit, SystemExit))
     if is_failure and not helped and not _followed[0] and not _COMMAND.match(voice.last.rpartition("\n")[2]):
-        follows = "connectory doctor" if code == BUG else typed_again()
+        follows = "connectory doctor" if code == BUG else following.typed_again()
         say(follows, level=ERROR, event="next", next=follows)
     return code
-
-
-def typed_again(*more: str) -> str:
-    """Give what was typed, for after what is wrong was mended; its help where that is too long to read."""
-    line = join(["connectory", *_typed, *more])
-    return line if len(line) <= _LONGEST else f"connectory {join(_typed[:1])} --help"
 
 
 def report(error: BaseException) -> int:  # noqa: PLR0911 - one line for each way to end
@@ -120,12 +106,14 @@ def _show(error: click.ClickException) -> None:
     if isinstance(error, _HELP):
         error.show()
         return
-    path = context.command_path if context is not None else "connectory"
+    follows = f"{context.command_path if context is not None else 'connectory'} --help"
     wrong = re.fullmatch(r"No such command '(.+)'\.", error.message)
     if wrong and context is not None and isinstance(context.command, click.Group):
-        hint = did_you_mean(wrong[1], context.command.list_commands(context))
+        known = context.command.list_commands(context)
+        kind = following.kind_of(wrong[1], known)
+        hint = it_is(kind) if kind else did_you_mean(wrong[1], known)
         error = click.UsageError(error.message.rstrip(".") + hint, context)
-    follows = f"{path} --help"
+        follows = following.typed_before(wrong[1], kind) if kind else follows
     if voice.json:
         say(error.format_message(), level=ERROR, event="error", code=error.exit_code, next=follows)
         return
@@ -157,7 +145,7 @@ def exit_code(error: ConnectoryError) -> int:  # noqa: PLR0911 - a table
 
 
 def _expected(error: ConnectoryError) -> int:
-    code, follows = exit_code(error), next_command(error)
+    code, follows = exit_code(error), following.next_command(error)
     kind: dict[str, Any] = {
         "event": "error",
         "error_class": type(error).__name__,
@@ -167,69 +155,11 @@ def _expected(error: ConnectoryError) -> int:
     if isinstance(error, ConfigError):
         say(str(error), lines=True, level=ERROR, **kind)
     else:
-        say(f"error: {error}", **kind)
+        say(f"error: {following.as_typed(str(error))}", **kind)
     if not voice.json:
         say(follows, level=ERROR)
     _followed[0] = True
     return code
-
-
-def next_command(error: ConnectoryError) -> str:  # noqa: PLR0911 - one line for each kind of error
-    """Give what to type next: the last line of a failure."""
-    code = exit_code(error)
-    match error:
-        case InputError(command=str(command)) | RunStoppedError(command=str(command)) if command:
-            return command
-        case RunInterruptedError():
-            return typed_again()
-        case UnknownNameError(kind=kind):
-            return _where_listed(kind)
-        case ConfigError():
-            return after_problems(error.problems)
-        case StorageError() | GuardError() | JobBusyError() | ProcessLostError():
-            return "connectory runs list"
-        case _ if code in {CONFIGURATION, CREDENTIALS, UNAVAILABLE}:
-            return "connectory check"
-        case RecordError() if _typed[:1] and _typed[0] in {"create", "delete", "read"}:
-            return f"connectory entities show {join(_typed[1:2])}"
-        case _:
-            return f"connectory {join(_typed[:1])} --help".replace("  ", " ")
-
-
-def _where_listed(kind: str) -> str:
-    """Give the command that lists the names of a kind."""
-    if kind in {"entity", "operation"}:
-        return "connectory entities list"
-    if kind == "transformer":
-        return "connectory transformers list"
-    if kind in {"client", "incoming", "outgoing", "route"}:
-        return f"connectory config show{_config_option()}"
-    return "connectory runs list" if kind == "run" else typed_again()
-
-
-def _config_option() -> str:
-    """Give the option by which another configuration was named."""
-    for number, word in enumerate(_typed):
-        if word in {"-c", "--config"}:
-            return " " + join(_typed[number : number + 2])
-        if word.startswith("--config="):
-            return f" {join([word])}"
-    return ""
-
-
-def after_problems(problems: Sequence[Problem]) -> str:
-    """Give what to type next about a configuration that has problems."""
-    files = [problem.file for problem in problems if problem.file and not problem.file.startswith("--")]
-    if files and not Path(files[0]).exists():
-        return "connectory init"
-    if any(problem.path == "version" for problem in problems):
-        is_newer = any("install a newer" in problem.message for problem in problems)
-        return (
-            "pip install --upgrade connectory"
-            if is_newer
-            else f"connectory migrate {join(files[:1])}".rstrip()
-        )
-    return f"connectory lint {join(files[:1])}".rstrip()
 
 
 def _bug(error: BaseException) -> int:

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from connectory.cli.setup import config_options, connector, run_loop
+from connectory.errors import ConfigError, UnknownNameError
+
+if TYPE_CHECKING:
+    from connectory.catalogue import Catalogue
+
+
+def _shown(catalogue: Catalogue, place: str) -> str:
+    """Give the command that shows which properties there are: of the entity, where one is named."""
+    words = place.split(".")
+    names = (".".join(words[:count]) for count in range(len(words), 0, -1))
+    found = next((name for name in names if name in catalogue), None)
+    return "connectory entities list" if found is None else f"connectory entities show {found}"
 
 
 @click.command()
@@ -30,7 +42,13 @@ def options(property_: str, *, mode: str | None, as_json: bool, **options: Any) 
             async with made:
                 return await made.options(property_, mode=mode, client=options["client"])
 
-        found = run_loop(main)
+        try:
+            found = run_loop(main)
+        except UnknownNameError:
+            raise
+        except ConfigError as error:
+            error.command = error.command or _shown(made.catalogue, property_)
+            raise
     if as_json:
         click.echo(json.dumps({"result": found}, ensure_ascii=False))
         return

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import join
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from connectory.cli.advising import client_of, in_sandbox, options_of
+from connectory.cli.following import typed_again, typed_without
 from connectory.cli.outcome import SOME_FAILED, Ended, say
 from connectory.cli.progress import Progress
-from connectory.cli.runs import client_of
+from connectory.cli.saying import ERROR
 from connectory.cli.setup import config_options, confirm, connector, run_loop
 from connectory.errors import ConfigError, ConnectoryError, RecordError
 
@@ -60,6 +63,7 @@ def replay(what: str, **options: Any) -> None:
         from connectory.adapters.deadletters import Selection
 
         facts, file = _found(made, what)
+        _refuse_elsewhere(facts, sandbox=options["sandbox"])
         selection = Selection(options["results"], frozenset(options["classes"]), options["in_doubt"])
         if options["client"] is None and facts.command:
             options["client"] = client_of(facts)
@@ -81,11 +85,22 @@ def _found(made: AsyncConnector, what: str) -> tuple[Facts, Path]:
             f"run {facts.run} has no dead letters of its own: it is of {facts.kind} {facts.connection!r}"
         )
     if made.runs.summary(facts.run).state != "finished":
-        command = " ".join(facts.command)
+        command = join(facts.command)
         raise ConfigError(
-            f"run {facts.run} is not finished; finish it first, with the same command: {command}"
+            f"run {facts.run} is not finished; finish it first, with the same command: {command}",
+            command=command,
         )
     return facts, given if given.is_file() else made.runs.path(facts.run) / DEAD_LETTERS
+
+
+def _refuse_elsewhere(facts: Facts, *, sandbox: bool) -> None:
+    """Refuse to send to the API what a sandbox failed to answer, and to have a sandbox answer what the API did not."""
+    if not facts.command or in_sandbox(facts) == sandbox:
+        return
+    made, needed = ("without", "leave it out") if sandbox else ("with", "add it")
+    say(f"error: run {facts.run} was made {made} --sandbox, and so is its replay: {needed}; nothing was sent")
+    say(typed_without("--sandbox") if sandbox else typed_again("--sandbox"), level=ERROR)
+    raise Ended(2)
 
 
 def _run_in(file: Path) -> str:
@@ -198,7 +213,7 @@ def _route(
     publisher = made.publisher(facts.connection, client=options["client"], journal=run.journal, known=known)
     publisher.lines = lines_of_ok  # the lines of those that failed before are in the output
     letters = DeadLetters(run.folder / DEAD_LETTERS)
-    letters.name(facts)
+    letters.name(facts, {**options_of(facts), **options})
     first = Step(run, publisher, letters)
     steps = following(made, run, facts.then, options, power=False)
     return Route(run, [first, *steps], source=source)

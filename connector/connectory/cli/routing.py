@@ -6,6 +6,7 @@ from shlex import join
 from typing import TYPE_CHECKING, Any
 
 from connectory.assembly import input_above
+from connectory.cli.advising import preview_of
 from connectory.cli.costing import say_used
 from connectory.cli.failing import Failures
 from connectory.cli.journaling import (
@@ -13,9 +14,9 @@ from connectory.cli.journaling import (
     command,
     given,
     go_on_with,
-    preview_of,
     reading_of,
     refuse_detaching,
+    retype,
     say_replay,
     say_resumed,
 )
@@ -78,6 +79,7 @@ def run_route(
         output=absolute(output),
     )
     run = made.runs.begin(job, facts, new=options["new"], power=power)
+    retype(run, facts)
     say_resumed(run)
     if source is not None:
         source.keep_in(run.folder)
@@ -120,7 +122,7 @@ def run_route(
         raise
     summarise(made, progress, steps, options, subscriber=subscriber)
     if subscriber.counts.errors:
-        failures.say_all(preview_of(first, options), alone=False)
+        failures.say_all(preview_of("incoming", first, options), alone=False)
     _end(steps, subscriber, options)
 
 
@@ -175,7 +177,7 @@ def _step(
     run = made.runs.step(route, number, name, power=power, target=target, then=then)
     known = open_known(made.assembly, made.runs, name, run, client=options["client"])
     publisher = made.publisher(name, client=options["client"], journal=run.journal, known=known)
-    return Step(run, publisher, dead_letters(made, run.facts))
+    return Step(run, publisher, dead_letters(made, run.facts, options))
 
 
 def summarise(

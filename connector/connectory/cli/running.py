@@ -14,14 +14,15 @@ from connectory.cli.outcome import SOME_FAILED, Ended, exit_code, say
 from connectory.cli.progress import Progress
 from connectory.cli.saying import INFO, WARNING
 from connectory.cli.setup import config_options, confirm, connector, parameter_options, run_loop
-from connectory.errors import ConnectoryError, RunDetachedError, RunInterruptedError
+from connectory.errors import ConnectoryError, RunDetachedError, RunInterruptedError, RunStoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from connectory.assembly import Input
     from connectory.cli.wiring import DeadLetters
     from connectory.connector import AsyncConnector
-    from connectory.errors import RunStoppedError
+    from connectory.interfaces import NamedSource
     from connectory.journal import Facts, Run
 
 _OUTPUT = "Where the lines go, - for stdout (default: the connection's output, else stdout)."
@@ -135,8 +136,9 @@ def route(name: str, **options: Any) -> None:
 
 def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any], progress: Progress) -> None:
     from connectory.assembly import input_above
+    from connectory.cli.advising import preview_of
     from connectory.cli.failing import Failures
-    from connectory.cli.journaling import command, given, preview_of, reading_of, say_resumed
+    from connectory.cli.journaling import command, given, reading_of, retype, say_resumed
     from connectory.cli.wiring import destination, place, refuse_same
     from connectory.journal import Job, new_facts
     from connectory.requests.parameters import Given
@@ -166,6 +168,7 @@ def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any], prog
         output=output,
     )
     run = made.runs.begin(job, facts, new=options["new"])
+    retype(run, facts)
     say_resumed(run)
     with run.preparing():
         if source is not None:
@@ -202,7 +205,7 @@ def _run_incoming(made: AsyncConnector, name: str, options: dict[str, Any], prog
         **fields,
     )
     if counts.errors:  # also of an earlier life of the run
-        failures.say_all(preview_of(name, options), alone=not counts.pages)
+        failures.say_all(preview_of("incoming", name, options), alone=not counts.pages)
         raise Ended(SOME_FAILED if counts.pages or failures.first is None else exit_code(failures.first))
 
 
@@ -213,6 +216,7 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
         command,
         given,
         refuse_detaching,
+        retype,
         say_end,
         say_resumed,
     )
@@ -242,9 +246,7 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
     if options["processes"] > 1:
         refuse_sharing(made, name, read, options)
     made.runs.refuse_busy(job)
-    if read.file == "-" and sys.stdin.isatty():
-        say("reading records from standard input; --input FILE reads a file")
-    source = read.open(limit=options["limit"])
+    source = _opened(read, options["limit"])
     if publication.deletes and not options["yes"]:
         _confirm_deletion(source.count(), yes=False)
     sink = destination(made, options["output"], settings.output, mode=settings.output_mode)
@@ -259,6 +261,7 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
     )
     shards = deal_out(made.runs, job, source, options) if options["processes"] > 1 else None
     run = made.runs.begin(job, facts, new=options["new"], power=settings.durability == "power")
+    retype(run, facts)
     if options["processes"] > 1:
         run_shared(made, run, sink, options, source=source, shards=shards, progress=progress)
         _end(run, options)
@@ -275,7 +278,7 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
         )
         publisher.detached = options["detach"]
         suit(publisher, sink)
-        dead = dead_letters(made, run.facts)
+        dead = dead_letters(made, run.facts, options)
 
     async def main() -> None:
         async with made:
@@ -287,6 +290,12 @@ def _run_outgoing(made: AsyncConnector, name: str, options: dict[str, Any], prog
     used = partial(say_used, made, run.facts, options["client"])
     run_shown(main, publisher.stop, progress, dead, end=end, used=used, facts=run.facts)
     _end(run, options)
+
+
+def _opened(read: Input, limit: int | None) -> NamedSource:
+    if read.file == "-" and sys.stdin.isatty():
+        say("reading records from standard input; --input FILE reads a file")
+    return read.open(limit=limit)
 
 
 def run_shown(
@@ -318,6 +327,10 @@ def run_shown(
         used()
         if (command := end()) and isinstance(error, RunInterruptedError):
             error.command = command
+        if (
+            type(error) is RunStoppedError and dead.causes.preview
+        ):  # all failed alike: none is a dead letter yet
+            error.command = error.command or f"{dead.causes.preview} --steps"
         go_on_with(error, facts)
         raise
     else:
@@ -356,7 +369,9 @@ def _run_route(made: AsyncConnector, name: str, options: dict[str, Any], progres
 
 
 def _confirm_deletion(count: int | None, *, yes: bool) -> None:
-    if not yes:
+    if count == 0:
+        say("nothing is to be deleted")
+    elif not yes:
         confirm(f"delete {count if count is not None else 'an unknown number of'} records?", yes=yes)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from connectory.cli.advising import client_of, options_of, replay_of
 from connectory.cli.costing import as_json_of, joined, told
 from connectory.cli.outcome import say
 from connectory.cli.setup import config_path
@@ -112,7 +113,7 @@ def show(run: str, config: str | None, *, as_json: bool) -> None:
     if summary.state == "unfinished" and facts.command:
         _echo(f"goes on     {join(facts.command)}")
     if summary.dead and summary.state == "finished" and facts.parent is None:
-        click.echo(f"dead        connectory replay {facts.run}")
+        _echo(f"dead        {replay_of(facts.run, options_of(facts, config))}")
 
 
 @runs.command()
@@ -149,6 +150,7 @@ def cancel(run: str, config: str | None) -> None:
 
     with connector(config, sandbox=False) as made:
         facts = made.runs.find(run)
+        parent = None if facts.parent is None else made.runs.find(facts.parent)
         client = client_of(facts) or made.assembly.outgoing(facts.connection).client
         option = made.assembly.publication(facts.connection, run={}).batch
         if option is None:
@@ -165,7 +167,7 @@ def cancel(run: str, config: str | None) -> None:
         for problem in run_loop(main):
             say(f"not cancelled: {problem}")
     say(f"run {facts.run}: {len(batches)} batches are being cancelled; the same command takes what is done:")
-    say(join(facts.command) if facts.command else f"connectory replay {facts.parent}")
+    say(join(facts.command) if parent is None else replay_of(parent.run, options_of(parent, config)))
 
 
 @runs.command()
@@ -184,7 +186,7 @@ def remove(run: tuple[str, ...], older_than: str | None, config: str | None) -> 
     if not run and older_than is None:
         raise click.UsageError("give the id of a run, or --older-than TIME")
     found = _runs(config)
-    old = [] if older_than is None else list(_ended(found, time.time() - _age(older_than)))
+    old = [] if older_than is None else list(_ended(found, time.time() - _age(older_than), config))
     for name in (*run, *old):
         facts = found.find(name)
         found.remove(facts.run)
@@ -204,7 +206,7 @@ def _age(text: str) -> int:
         raise click.BadParameter(hint, param_hint="--older-than") from None
 
 
-def _ended(runs: Runs, before: float) -> Iterator[str]:
+def _ended(runs: Runs, before: float, config: str | None) -> Iterator[str]:
     """Give the runs that began before a moment and of which nothing is left to do."""
     for name in runs.ids():
         facts = runs.find(name)
@@ -216,9 +218,8 @@ def _ended(runs: Runs, before: float) -> Iterator[str]:
             say(str(error))
             continue
         if summary.state == "finished" and summary.dead:
-            say(
-                f"kept run {name}: it has dead letters ({summary.dead}); connectory replay {name} sends them again"
-            )
+            again = replay_of(name, options_of(facts, config))
+            say(f"kept run {name}: it has dead letters ({summary.dead}), which this sends again: {again}")
         elif summary.state == "finished":
             yield name
 
@@ -238,12 +239,6 @@ def counted(facts: Facts, summary: Summary) -> Summary:
         source.close()
     pending = None if total is None else total - summary.done - summary.dead
     return replace(summary, total=total, pending=pending)
-
-
-def client_of(facts: Facts) -> str | None:
-    """Give the client that the command line of a run named."""
-    words = list(facts.command)
-    return words[words.index("--client") + 1] if "--client" in words else None
 
 
 def _load(config: str | None) -> Config:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from connectory.cli.following import typed_again
 from connectory.cli.observing import log_options, observed
-from connectory.cli.outcome import Ended, say, typed_again
+from connectory.cli.outcome import Ended, say
 from connectory.cli.saying import voice
 from connectory.errors import RunInterruptedError
 from connectory.events import Event, Held, Noticed, RequestRetried

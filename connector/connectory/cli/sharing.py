@@ -22,7 +22,7 @@ from connectory.cost.prices import billionths
 from connectory.cost.usage import Tally
 from connectory.journal import SHARDS, cut, is_begun, read_plan, summarise, write_plan
 from connectory.listeners.logs import log_event
-from connectory.runs.processes import COMMONS, LINES, Crew, gather, join
+from connectory.runs.processes import COMMONS, LETTERS, LINES, Crew, gather, join
 from connectory.runs.running import ending
 
 if TYPE_CHECKING:
@@ -142,11 +142,14 @@ class _Sharing:
         options: Mapping[str, Any],
     ) -> None:
         self._made, self._run, self._shards, self._sink = made, run, shards, sink
-        self.letters = dead_letters(made, run.facts)
+        self.letters = dead_letters(made, run.facts, options)
         self.total = sum(shard.count for shard in shards)
         self.doubtful = self._take_stock()
         self._publication = made.assembly.publication(run.facts.connection, run={}, client=options["client"])
         states = [(shard, *self._state(shard)) for shard in shards]
+        for shard, finished, _ in states:
+            if finished:  # in an earlier life; the others tell of themselves
+                self.letters.learn(shard.folder(run.folder) / LETTERS)
         orders = [self._order(shard, options) for shard, finished, _ in states if not finished]
         before = {shard.number: counts for shard, _, counts in states}
         self.crew = Crew(orders, run.folder / SHARDS / COMMONS, before)

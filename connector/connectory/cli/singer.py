@@ -159,11 +159,7 @@ def _target(made: AsyncConnector, settings: TargetSettings, options: dict[str, A
     outgoings = [name for name, one in made.config.outgoing.items() if not one.disabled]
     opened = partial(_lane, made, settings, options)
     target = Target(opened, outgoings, settings.streams, LineSink("-"), listen=tell)
-    replay = {
-        "config": str(config_path(settings.config)),
-        "client": settings.client,
-        "sandbox": options["sandbox"],
-    }
+    replay = _replayed(settings, options)
 
     async def main() -> None:
         async with made:
@@ -184,6 +180,15 @@ def _target(made: AsyncConnector, settings: TargetSettings, options: dict[str, A
             say_replay(lane.run.facts.run, replay)
     if code:
         raise Ended(code)
+
+
+def _replayed(settings: TargetSettings, options: dict[str, Any]) -> dict[str, Any]:
+    """Give the options with which dead letters are sent again: `--config` of these commands is another file."""
+    return {
+        "config": str(config_path(settings.config)),
+        "client": settings.client,
+        "sandbox": settings.sandbox or options["sandbox"],
+    }
 
 
 def _say_counts(lane: Lane) -> None:
@@ -216,11 +221,8 @@ def _lane(
     publication = made.assembly.publication(name, run={})
     if publication.deletes and not settings.yes:
         raise ConfigError(f'outgoing {name!r} deletes; say {{"yes": true}} in the settings to let it')
-    job = Job(
-        "outgoing",
-        name,
-        {"singer": settings.job or "", "client": settings.client, "sandbox": options["sandbox"]},
-    )
+    sandbox = settings.sandbox or options["sandbox"]
+    job = Job("outgoing", name, {"singer": settings.job or "", "client": settings.client, "sandbox": sandbox})
     given = None if written.output == "-" else written.output
     sink = Nowhere() if given is None else destination(made, None, given, mode=written.output_mode)
     words = [
@@ -228,6 +230,7 @@ def _lane(
         "singer",
         "target",
         *(["--config", options["config"]] if options["config"] else []),
+        *(["--sandbox"] if sandbox else []),
     ]
     facts = new_facts(
         job,
@@ -242,7 +245,7 @@ def _lane(
         known = open_known(made.assembly, made.runs, name, run, client=settings.client)
         publisher = made.publisher(name, client=settings.client, journal=run.journal, known=known)
         suit(publisher, sink)
-        sinks = (sink, dead_letters(made, run.facts))
+        sinks = (sink, dead_letters(made, run.facts, _replayed(settings, options)))
         return Lane(name, run, publisher, sinks=sinks, changed=changed, power=written.durability == "power")
 
 

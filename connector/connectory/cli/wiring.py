@@ -5,21 +5,25 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from connectory.adapters.deadletters import read_letter
 from connectory.adapters.linesink import LineSink
+from connectory.cli.advising import preview_of, replay_of
 from connectory.cli.causes import Causes
 from connectory.cli.saying import WARNING, say, voice
-from connectory.errors import ConfigError, StorageError
+from connectory.errors import ConfigError, RecordError, StorageError
 from connectory.files.private import make_folder, open_private
 from connectory.files.storage import why
 from connectory.formats.pouring import pouring_of
 from connectory.interfaces import Sink
 from connectory.journal import DEAD_LETTERS
+from connectory.text.json import JsonTextError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from connectory.config import Config, OutputForm
     from connectory.connector import AsyncConnector
@@ -87,10 +91,10 @@ def destination(
     return LineSink(path, mode=mode, pouring=pouring_of(path))
 
 
-def dead_letters(made: AsyncConnector, facts: Facts) -> DeadLetters:
+def dead_letters(made: AsyncConnector, facts: Facts, options: Mapping[str, Any]) -> DeadLetters:
     """Make the dead letters of a run: a file in its folder, and a copy where the connection wants one."""
     letters = DeadLetters(made.runs.path(facts.run) / DEAD_LETTERS, copy_of_letters(made, facts.connection))
-    letters.name(facts)
+    letters.name(facts, options)
     return letters
 
 
@@ -112,10 +116,14 @@ class DeadLetters(Sink):
         self._file, self._copy = path, copy
         self._sink = LineSink(path, lazy=True, staged=False)
 
-    def name(self, facts: Facts) -> None:
-        """Say whose records they are, for what is advised about them."""
-        self.causes.preview = f"connectory preview outgoing {facts.connection}"
-        self.causes.replay = f"connectory replay {facts.run}"
+    def name(self, facts: Facts, options: Mapping[str, Any]) -> None:
+        """Say whose records they are, and with which options they are sent, for what is advised about them.
+
+        What comes out of another connection, as in a route, or from another program cannot be shown without it.
+        """
+        alone = facts.command[1:3] == ("run", "outgoing")
+        self.causes.preview = preview_of("outgoing", facts.connection, options) if alone else ""
+        self.causes.replay = replay_of(facts.run, options)
 
     @property
     def position(self) -> Position:
@@ -123,8 +131,19 @@ class DeadLetters(Sink):
         return self._sink.position
 
     def restore(self, position: Position) -> bool:
-        """Go on from a position."""
-        return self._sink.restore(position)
+        """Go on from a position; what an earlier life of the run has set aside counts among the causes."""
+        restored = self._sink.restore(position)
+        if restored:
+            self.learn(self._file)
+        return restored
+
+    def learn(self, file: Path) -> None:
+        """Take in the causes of the letters in a file, as far as there is one and its lines are whole."""
+        if not file.exists():
+            return
+        with file.open("rb") as lines, suppress(JsonTextError, RecordError):
+            for number, line in enumerate(lines, 1):
+                self.causes.add(read_letter(line, number))
 
     def restart(self) -> None:
         """Begin from nothing."""

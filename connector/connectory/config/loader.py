@@ -156,7 +156,7 @@ def _unreadable(path: FilePath, error: OSError) -> str:
     if path.is_dir():
         return "this is a folder; name the configuration file in it"
     if isinstance(error, FileNotFoundError):
-        return "there is no such file; write one, or name yours with --config"
+        return "there is no such file; `connectory init` writes one, or give the name of yours"
     return f"the file cannot be read: {error.strerror or error}"
 
 

@@ -59,6 +59,11 @@ class Config(ConfigModel):
         return self._folder
 
     @property
+    def runnable(self) -> Mapping[str, list[str]]:
+        """The names that can be run, by what they are: incoming, outgoing or route."""
+        return {"incoming": [*self.incoming], "outgoing": [*self.outgoing], "route": [*self.routes]}
+
+    @property
     def source(self) -> Any:
         """The data as it was written, before the environment was put in."""
         return self._source
