@@ -153,4 +153,4 @@ def test_a_private_authority_and_a_client_certificate_open_the_door(tmp_path: Pa
         shown("proxies.md", 1, tmp_path, base_uri=uri, ca_file=None, token=TOKEN)
         stranger = check(tmp_path)
     assert (known.code, server.seen) == (0, [("/v1/models", None)]), known.said
-    assert (stranger.code, stranger.last) == (3, "connectory doctor")
+    assert (stranger.code, stranger.last) == (3, "connectory doctor --config connectory.yaml")
