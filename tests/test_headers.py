@@ -56,3 +56,17 @@ def test_cookies_are_not_written_down():
     headers = AnswerHeaders(b"\nSet-Cookie: a=secret\nX: 1\nset-cookie: b=secret")
     assert headers.lasting() == "X: 1"
     assert AnswerHeaders(b"\nX: 1").lasting() == "X: 1"
+
+
+@pytest.mark.parametrize(
+    ("lines", "kept"),
+    [
+        (b"\nA: 1\nSet-Cookie: s=1\nB: 2", "A: 1\nB: 2"),
+        (b"\nset-cookie: s=1\nSET-COOKIE: t=2;\n path=/\nA: 1\nset-cookie: u=3", "A: 1"),
+        (b"\nA: 1\nX-Set-Cookie: no\nB: set-cookie: 2", "A: 1\nX-Set-Cookie: no\nB: set-cookie: 2"),
+        (b"\nSet-Cookie: s=1", ""),
+        (b"", ""),
+    ],
+)
+def test_what_lasts_has_no_cookie(lines, kept):
+    assert AnswerHeaders(lines).lasting() == kept

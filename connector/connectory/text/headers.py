@@ -64,10 +64,15 @@ class AnswerHeaders(Mapping[str, str]):
 
     def lasting(self) -> str:
         """Give as text what may be written down, a line each: cookies are secrets."""
-        if self._lower.find(_needles.get(_COOKIE) or _needle(_COOKIE)) < 0:
-            return self._lines[1:].decode("utf-8", "replace")
-        kept = [pair for pair in self.pairs() if pair[0].lower() != _COOKIE.encode()]
-        return type(self).of(kept).lasting()
+        cookie = _needles.get(_COOKIE) or _needle(_COOKIE)
+        kept: list[bytes] = []
+        end, start = 0, self._lower.find(cookie)
+        while start >= 0:
+            kept.append(self._lines[end:start])
+            end = self._end(start + 1)
+            start = self._lower.find(cookie, end)
+        lasting = b"".join([*kept, self._lines[end:]]) if kept else self._lines
+        return lasting[1:].decode("utf-8", "replace")
 
     def pairs(self) -> list[tuple[bytes, bytes]]:
         """Give names and values as they came."""
