@@ -50,10 +50,6 @@ class AnswerHeaders(Mapping[str, str]):
             start = lower.find(needle, end)
         return values[0] if len(values) == 1 else ", ".join(values)
 
-    def count(self, name: str) -> int:
-        """Count how often a header is there."""
-        return self._lower.count(_needles.get(name) or _needle(name))
-
     def framing(self) -> tuple[int, int]:
         """Count how often they say how long the body is, and how often that it comes in another coding."""
         return self._lower.count(b"\ncontent-length:"), self._lower.count(b"\ntransfer-encoding:")
