@@ -5,11 +5,13 @@ from __future__ import annotations
 import gc
 import io
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from command import connectory
+from command import ROOTS, connectory
 
 from connectory.cli import following, main
 from connectory.errors import ConfigError
@@ -197,3 +199,15 @@ def test_an_answer_that_is_no_failure_ends_with_the_answer(folder: Path):
         (folder / f"{name}.json").write_text(json.dumps({**document, "paths": {path: {"get": operation}}}))
     done = connectory("catalogue", "diff", "a.json", "b.json", folder=folder)
     assert (done.code, done.said) == (1, "")
+
+
+def test_help_does_not_load_what_only_a_run_needs():
+    code = "import sys\nfrom connectory.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    pass\nprint(sorted({'pydantic', 'httpx', 'ruamel'} & set(sys.modules)), file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(ROOTS)},
+    )
+    assert done.stderr.strip() == "[]"

@@ -12,7 +12,6 @@ from connectory.cli.amending import Amendment
 from connectory.cli.following import config_option
 from connectory.cli.outcome import say
 from connectory.cli.setup import config_path, load_catalogue, parameter_options, payload_of
-from connectory.config.shapes import is_map
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,6 +52,8 @@ class _Desk:
 
     def names(self, section: str) -> list[str]:
         """Give the names that a section has."""
+        from connectory.config.shapes import is_map
+
         found = self.data.get(section) if is_map(self.data) else None
         return list(found) if is_map(found) else []
 
@@ -208,6 +209,7 @@ def _variable(desk: _Desk, prototype: str, name: str) -> str:
 
 def _name_the_only_client(desk: _Desk, new: str) -> None:
     """Have connections name the client that was the only one: with a second one it is not clear any more."""
+    from connectory.config.shapes import is_map
     from connectory.config.splicing import Entry, insert
 
     names = desk.names("clients")

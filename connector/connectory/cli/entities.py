@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from connectory.cli.setup import catalogue_option, load_catalogue
-from connectory.cli.skeletons import path_templates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -153,6 +152,8 @@ def _bounds(fact: Mapping[str, Any]) -> str:
 
 
 def _pasteable(entity: Entity) -> Iterator[str]:
+    from connectory.cli.skeletons import path_templates
+
     parameters = ", ".join(f"{name}: ..." for name in entity.path_parameters)
     if "read" in entity.actions:
         yield "incoming:"
