@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from command import connectory
 
+from connectory.cli import main
 from connectory.cli.doctoring import _difference
 from connectory.cli.examining import Finding, authorities, clients, journal, proxies, variables
 from connectory.cli.provisions import provisions
@@ -141,6 +142,9 @@ def test_the_clock_is_compared_whatever_the_server_answers(seconds: int, state: 
 
 
 def test_a_server_that_gives_no_answer_is_a_failure():
+    with pytest.raises(SystemExit):  # what a process was asked before is over
+        main(["check", "a", "--config", "elsewhere.yaml"])
+
     async def request(*_words: Any, **_options: Any) -> Any:
         raise NotSentError("no connection")
 

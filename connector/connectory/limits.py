@@ -62,7 +62,8 @@ class Bucket:
 
     def wait(self, now: float, cost: float) -> float:
         """Give the seconds until this much may leave; 0 is now."""
-        self.flow(now)
+        if now != self.seen:
+            self.flow(now)
         missing = (min(self.full, cost)) - self.level
         return missing / (self.rate * self.share) if missing > 1e-9 else 0.0  # noqa: PLR2004 - of rounding
 
@@ -141,11 +142,13 @@ class Pace:
             return NOTHING_TAKEN
         left_requests = left_tokens = 0.0
         if self.requests is not None:
-            self.requests.flow(now)
+            if now != self.requests.seen:
+                self.requests.flow(now)
             self.requests.level -= 1
             left_requests = self.requests.level - self.requests.shifted
         if self.tokens is not None:
-            self.tokens.flow(now)
+            if now != self.tokens.seen:
+                self.tokens.flow(now)
             self.tokens.level -= cost
             left_tokens = self.tokens.level - self.tokens.shifted
         return Taken(self.requests, self.tokens, cost, left_requests, left_tokens)

@@ -91,6 +91,8 @@ class LazyGroup(click.Group):
             super().main(args, standalone_mode=False, **options)  # type: ignore[call-overload]  # handed through
         except BaseException as error:  # noqa: BLE001 - the one place where everything ends
             sys.exit(end(error))
+        finally:
+            begin(())  # a process that goes on has nothing left of it
 
 
 def _complete(group: click.Group) -> NoReturn:

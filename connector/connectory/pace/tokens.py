@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import ceil
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +18,8 @@ FADE, LARGEST = 0.998, 100.0
 OUTPUT_BOUNDS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 """By which names requests bound their answers."""
 
+_BOUNDS = frozenset(OUTPUT_BOUNDS)
+
 _LONGEST_TEXT = 4_000_000
 """Characters of one text beyond which nothing is counted any more: it is no prompt."""
 
@@ -30,10 +32,9 @@ class Size:
     def __init__(self, payload: Any) -> None:
         self.text = text_size(payload)
         self.answer = 0
-        if isinstance(payload, dict):
-            fields = cast("dict[str, Any]", payload)
-            asked = next((value for name in OUTPUT_BOUNDS if isinstance(value := fields.get(name), int)), 0)
-            times = fields.get("n")
+        if issubclass(type(payload), dict) and not _BOUNDS.isdisjoint(payload):
+            asked = next((value for name in OUTPUT_BOUNDS if isinstance(value := payload.get(name), int)), 0)
+            times = payload.get("n")
             self.answer = max(0, asked) * (times if isinstance(times, int) and times > 0 else 1)
 
 
@@ -101,26 +102,26 @@ class Forecast:
 
 def text_size(value: Any) -> int:
     """Count the bytes of all texts in a JSON value, but not those of pictures and sounds inside them."""
-    if isinstance(value, str):
-        if value.startswith("data:") or len(value) > _LONGEST_TEXT:
-            return 0
-        return len(value) if value.isascii() else len(value.encode("utf-8", "replace"))
-    if isinstance(value, dict):
-        fields = cast("dict[str, Any]", value)
-        if "format" in fields and isinstance(fields.get("data"), str):  # a sound
-            return 0
-        return sum(text_size(one) for one in fields.values())
-    if isinstance(value, list):
-        return sum(map(text_size, cast("list[object]", value)))
-    return 0
+    size = 0
+    waiting: list[Any] = [value]
+    for one in waiting:  # which grows meanwhile
+        kind: type[object] = type(one)  # pyright: ignore[reportUnknownVariableType]  # any JSON
+        if issubclass(kind, str):
+            if not one.startswith("data:") and len(one) <= _LONGEST_TEXT:
+                size += len(one) if one.isascii() else len(one.encode("utf-8", "replace"))
+        elif issubclass(kind, dict):
+            if "format" not in one or not isinstance(one.get("data"), str):  # else it is a sound
+                waiting += one.values()
+        elif issubclass(kind, list):
+            waiting += one
+    return size
 
 
 def usage_of(value: Any) -> tuple[float, float] | None:
     """Give the tokens that an answer says were read and answered, or None."""
-    usage = cast("dict[str, Any]", value).get("usage") if isinstance(value, dict) else None
-    if not isinstance(usage, dict):
+    counts: Any = value.get("usage") if issubclass(type(value), dict) else None
+    if not issubclass(type(counts), dict):
         return None
-    counts = cast("Mapping[str, Any]", usage)
     read = _count(counts, "prompt_tokens", "input_tokens")
     answered = _count(counts, "completion_tokens", "output_tokens")
     if read is None and (total := _count(counts, "total_tokens")) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
@@ -10,6 +11,22 @@ if TYPE_CHECKING:
 
 _MOST_NEEDLES = 256
 _COOKIE = "set-cookie"
+_SPACE = " \t\r\v\f"
+
+_USUAL = frozenset(
+    {
+        "content-type", "content-encoding", "content-length", "transfer-encoding", "x-request-id", "apim-request-id",
+        "x-ratelimit-limit-requests", "x-ratelimit-limit-tokens",
+        "x-ratelimit-remaining-requests", "x-ratelimit-remaining-tokens",
+    }
+)  # fmt: skip
+"""The headers that every answer is asked for: one search finds them all."""
+
+_LINES = re.compile(
+    r"\n(content-(?:type|encoding|length)|transfer-encoding|(?:x|apim)-request-id"
+    r"|x-ratelimit-(?:limit|remaining)-(?:requests|tokens)):([^\n]*(?:\n[ \t][^\n]*)*)",
+    re.IGNORECASE | re.ASCII,
+)
 
 
 class AnswerHeaders(Mapping[str, str]):
@@ -20,10 +37,13 @@ class AnswerHeaders(Mapping[str, str]):
     else each for itself.
     """
 
-    __slots__ = ("_lines", "_lower")
+    __slots__ = ("_lines", "_lower", "_once", "_usual")
 
     def __init__(self, lines: bytes) -> None:
-        self._lines, self._lower = lines, lines.lower()
+        self._lines = lines
+        self._lower: bytes | None = None
+        self._usual: dict[str, str] | None = None
+        self._once = False
 
     @classmethod
     def of(cls, pairs: Iterable[tuple[bytes, bytes]]) -> Self:
@@ -38,7 +58,26 @@ class AnswerHeaders(Mapping[str, str]):
 
     def get(self, name: str, default: Any = None) -> Any:
         """Give a header, or the default."""
-        needle, lower = _needles.get(name) or _needle(name), self._lower
+        if name in _USUAL:
+            usual = self._find_usual() if self._usual is None else self._usual
+            return usual.get(name, default)
+        return self._find(name, default)
+
+    def _find_usual(self) -> dict[str, str]:
+        """Find all headers at once that every answer is asked for."""
+        if self._lines.isascii():
+            pairs = _LINES.findall(self._lines.decode("ascii"))
+            found = {name.lower(): value.strip(_SPACE) for name, value in pairs}
+            # none of them came twice, or goes on in another line
+            if len(found) == len(pairs) and "".join(found.values()).find("\n") < 0:
+                self._usual, self._once = found, True
+                return found
+        each = {name: self._find(name, None) for name in _USUAL}
+        self._usual = {name: value for name, value in each.items() if value is not None}
+        return self._usual
+
+    def _find(self, name: str, default: Any) -> Any:
+        needle, lower = _needles.get(name) or _needle(name), self._lowered()
         start = lower.find(needle)
         if start < 0:
             return default
@@ -50,9 +89,17 @@ class AnswerHeaders(Mapping[str, str]):
             start = lower.find(needle, end)
         return values[0] if len(values) == 1 else ", ".join(values)
 
+    def _lowered(self) -> bytes:
+        if self._lower is None:
+            self._lower = self._lines.lower()
+        return self._lower
+
     def framing(self) -> tuple[int, int]:
         """Count how often they say how long the body is, and how often that it comes in another coding."""
-        return self._lower.count(b"\ncontent-length:"), self._lower.count(b"\ntransfer-encoding:")
+        usual = self._find_usual() if self._usual is None else self._usual
+        if self._once:
+            return int("content-length" in usual), int("transfer-encoding" in usual)
+        return self._lowered().count(b"\ncontent-length:"), self._lowered().count(b"\ntransfer-encoding:")
 
     def block(self) -> bytes:
         """Give all of them as they came, a line each."""
@@ -62,11 +109,12 @@ class AnswerHeaders(Mapping[str, str]):
         """Give as text what may be written down, a line each: cookies are secrets."""
         cookie = _needles.get(_COOKIE) or _needle(_COOKIE)
         kept: list[bytes] = []
-        end, start = 0, self._lower.find(cookie)
+        lower = self._lowered()
+        end, start = 0, lower.find(cookie)
         while start >= 0:
             kept.append(self._lines[end:start])
             end = self._end(start + 1)
-            start = self._lower.find(cookie, end)
+            start = lower.find(cookie, end)
         lasting = b"".join([*kept, self._lines[end:]]) if kept else self._lines
         return lasting[1:].decode("utf-8", "replace")
 

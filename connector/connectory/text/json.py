@@ -62,12 +62,12 @@ def loads_unique(text: bytes | str) -> Any:
     """Parse JSON text like `loads`, and refuse an object that has a key twice: one of its values would be lost."""
     if orjson is not None and type(text) is bytes:
         alike = text.translate(_ALIKE)
-        if alike.count(b"[") <= DEEPEST and not _is_suspicious(alike) and alike.find(b'" ') < 0:
+        if alike.count(b"[") <= DEEPEST and alike.find(_LONG) < 0:
             try:
                 value = orjson.loads(text)
             except orjson.JSONDecodeError:
                 value = _ABSENT
-            if value is not _ABSENT and _are_all(value, text.count(b'":')):
+            if value is not _ABSENT and _is_unique(value, text, alike):
                 return value
     return _read(text, _read_unique)
 
@@ -126,22 +126,28 @@ def _read_fast(raw: bytes, alike: bytes) -> Any:
 
 
 def _read_unique(raw: bytes, alike: bytes) -> Any:
-    suspicious = _is_suspicious(alike)
-    # orjson cannot see a key twice. But a text has no more keys than it has quotes before a colon, and when the value
-    # has as many, none was lost. (A colon after a quote and a space is written by nobody; such a text is not tried.)
-    if orjson is not None and not suspicious and alike.find(b'" ') < 0:
+    if orjson is not None and alike.find(_LONG) < 0:
         try:
             value = orjson.loads(raw)
         except orjson.JSONDecodeError:
             value = _ABSENT
-        if value is not _ABSENT and _are_all(value, raw.count(b'":')):
+        if value is not _ABSENT and _is_unique(value, raw, alike):
             return value
-    return (_unique_strict if suspicious else _unique).decode(raw.decode("utf-8-sig"))
+    return (_unique_strict if _is_suspicious(alike) else _unique).decode(raw.decode("utf-8-sig"))
 
 
-def _are_all(value: Any, quoted: int) -> bool:
-    """Say whether a value has as many names as its text has quotes before colons."""
-    return (type(value) is dict and len(cast("dict[str, Any]", value)) == quoted) or _keys(value) == quoted
+def _is_unique(value: Any, text: bytes, alike: bytes) -> bool:
+    """Say that no object has a key twice, of a text that orjson has read; False where that is not certain.
+
+    orjson cannot see it. But no more keys stand in a text than colons, or than quotes before a colon where no quote has
+    a space behind it; and when the value has as many, none was lost.
+    """
+    return _are_all(value, text.count(b":")) or (alike.find(b'" ') < 0 and _are_all(value, text.count(b'":')))
+
+
+def _are_all(value: Any, most: int) -> bool:
+    """Say whether a value has as many names as there can be in its text."""
+    return (type(value) is dict and len(value) == most) or _keys(value) == most  # pyright: ignore[reportUnknownArgumentType]  # any JSON
 
 
 def _keys(value: Any) -> int:
