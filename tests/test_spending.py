@@ -181,7 +181,7 @@ def test_records_that_fail_do_not_keep_what_was_reserved_for_them(project):
             else httpx.Response(200, json={"usage": {"prompt_tokens": 0, "completion_tokens": 100}})
         )
     )
-    life = sending(project, wall, budget={"tokens": 2001})
+    life = sending(project, wall, budget={"tokens": 2101})
     assert (life.error, len(wall.requests), used(project).tokens) == (None, COUNT, 2000)
 
 

@@ -6,6 +6,8 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from connectory.concurrency.stages import next_stage
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
@@ -111,6 +113,7 @@ class Workers(Generic[T, R]):
                 if not self._ordered:
                     self._slots.append(slot)
                 self._changed.set()
+                await next_stage()
         except _NoMoreError:
             self._ended = True
         except BaseException as error:  # noqa: BLE001 - kept, and raised where the results are read
