@@ -25,6 +25,7 @@ from connectory.events import Listener, ignore
 from connectory.listeners.telling import hears_requests
 from connectory.pace.deadlines import Deadlines
 from connectory.pace.gate import Gate
+from connectory.pace.stages import next_stage
 from connectory.requests.attempts import Outcome, Progress, failure
 from connectory.requests.building import MOST_KEPT, REQUEST_ID, Builder, Call, ClientOptions
 from connectory.requests.watching import Watch, retried
@@ -105,6 +106,7 @@ class Client:
         if begin is not None:
             try:
                 await begin()
+                await next_stage()
             except BaseException:
                 self._gate.leave(visit)
                 raise

@@ -8,7 +8,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from connectory.concurrency.stages import next_stage
 from connectory.cost.usage import model_of
 from connectory.delivery.holding import Holding
 from connectory.delivery.results import (
@@ -188,7 +187,6 @@ class Delivering:
             # there are no more workers then than may have a request under way
             if self.capacity.stopped:
                 return None
-            await next_stage()  # none of them has left yet: their requests leave together
             return await self._record(part, await self._sent(part, call, request, doubt, hold), call)
         async with self.capacity:
             if self.capacity.stopped:
