@@ -110,7 +110,7 @@ class Client:
             except BaseException:
                 self._gate.leave(visit)
                 raise
-        deadline = self._deadlines.begin()
+        deadline = self._deadlines.begin(visit.loop)
         try:
             outcome = await self._persist(call, request, progress, visit, deadline)
         except asyncio.CancelledError:

@@ -14,9 +14,8 @@ class Deadlines:
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def begin(self) -> Deadline:
-        """Begin the time of what the current task does; `end` it, however that ends."""
-        loop = asyncio.get_running_loop()
+    def begin(self, loop: asyncio.AbstractEventLoop) -> Deadline:
+        """Begin the time of what the current task of this loop does; `end` it, however that ends."""
         if loop is not self._loop:  # the timer of a loop that is closed never rings
             self._loop, self._timer = loop, None
         deadline = Deadline(self, asyncio.current_task(loop), loop.time() + self.seconds)

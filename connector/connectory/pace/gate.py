@@ -80,7 +80,7 @@ class Gate:
             key = key if len(self._lanes) < MOST_LANES else ""
             lane = self._lanes.get(key) or self._lanes.setdefault(key, self._lane(key))
         self._visits += 1
-        return Visit(lane, self._visits, payload)
+        return Visit(lane, self._visits, asyncio.get_running_loop(), payload)
 
     def _lane(self, key: str) -> Lane:  # noqa: ARG002 - who shares the limits with others needs it
         """Make the lane of a key that comes for the first time."""
@@ -100,7 +100,7 @@ class Gate:
         """Let a call in at once, and say so; a `leave` follows. Who is not let in lines up."""
         if not again:
             self._budget.earn()
-        now = asyncio.get_running_loop().time()
+        now = visit.loop.time()
         if visit.lane in self._lines or self._wait(visit, now) != 0.0:
             return False
         self._admit(visit, now)
@@ -130,7 +130,7 @@ class Gate:
 
     def succeeded(self, visit: Visit, headers: Mapping[str, str], value: Any) -> None:
         """Hear of an answer that is usable."""
-        now, lane = asyncio.get_running_loop().time(), visit.lane
+        now, lane = visit.loop.time(), visit.lane
         self._reached, self._failing = True, 0
         if self.down:
             self._in_touch()
@@ -147,7 +147,7 @@ class Gate:
 
     def failed(self, visit: Visit, failed: Failed) -> Decision:
         """Hear of an attempt that failed, and decide what follows."""
-        now, kind = asyncio.get_running_loop().time(), classify(failed)
+        now, kind = visit.loop.time(), classify(failed)
         self._take_in(visit, failed, kind, now)
         visit.spent += not self.down and kind not in HELD
         decision = decide(
@@ -226,7 +226,7 @@ class Gate:
 
     async def line_up(self, visit: Visit, *, again: bool = False) -> Stop | None:
         """Wait for a turn to send where a call was not let in; None is followed by a `leave`."""
-        lane, loop = visit.lane, asyncio.get_running_loop()
+        lane, loop = visit.lane, visit.loop
         line = lane.again if again else lane.first
         line.append(visit)
         self._lines[lane] = None
@@ -256,7 +256,7 @@ class Gate:
             visit.waiting, visit.admitted = None, False
 
     async def _rest(self, visit: Visit, seconds: float | None) -> None:
-        loop = asyncio.get_running_loop()
+        loop = visit.loop
         visit.waiting = waiting = loop.create_future()
         timer = None if seconds is None else loop.call_later(seconds, _finish, waiting)
         try:

@@ -92,7 +92,7 @@ class Lane:
 
 @dataclass(slots=True, eq=False)
 class Visit:
-    """One call at the gate, through all its attempts.
+    """One call at the gate, through all its attempts, in the event loop that was running when it came.
 
     `spent` counts the attempts that count; `wanted` is what a refusal said, or showed, that it costs at least.
     `admitted`: it was let in while it waited, and does not know it yet.
@@ -100,6 +100,7 @@ class Visit:
 
     lane: Lane
     number: int
+    loop: asyncio.AbstractEventLoop
     payload: Any = None
     size: Size | None = None
     spent: int = 0
