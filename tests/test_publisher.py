@@ -625,6 +625,35 @@ def test_the_intent_is_noted_before_the_request_leaves_and_the_outcome_before_th
     assert story[3][0] == "write"
 
 
+def test_records_that_are_under_way_together_are_noted_together_and_leave_together():
+    story: list[str] = []
+
+    class Telling(MemoryJournal):
+        async def intend(self, delivery: Delivery, body_hash: str) -> None:
+            story.append("intend")
+            await super().intend(delivery, body_hash)
+
+        async def record(self, delivery: Delivery, result: Any) -> None:
+            story.append("record")
+            await super().record(delivery, result)
+
+    async def answer(_request: httpx.Request) -> httpx.Response:
+        story.append("send")
+        await asyncio.sleep(0.01)
+        return httpx.Response(200, json={})
+
+    at_once = 3
+    outgoing = {"out": {**ECHO, "concurrency": at_once}}
+
+    async def main():
+        async with connected(answer, outgoing=outgoing) as made:
+            await made.publisher("out", journal=Telling()).run(Listed([{}] * 2 * at_once), Kept(), Kept())
+
+    run(main)
+    each = [name for name in ("intend", "send", "record") for _ in range(at_once)]
+    assert story == each * 2
+
+
 def test_the_hash_of_an_intent_tells_different_requests_apart():
     hashes: list[str] = []
 

@@ -23,10 +23,10 @@ MOST_CALLS = 745
 Measured 595 (`python tests/test_speed.py 5` prints both numbers); how many answers arrive together makes some
 difference. The limit is a quarter above.
 """
-MOST_TIME = 27
+MOST_TIME = 20
 """Processor time of a record in units of a bare asyncio request.
 
-Measured 14 as the least of four rounds on an idle machine. The limit is 1.8 times that: beside programs that keep
+Measured 11 as the least of four rounds on an idle machine. The limit is 1.8 times that: beside programs that keep
 both processors busy it was up to a third more.
 """
 

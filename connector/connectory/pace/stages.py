@@ -15,6 +15,6 @@ def next_stage() -> Awaitable[None]:
     A loop that is busy has dozens of answers at once. Were each record led through all the code there is before the
     next one, none would find the code of its first stage in the processor's caches, and the requests would leave one by
     one. So all go through one stage, then all through the next: that costs each a turn of the loop, and saves nearly a
-    third of its processor time.
+    third of its processor time (decision 0008).
     """
     return asyncio.sleep(0)
