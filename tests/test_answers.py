@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from connectory.answers import meaning as answers
 from connectory.answers import unpacking
-from connectory.answers.meaning import Expected, interpret, is_key_reused, meant_status
+from connectory.answers.meaning import WORTH_KEEPING, Expected, interpret, is_key_reused, meant_status
 from connectory.errors import ApiError, OutcomeUnknownError, TooLargeError
+from connectory.text.redaction import Redactor
 
 JSON = {"content-type": "application/json"}
 
@@ -58,6 +59,38 @@ def test_text_is_no_answer_where_nothing_but_json_can_be_meant():
     assert interpret(strict, 200, text, b'{"a": 1}').value == {"a": 1}
     with pytest.raises(OutcomeUnknownError, match="200 with text/plain that is not JSON"):
         interpret(strict, 200, text, b"upstream is away")
+
+
+LARGE = b'{"data": "%b"}' % (b"x" * WORTH_KEEPING)
+
+
+@pytest.mark.parametrize(
+    ("body", "kept"),
+    [
+        (LARGE, True),
+        (b" " + LARGE + b" ", True),
+        (b'{"data": "x"}', False),  # it is as cheap to write it again
+        (LARGE.replace(b": ", b":\n"), False),
+        (LARGE.replace(b": ", b":\r"), False),
+        (b"\xef\xbb\xbf" + LARGE, False),
+        (LARGE.replace(b"xx", b"sk-secret-token-1", 1), False),
+    ],
+    ids=["large", "spaces", "small", "lines", "returns", "mark", "secret"],
+)
+def test_a_large_answer_in_one_line_keeps_its_text(body, kept):
+    redactor = Redactor()
+    redactor.add("sk-secret-token-1")
+    answer = interpret(
+        Expected("GET /files", redactor=redactor), 200, {"content-type": "application/json"}, body
+    )
+    assert answer.text == (body if kept else None)
+    assert "sk-secret" not in str(answer.value)
+
+
+def test_the_text_of_what_is_no_json_is_not_kept():
+    body = LARGE.replace(b'"', b"'")
+    answer = interpret(Expected("GET /files"), 200, {"content-type": "text/plain"}, body)
+    assert (answer.value["content_type"], answer.text) == ("text/plain", None)
 
 
 def test_an_answer_knows_its_request_id():

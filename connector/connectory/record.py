@@ -107,7 +107,8 @@ class Result:
     how many of the attempts count with this result: those of a pack count with its first member. None: all. `text`
     is the line of this status as JSON, and `texts` those of `output`, where they were written already. `model` is what
     the request named, where anybody counts by it; `guess` are the tokens, read and answered, that were reserved for a
-    request, where its usage is not known; `earlier`: another run has bought it.
+    request, where its usage is not known; `earlier`: another run has bought it. `raw` is a response with its JSON as it
+    came in one line: it stands for `response` only as long as that is the same object.
     """
 
     index: int
@@ -131,6 +132,7 @@ class Result:
     model: str = field(default="", repr=False)
     guess: tuple[int, int] | None = field(default=None, repr=False)
     earlier: bool = field(default=False, repr=False)
+    raw: tuple[Any, bytes] | None = field(default=None, repr=False, compare=False)
 
     @property
     def ok(self) -> bool:

@@ -80,6 +80,30 @@ def test_whatever_was_answered_is_read_again_the_same(response: Any, events: Any
     assert (entry.seq, entry.part, entry.key, entry.life) == (3, 1, delivery(3, 1).key, 7)
 
 
+def test_a_response_is_written_as_it_came_where_its_text_is_at_hand():
+    result = ok(0, {"big": 1.0, "n": [1]})
+    result.raw = (result.response, b'{"big": 1.00, "n": [1]}')
+    line = encode(delivery(0), 1, result)
+    assert b'"usage":null,"response":{"big": 1.00, "n": [1]}' in line
+    assert (decode(line) or {})["response"] == result.response
+    assert result.text is not None
+    assert json.loads(result.text[1]) == result.as_dict()
+    assert result.raw is None  # it is written: nobody holds it any longer
+
+
+@pytest.mark.parametrize("change", ["response", "error"])
+def test_the_text_of_another_response_is_not_written(change: str):
+    result = ok(0, {"n": 0})
+    result.raw = (result.response, b'{"n":0}')
+    if change == "response":
+        result.response = {"n": 0, "state": "done"}
+    else:
+        result.status, result.error = "error", Failure("accept", "no")
+    line = decode(encode(delivery(0), 1, result)) or {}
+    assert line["response"] == result.response
+    assert (line["status"], "error" in line) == (result.status, change == "error")
+
+
 def test_an_error_is_read_again_with_its_class_code_and_message():
     result = Result(0, "a", "error", 400, attempts=3, error=Failure("api", "no", "bad_value", retryable=True))
     line = decode(encode(delivery(0), 1, result))

@@ -11,7 +11,7 @@ from connectory.answers.unpacking import BombError, PackedError, Unpacker
 from connectory.errors import ApiError, OutcomeUnknownError, TooLargeError
 from connectory.frozen import value
 from connectory.text.headers import AnswerHeaders
-from connectory.text.json import JsonTextError, loads
+from connectory.text.json import JsonTextError, is_one_line, loads
 from connectory.text.redaction import Redactor
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 LARGEST_BODY = 512 * 1024 * 1024
 """Bytes of one answer, decoded; a larger one ends in an error instead of the memory."""
+
+WORTH_KEEPING = 4096
+"""Bytes of an answer from which on it is cheaper to write it as it came than to write its value again."""
 
 SNIPPET = 200
 """Characters of an unusable answer that are quoted."""
@@ -44,13 +47,14 @@ class Answer:
 
     `value` is the parsed JSON where the entity answers with JSON, None for an empty body, and
     `{content_type, text}` or `{content_type, base64}` for any other. `events` are those of a stream, where they were
-    asked for.
+    asked for. `text` is the value as JSON in one line, where it came like that and is worth being kept.
     """
 
     status: int
     headers: Mapping[str, str]
     value: Any
     events: Sequence[dict[str, Any]] | None = None
+    text: bytes | None = field(default=None, repr=False)
 
     @property
     def request_id(self) -> str | None:
@@ -94,12 +98,13 @@ def interpret(expected: Expected, status: int, headers: Mapping[str, str], body:
     if not accepted(status):
         raise _refusal(expected, status, headers, content_type, body)
     echoed = expected.redactor.seen_in(body)
-    value = _value(expected, status, content_type, body)
+    value, is_json = _value(expected, status, content_type, body)
     if echoed:
         value = expected.redactor.value(value)
     if _is_error_alone(value):
         raise _refusal(expected, status, headers, content_type, body)
-    return Answer(status, blanked(expected, headers), value)
+    kept = is_json and not echoed and len(body) >= WORTH_KEEPING and is_one_line(body)
+    return Answer(status, blanked(expected, headers), value, text=body if kept else None)
 
 
 def blanked(expected: Expected, headers: Mapping[str, str]) -> Mapping[str, str]:
@@ -153,23 +158,24 @@ def _is_error_alone(value: Any) -> bool:
     return not is_entity and not any(isinstance(one, dict | list) for one in others.values())
 
 
-def _value(expected: Expected, status: int, content_type: str, body: bytes) -> Any:
+def _value(expected: Expected, status: int, content_type: str, body: bytes) -> tuple[Any, bool]:
+    """Give the value, and say whether the body is its JSON."""
     if not body:
         if expected.kind == "json" and not expected.empty and status != 204:  # noqa: PLR2004 - no content
             raise OutcomeUnknownError(f"{expected.what}: the server answered {status} with an empty body")
-        return None
+        return None, False
     if expected.kind in {"binary", "text"}:  # a file keeps its bytes, also where they happen to be JSON
-        return _other(expected, content_type, body)
+        return _other(expected, content_type, body), False
     unnamed = expected.kind == "json" and (expected.strict or content_type in {"", "text/html"})
     if unnamed or content_type.endswith(("/json", "+json")):
         try:
-            return loads(body)
+            return loads(body), True
         except JsonTextError as error:
             raise OutcomeUnknownError(
                 f"{expected.what}: the server answered {status} with {content_type or 'no content type'} "
                 f"that is not JSON ({error}): {_snippet(body)!r}"
             ) from None
-    return _other(expected, content_type, body)
+    return _other(expected, content_type, body), False
 
 
 def _other(expected: Expected, content_type: str, body: bytes) -> dict[str, str]:

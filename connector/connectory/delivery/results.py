@@ -55,7 +55,7 @@ def result_of(part: Part, call: Call, outcome: Outcome) -> Result:
     """Make the result of a request that was sent, or tried to be."""
     answer = outcome.answer
     if answer is not None:
-        return Result(
+        result = Result(
             part.index,
             part.id,
             "ok",
@@ -72,6 +72,9 @@ def result_of(part: Part, call: Call, outcome: Outcome) -> Result:
             None,
             answer.headers,
         )
+        if answer.text is not None:
+            result.raw = answer.value, answer.text
+        return result
     result = unsent(part, None)
     result.status, result.attempts, result.in_doubt = "ok", outcome.attempts, outcome.in_doubt
     error = cast("ConnectoryError", outcome.error)

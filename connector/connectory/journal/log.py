@@ -201,8 +201,7 @@ class ResultsLog:
 
 def encode(delivery: Delivery, life: int, result: Result) -> bytes:
     """Give the line of an outcome, with its line feed; the result keeps its own part of it for the output."""
-    fields = result.as_dict()
-    whole = dumps(fields, finite=True)
+    whole = _line_of(result)
     result.text = (result.status, whole)
     start = b'{"seq":%d,"part":%d,"key":"%b","life":%d,' % (
         delivery.seq, delivery.part, delivery.key.encode(), life
@@ -226,6 +225,15 @@ def encode(delivery: Delivery, life: int, result: Result) -> bytes:
     if more:
         text += b"," + dumps(more, finite=True)[1:-1]
     return text + _tail(text) + b"\n"
+
+
+def _line_of(result: Result) -> bytes:
+    """Write the result line; a large response as it came."""
+    fields, raw, result.raw = result.as_dict(), result.raw, None
+    if raw is None or raw[0] is not fields.get("response"):
+        return dumps(fields, finite=True)
+    del fields["response"]
+    return b'%b,"response":%b}' % (dumps(fields, finite=True)[:-1], raw[1])
 
 
 def _block(headers: Mapping[str, str]) -> str:

@@ -69,8 +69,9 @@ class MemoryJournal:
         self.intents.pop(delivery.key, None)
 
     async def record(self, delivery: Delivery, result: Result) -> None:
-        """Count the outcome and forget the intent."""
+        """Count the outcome, and forget the intent and what a log would have been written from."""
         self.intents.pop(delivery.key, None)
+        result.raw = None
         self.count(result.status)
         if self.tally is not None:
             self.tally.add(result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 from collections import Counter
@@ -70,6 +71,11 @@ def loads_unique(text: bytes | str) -> Any:
             if value is not _ABSENT and _is_unique(value, text, alike):
                 return value
     return _read(text, _read_unique)
+
+
+def is_one_line(text: bytes) -> bool:
+    """Say whether JSON text can stand in a line of its own, as it is."""
+    return text.find(b"\n") < 0 and text.find(b"\r") < 0 and not text.startswith(codecs.BOM_UTF8)
 
 
 def _read(text: bytes | str, read: Callable[[bytes, bytes], Any]) -> Any:
