@@ -17,6 +17,7 @@ from journaled import Project, Wall
 from connectory.cost.usage import Tally
 from connectory.errors import StorageError, UnavailableError
 from connectory.events import Noticed
+from connectory.journal.intents import INTENTS, Intents
 
 COUNT, SIZE, CONCURRENCY = 22, 4, 2
 PACKED: dict[str, Any] = {
@@ -210,13 +211,14 @@ def test_a_kill_while_a_pack_is_divided_loses_nothing(project, point: Any):
     wall = Packs()
     project.send(wall, crash=point)
     before = len(wall.requests)
+    noted = {one.pack or one.key for one in Intents(project.path / INTENTS).peek()}
     project.send(wall)
     lines = project.lines
     earlier, later = wall.packs[:before], wall.packs[before:]
     for one in (f"text {line['id']}" for line in lines if line["in_doubt"] and line["id"] != "6"):
-        assert (
-            next(pack for pack in later if one in pack[1]) in earlier
-        )  # the same pack, before it is divided on
+        again = next(pack for pack in later if one in pack[1])
+        assert again[0] in noted  # the same pack, before it is divided on
+        assert all(pack == again for pack in earlier if pack[0] == again[0])
     assert [line["index"] for line in lines] == list(range(COUNT))
     assert [line["id"] for line in lines if line["status"] == "error"] == ["6"]
     assert [line["id"] for line in project.dead] == ["6"]
