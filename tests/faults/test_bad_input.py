@@ -267,7 +267,7 @@ def test_nesting_from_elsewhere_is_an_error_of_its_record(outgoing, depth):
 
     first, middle, last = run(main)
     # where the limit lies is Python's: newer ones walk deeper; what is sent is whole
-    possible = {300: ("ok",), 900: ("ok", "error"), 5000: ("error",)}[depth]
+    possible = {"ok"} if depth == 300 else {"ok", "error"}
     assert (first.status, last.status) == ("ok", "ok")
     assert middle.status in possible
     if middle.status == "ok":
