@@ -600,58 +600,50 @@ def test_deliveries_that_an_earlier_attempt_settled_are_not_sent_and_their_recor
     assert sorted(source.acknowledged) == ["1", "2"]
 
 
-def test_the_intent_is_noted_before_the_request_leaves_and_the_outcome_before_the_line_is_written():
+class Telling(MemoryJournal):
+    """Tells when a delivery is about to be sent, and when it has an outcome."""
+
+    def __init__(self, story: list[Any]) -> None:
+        super().__init__()
+        self._story = story
+
+    async def intend(self, delivery: Delivery, body_hash: str) -> None:
+        self._story.append("intend")
+        await super().intend(delivery, body_hash)
+
+    async def record(self, delivery: Delivery, result: Any) -> None:
+        self._story.append("record")
+        await super().record(delivery, result)
+
+
+def story_of(count: int, *, at_once: int) -> list[Any]:
+    """Send so many records, and give what happened in its order."""
     story: list[Any] = []
-
-    class Telling(MemoryJournal):
-        async def intend(self, delivery: Delivery, body_hash: str) -> None:
-            story.append("intend")
-            await super().intend(delivery, body_hash)
-
-        async def record(self, delivery: Delivery, result: Any) -> None:
-            story.append("record")
-            await super().record(delivery, result)
-
-    async def answer(_request: httpx.Request) -> httpx.Response:
-        story.append("send")
-        return httpx.Response(200, json={})
-
-    async def main():
-        async with connected(answer, outgoing={"out": ECHO}) as made:
-            await made.publisher("out", journal=Telling()).run(Listed([{}]), Kept(story), Kept())
-
-    run(main)
-    assert story[:3] == ["intend", "send", "record"]
-    assert story[3][0] == "write"
-
-
-def test_records_that_are_under_way_together_are_noted_together_and_leave_together():
-    story: list[str] = []
-
-    class Telling(MemoryJournal):
-        async def intend(self, delivery: Delivery, body_hash: str) -> None:
-            story.append("intend")
-            await super().intend(delivery, body_hash)
-
-        async def record(self, delivery: Delivery, result: Any) -> None:
-            story.append("record")
-            await super().record(delivery, result)
 
     async def answer(_request: httpx.Request) -> httpx.Response:
         story.append("send")
         await asyncio.sleep(0.01)
         return httpx.Response(200, json={})
 
-    at_once = 3
-    outgoing = {"out": {**ECHO, "concurrency": at_once}}
-
     async def main():
-        async with connected(answer, outgoing=outgoing) as made:
-            await made.publisher("out", journal=Telling()).run(Listed([{}] * 2 * at_once), Kept(), Kept())
+        async with connected(answer, outgoing={"out": {**ECHO, "concurrency": at_once}}) as made:
+            journal = Telling(story)
+            await made.publisher("out", journal=journal).run(Listed([{}] * count), Kept(story), Kept())
 
     run(main)
-    each = [name for name in ("intend", "send", "record") for _ in range(at_once)]
-    assert story == each * 2
+    return story
+
+
+def test_the_intent_is_noted_before_the_request_leaves_and_the_outcome_before_the_line_is_written():
+    story = story_of(1, at_once=1)
+    assert story[:3] == ["intend", "send", "record"]
+    assert story[3][0] == "write"
+
+
+def test_records_that_are_under_way_together_are_noted_together_and_leave_together():
+    at_once, stages = 3, ("intend", "send", "record")
+    story = [one for one in story_of(2 * at_once, at_once=at_once) if one in stages]
+    assert story == [name for name in stages for _ in range(at_once)] * 2
 
 
 def test_the_hash_of_an_intent_tells_different_requests_apart():
