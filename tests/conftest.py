@@ -14,6 +14,7 @@ from connectory import publisher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 # The tests start hundreds of processes: where no compiled modules may be kept, each would compile all of them anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -58,9 +59,17 @@ collect_ignore = ["example_package"]
 
 @pytest.fixture(scope="session", autouse=True)
 def no_canary_is_left_on_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Search every file below the suite's temporary folder, at its end."""
+    """Search every file below the suite's temporary folder, at its end: what tests share, and what failed ones left."""
     yield
     found = leaks_below(tmp_path_factory.getbasetemp())
+    assert found == [], "files that hold a secret"
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    """Search a test's own folder too, before pytest removes it: all of them together would fill two gigabytes."""
+    yield tmp_path
+    found = leaks_below(tmp_path)
     assert found == [], "files that hold a secret"
 
 
