@@ -62,7 +62,7 @@ class Measured:
 
 
 def main():
-    records = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
+    records = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 3
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -132,10 +132,10 @@ def page(records, rounds, found, load):
     cores = len(os.sched_getaffinity(0))
     told = f"""\
 Medians of {rounds} rounds with Python {platform.python_version()} on {cores} shared cores ({platform.machine()}).
-Other programs were at work on them, with a load of {statistics.mean(load):.1f} on average. What that means:
+The load just before a run, the run before it included, was {statistics.mean(load):.1f} on average. What that means:
 
 - *Processor time a record* is what can be trusted. It says what sharing costs: the difference between the rows.
-- The records a second are only good to be held against each other, and not much for that: on a machine that is busy two
+- The records a second are only good to be held against each other: on a machine that is busy with other things two
   processes get a larger share of it than one, which can make more than twice as many records a second of them.
 - The server takes its part of the same {cores} cores, so two processes could not have all of them on an idle machine either.
 - With more processes than cores there is nothing to be gained, which is what the last row is there to show.
