@@ -139,6 +139,15 @@ def test_nesting_is_bounded_in_both_installs(read, opening, beside):
         read(text(deepest + 2))
 
 
+def test_the_numbers_of_many_vectors_are_not_looked_at(monkeypatch):
+    looked_at, containers = [], jsontext._containers
+    monkeypatch.setattr(jsontext, "_containers", lambda outer: looked_at.append(outer) or containers(outer))
+    vectors = [[1.5, 2.5]] * 300
+    assert loads(dumps({"data": vectors})) == {"data": vectors}
+    assert [1.5, 2.5] not in looked_at
+    assert vectors in looked_at
+
+
 def test_a_refusal_never_quotes_the_text():
     with pytest.raises(JsonTextError) as caught:
         loads(b'{"token": sk-secret}')

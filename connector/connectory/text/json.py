@@ -53,7 +53,7 @@ def loads(text: bytes | str) -> Any:
             except orjson.JSONDecodeError:
                 pass  # the standard library decides what is wrong, so that both installs say the same
             else:
-                if alike.count(b"[") > DEEPEST and _is_deep(value):
+                if (containers := alike.count(b"[")) > DEEPEST and _is_deep(value, containers):
                     raise JsonTextError(_TOO_DEEP)
                 return value
     return _read(text, _read_fast)
@@ -93,14 +93,21 @@ def _read(text: bytes | str, read: Callable[[bytes, bytes], Any]) -> Any:
         raise JsonTextError(_TOO_DEEP) from None
     except ValueError as error:
         raise JsonTextError(str(error)) from None
-    if alike.count(b"[") > DEEPEST and _is_deep(value):
+    if (containers := alike.count(b"[")) > DEEPEST and _is_deep(value, containers):
         raise JsonTextError(_TOO_DEEP)
     return value
 
 
-def _is_deep(value: Any) -> bool:
+def _is_deep(value: Any, containers: int) -> bool:
+    """Say whether a value is nested too deeply, whose text has at most so many objects and lists.
+
+    When all of them are found there are none below: the numbers of vectors need not be looked at.
+    """
     level = _containers([value])
     for _ in range(DEEPEST):
+        containers -= len(level)
+        if containers <= 0:
+            return False
         level = [inner for outer in level for inner in _containers(outer)]
     return bool(level)
 
