@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -19,7 +20,7 @@ if sys.platform != "linux":
     pytest.skip("the benchmark's server waits with epoll, which only Linux has", allow_module_level=True)
 
 from benchmarks.speed import environments, reporting
-from benchmarks.speed.comparing import Measured
+from benchmarks.speed.comparing import Measured, own_tools
 from benchmarks.speed.environments import WANTED, UnavailableError
 from benchmarks.speed.measuring import Spent, lines_of, spend
 from benchmarks.speed.plot import plot
@@ -177,6 +178,60 @@ def test_what_is_compared_is_pinned():
     assert packages
     assert [package for package in packages if "==" not in package] == []
     assert {tool.environment for workload in WORKLOADS for tool in workload.tools()} == set(WANTED)
+
+
+def git(folder, *words):
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+    subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture
+def revised(monkeypatch, tmp_path):
+    """A project of two commits, whose second one says `new`."""
+    project = tmp_path / "project"
+    project.mkdir()
+    git(project, "init", "-q")
+    for said in ("old", "new"):
+        (project / "said.txt").write_text(said)
+        git(project, "add", ".")
+        git(project, "commit", "-qm", said)
+    monkeypatch.setattr(environments, "ROOT", project)
+    monkeypatch.setattr(environments, "HERE", tmp_path / "environments")
+    return project
+
+
+def test_another_revision_is_installed_as_it_was(revised, monkeypatch):
+    commands, call, folder = [], environments._call, environments.HERE / "connectory-fast-then"
+
+    def called(name, command):
+        commands.append(command)
+        if command[0] == "git":
+            return call(name, command)
+        folder.mkdir(parents=True, exist_ok=True)
+        return ""
+
+    monkeypatch.setattr(environments, "_uv", lambda: "uv")
+    monkeypatch.setattr(environments, "_call", called)
+    environments.environment(f"connectory-fast@{environments.commit_of('HEAD~1')}")
+
+    assert [path.name for path in (folder / "project").iterdir()] == ["said.txt"]
+    assert (folder / "project" / "said.txt").read_text() == "old"
+    assert commands[-1][-1] == f"connectory[fast] @ {(folder / 'project').as_uri()}"
+
+
+def test_a_revision_that_is_none_is_told(revised):
+    with pytest.raises(UnavailableError, match="no revision 'nonsense'"):
+        environments.commit_of("nonsense")
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.name)
+def test_against_a_revision_our_own_tools_run_twice(workload):
+    tools = own_tools(workload, "abc1234")
+
+    assert tools
+    assert all(isinstance(tool, Ours) for tool in tools)
+    for now, then in zip(tools[::2], tools[1::2], strict=True):
+        assert then == replace(now, label=f"{now.label} @abc1234", environment=f"{now.environment}@abc1234")
 
 
 def test_without_uv_nothing_is_installed_and_the_reason_is_told(monkeypatch, tmp_path):

@@ -3,6 +3,7 @@
 Everything that is compared is installed by this program, in environments below .venv-bench. It needs Linux, a C compiler and
 uv. The tables go to stdout, the numbers to tests/benchmarks/results/latest.json; `--write-docs` writes docs/measured/performance.json,
 its plot and the generated parts of docs/performance.md, and `--render` does only that, from the numbers that are there.
+`--against REVISION` measures our own code beside that of another revision of git, and no other tools: is a change faster?
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ ROOT = HERE.parents[1]
 sys.path[:0] = [str(HERE.parent)]
 
 from benchmarks.speed.comparing import PREPARED, compare  # noqa: E402 - the path comes first
-from benchmarks.speed.environments import WANTED, UnavailableError, versions  # noqa: E402 - the same
+from benchmarks.speed.environments import WANTED, UnavailableError, commit_of, versions  # noqa: E402 - the same
 from benchmarks.speed.flatness import measure_memory  # noqa: E402 - the same
 from benchmarks.speed.measuring import processors  # noqa: E402 - the same
 from benchmarks.speed.plot import plot  # noqa: E402 - the same
@@ -68,6 +69,9 @@ def main(words: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--write-docs", action="store_true", help="write the numbers, the plot and the page")
     parser.add_argument("--render", action="store_true", help="measure nothing; write plot and page anew")
+    parser.add_argument(
+        "--against", metavar="REVISION", help="only our own code, beside that of this revision"
+    )
     options = parser.parse_args(words)
     if options.render:
         render(read(MEASURED))
@@ -76,8 +80,11 @@ def main(words: Sequence[str] | None = None) -> None:
     if unknown := [name for name in chosen if name not in NAMES]:
         parser.error(f"--only {unknown[0]}: there is {', '.join(NAMES)}")
     scale = options.scale or (QUICK if options.quick else 1.0)
+    if options.against and options.write_docs:
+        parser.error("--write-docs writes down how we stand beside others: not with --against")
     try:
-        found = measure(chosen, options.rounds or (2 if options.quick else 5), scale)
+        commit = commit_of(options.against) if options.against else ""
+        found = measure(chosen, options.rounds or (2 if options.quick else 5), scale, commit)
     except UnavailableError as error:
         sys.exit(f"nothing was measured: {error}")
     print(terminal(found))
@@ -87,8 +94,8 @@ def main(words: Sequence[str] | None = None) -> None:
         render(merged(read(MEASURED), found) if MEASURED.exists() else found)
 
 
-def measure(chosen: Sequence[str], rounds: int, scale: float) -> dict[str, Any]:
-    """Start the server and measure what was chosen."""
+def measure(chosen: Sequence[str], rounds: int, scale: float, commit: str = "") -> dict[str, Any]:
+    """Start the server and measure what was chosen; with a commit, beside our own code of then."""
     pair = processors()
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
     if pair is None:
@@ -103,12 +110,12 @@ def measure(chosen: Sequence[str], rounds: int, scale: float) -> dict[str, Any]:
     ):
         folder = Path(name)
         workloads = [
-            compare(workload, server, folder, rounds=rounds, scale=scale)
+            compare(workload, server, folder, rounds=rounds, scale=scale, commit=commit)
             for workload in WORKLOADS
             if workload.name in chosen
         ]
-        starts = measure_starts(folder, times=4 * rounds) if "start" in chosen else []
-        memory = measure_memory(server, folder, scale=scale) if "memory" in chosen else []
+        starts = measure_starts(folder, times=4 * rounds) if "start" in chosen and not commit else []
+        memory = measure_memory(server, folder, scale=scale) if "memory" in chosen and not commit else []
         why_plain = server.why_plain
     machine = {
         "python": platform.python_version(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -67,11 +67,16 @@ class Measured:
         }
 
 
-def compare(workload: Workload, server: Served, folder: Path, *, rounds: int, scale: float) -> dict[str, Any]:
-    """Run all tools of a workload, interleaved; a tool that fails is left out, with the reason."""
+def compare(
+    workload: Workload, server: Served, folder: Path, *, rounds: int, scale: float, commit: str = ""
+) -> dict[str, Any]:
+    """Run all tools of a workload, interleaved; a tool that fails is left out, with the reason.
+
+    With a commit they are our own alone, each as it is and as it was then.
+    """
     missing: dict[str, str] = {}
     measured: list[Measured] = []
-    for tool in workload.tools():
+    for tool in own_tools(workload, commit) if commit else workload.tools():
         say(f"{workload.name}: {tool.label}: preparing")
         try:
             ready(tool, place_for(workload, tool, server, folder, {}))
@@ -109,6 +114,19 @@ def compare(workload: Workload, server: Served, folder: Path, *, rounds: int, sc
         "rows": [one.row(against) for one in whole] if against else [],
         "missing": missing,
     }
+
+
+def own_tools(workload: Workload, commit: str) -> list[Tool]:
+    """Give the tools that are ours, each beside itself of a commit."""
+    ours = [tool for tool in workload.tools() if isinstance(tool, Ours)]
+    return [
+        one
+        for tool in ours
+        for one in (
+            tool,
+            replace(tool, label=f"{tool.label} @{commit}", environment=f"{tool.environment}@{commit}"),
+        )
+    ]
 
 
 def ready(tool: Tool, place: Place) -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,19 @@ def python_of(folder: Path) -> Path:
     return folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 
+def folder_of(name: str) -> Path:
+    """Say where an environment lies."""
+    base, _, commit = name.partition("@")
+    return HERE / (f"{base}-then" if commit else base)
+
+
 def environment(name: str) -> Path:
-    """Give the Python of an environment that has what `environments.toml` says."""
-    wanted, folder = WANTED[name], HERE / name
+    """Give the Python of an environment that has what `environments.toml` says; `name@commit` with our code of then.
+
+    All commits share one: the code is installed anew each time.
+    """
+    base, _, commit = name.partition("@")
+    wanted, folder = WANTED[base], folder_of(name)
     mark = folder / "installed.json"
     said = json.dumps([wanted, sys.version])
     if not mark.exists() or mark.read_text() != said:
@@ -37,16 +48,38 @@ def environment(name: str) -> Path:
             _install(name, *wanted["packages"])
     if "project" in wanted:  # anew each time: the code is what changes
         extra = wanted["project"]
-        place = f"connectory[{extra}] @ {ROOT.as_uri()}" if extra else f"connectory @ {ROOT.as_uri()}"
+        tree = (_laid_out(commit, folder / "project") if commit else ROOT).as_uri()
+        place = f"connectory[{extra}] @ {tree}" if extra else f"connectory @ {tree}"
         _install(name, "-c", str(CONSTRAINTS), "--reinstall-package", "connectory", place)
     mark.write_text(said)
     return python_of(folder)
 
 
+def commit_of(revision: str) -> str:
+    """Give the commit that a revision of git is now, in short. Raises UnavailableError."""
+    asked = ["git", "rev-parse", "--short", "--verify", "--end-of-options", f"{revision}^{{commit}}"]
+    try:
+        return _call(revision, asked).strip()
+    except (UnavailableError, FileNotFoundError):
+        raise UnavailableError(f"git knows no revision {revision!r} of {ROOT}") from None
+
+
+def _laid_out(commit: str, folder: Path) -> Path:
+    """Give a folder that holds the project's files of a commit, and nothing else."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    archive = folder.with_suffix(".tar")
+    _call(commit, ["git", "archive", "--output", str(archive), commit])
+    with tarfile.open(archive) as packed:
+        packed.extractall(folder, filter="data")
+    archive.unlink()
+    return folder
+
+
 def versions(name: str) -> dict[str, str]:
     """Say what is installed in it."""
     done = _call(
-        name, [_uv(), "pip", "list", "-q", "--format", "json", "--python", str(python_of(HERE / name))]
+        name, [_uv(), "pip", "list", "-q", "--format", "json", "--python", str(python_of(folder_of(name)))]
     )
     listed: list[dict[str, Any]] = json.loads(done)
     return {one["name"]: one["version"] for one in listed}
@@ -62,7 +95,7 @@ def _install(name: str, *words: str) -> None:
             "-q",
             "--compile-bytecode",
             "--python",
-            str(python_of(HERE / name)),
+            str(python_of(folder_of(name))),
             *words,
         ],
     )
@@ -77,7 +110,7 @@ def _uv() -> str:
 
 
 def _call(name: str, command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UnavailableError(f"{name} can't be installed: {done.stderr.strip().splitlines()[-1:]}")
     return done.stdout
