@@ -82,6 +82,8 @@ def main(words: Sequence[str] | None = None) -> None:
     scale = options.scale or (QUICK if options.quick else 1.0)
     if options.against and options.write_docs:
         parser.error("--write-docs writes down how we stand beside others: not with --against")
+    if options.against and not (chosen := [one.name for one in WORKLOADS if one.name in chosen]):
+        parser.error(f"--only {options.only}: --against measures what a record costs")
     try:
         commit = commit_of(options.against) if options.against else ""
         found = measure(chosen, options.rounds or (2 if options.quick else 5), scale, commit)
@@ -114,8 +116,8 @@ def measure(chosen: Sequence[str], rounds: int, scale: float, commit: str = "") 
             for workload in WORKLOADS
             if workload.name in chosen
         ]
-        starts = measure_starts(folder, times=4 * rounds) if "start" in chosen and not commit else []
-        memory = measure_memory(server, folder, scale=scale) if "memory" in chosen and not commit else []
+        starts = measure_starts(folder, times=4 * rounds) if "start" in chosen else []
+        memory = measure_memory(server, folder, scale=scale) if "memory" in chosen else []
         why_plain = server.why_plain
     machine = {
         "python": platform.python_version(),
