@@ -66,9 +66,10 @@ def no_canary_is_left_on_disk(tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @pytest.fixture
-def tmp_path(tmp_path: Path) -> Iterator[Path]:
+def tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Search a test's own folder too, before pytest removes it: all of them together would fill two gigabytes."""
     yield tmp_path
+    monkeypatch.undo()  # a test may have replaced what searches and removes
     found = leaks_below(tmp_path)
     assert found == [], "files that hold a secret"
 
